@@ -1,0 +1,75 @@
+//! A case (sak): its number, its states, its history and what follows from each change. Pure.
+
+pub mod number;
+
+pub use number::CaseNumber;
+
+use serde::{Deserialize, Serialize};
+
+/// Kinds of mail that linjevei writes; each has a template of this name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MailKind {
+    /// To the reporter, at once: number, who has it, when to expect an answer. Null return path.
+    Kvittering,
+    /// To the responsible party that is `secure`: the case, with the report's text and files attached.
+    Sak,
+    /// To the responsible party that is not `secure`: number, type and due date only.
+    Varsel,
+    /// To a `secure` party for information: copies, orientering, ros; text and files attached. Nothing is asked of it.
+    Orientering,
+    /// To a party for information that is not `secure`: number and type only. Nothing is asked of it.
+    Orienteringsvarsel,
+    /// To a party that stood in To or Cc already: number and due date, not the report again.
+    Kort,
+    /// The one reminder after the due date.
+    Purring,
+    /// To the reporter: somebody else has the case now.
+    Status,
+    /// To a reporter at a `secure` address: the answer, attached as text and files.
+    Svar,
+    /// To a reporter whose address is not `secure`: an answer has come and will reach you in another way.
+    Svarvarsel,
+}
+
+impl MailKind {
+    /// All kinds, in the order of a case's life.
+    pub const ALL: [Self; 10] = [
+        Self::Kvittering,
+        Self::Sak,
+        Self::Varsel,
+        Self::Orientering,
+        Self::Orienteringsvarsel,
+        Self::Kort,
+        Self::Purring,
+        Self::Status,
+        Self::Svar,
+        Self::Svarvarsel,
+    ];
+
+    /// Stable id: template file name, outbox column, part of the Message-ID.
+    pub const fn id(self) -> &'static str {
+        match self {
+            Self::Kvittering => "kvittering",
+            Self::Sak => "sak",
+            Self::Varsel => "varsel",
+            Self::Orientering => "orientering",
+            Self::Orienteringsvarsel => "orienteringsvarsel",
+            Self::Kort => "kort",
+            Self::Purring => "purring",
+            Self::Status => "status",
+            Self::Svar => "svar",
+            Self::Svarvarsel => "svarvarsel",
+        }
+    }
+
+    /// The kind with that id.
+    pub fn from_id(id: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.id() == id)
+    }
+
+    /// Whether the mail may carry the report's text and files.
+    pub const fn carries_content(self) -> bool {
+        matches!(self, Self::Sak | Self::Orientering | Self::Svar)
+    }
+}

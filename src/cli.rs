@@ -1,0 +1,6 @@
+//! Commands.
+use std::process::ExitCode;
+/// Runs.
+pub fn main() -> ExitCode {
+    ExitCode::SUCCESS
+}

@@ -1,0 +1,174 @@
+//! `linjevei.toml` and the environment → one checked [`Config`].
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// A password or token: never printed.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Wraps a secret.
+    pub const fn new(value: String) -> Self {
+        Self(value)
+    }
+
+    /// The secret itself, for handing to a server.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// Observe: store and classify, take no number, send and touch nothing. Live: do the work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Mode {
+    /// The harmless first start.
+    #[default]
+    Observe,
+    /// The real thing.
+    Live,
+}
+
+/// How a connection is encrypted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Tls {
+    /// TLS from the first byte (RFC 8314).
+    #[default]
+    Implicit,
+    /// STARTTLS, required.
+    Starttls,
+    /// No encryption; accepted only for loopback addresses.
+    None,
+}
+
+/// A server, how to reach it and whom to be there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Server {
+    /// Host name or address.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+    /// Encryption.
+    pub tls: Tls,
+    /// PEM file with further trusted certificates.
+    pub ca_file: Option<PathBuf>,
+    /// SHA-256 of the server certificate (DER) in lower-case hex, for self-signed servers; replaces the chain check.
+    pub pin_sha256: Option<String>,
+    /// User name and password; `None` means no log-in (only for SMTP).
+    pub login: Option<(String, Secret)>,
+}
+
+/// What happens at the source to messages that are ours.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Ours {
+    /// Nothing.
+    #[default]
+    Leave,
+    /// Set this IMAP keyword.
+    Flag(String),
+    /// Move to this folder.
+    Move(String),
+}
+
+/// A watched mailbox.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SourceConfig {
+    /// A folder on an IMAP server.
+    Imap {
+        /// Unique name.
+        name: String,
+        /// The server.
+        server: Server,
+        /// Folder, in plain UTF-8.
+        folder: String,
+        /// What happens to ours.
+        ours: Ours,
+        /// Use IDLE (RFC 2177) where the server offers it.
+        idle: bool,
+        /// Time between two checks without IDLE, and the longest with it.
+        poll: Duration,
+    },
+    /// A Maildir that a mail server delivers to.
+    Maildir {
+        /// Unique name.
+        name: String,
+        /// Folder that holds `new` and `cur`.
+        path: PathBuf,
+        /// Time between two checks.
+        poll: Duration,
+    },
+}
+
+impl SourceConfig {
+    /// The source's name.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Imap { name, .. } | Self::Maildir { name, .. } => name,
+        }
+    }
+}
+
+/// How mail goes out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SendConfig {
+    /// To an SMTP server.
+    Smtp(Server),
+    /// Into a Maildir, for trying out.
+    Maildir(PathBuf),
+}
+
+/// Who we are in mail.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// From address of our mail.
+    pub address: String,
+    /// From display name.
+    pub name: String,
+    /// Where bounces of mail to parties go: `local+token@domain` is derived from it.
+    pub bounce_address: String,
+    /// Right-hand side of our Message-IDs.
+    pub message_id_domain: String,
+}
+
+/// All settings, checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// Observe or live.
+    pub mode: Mode,
+    /// Data folder: database, keys, lock.
+    pub data: PathBuf,
+    /// Folder with the rule files of the helsefellesskap.
+    pub rules: PathBuf,
+    /// Folder with the templates.
+    pub templates: PathBuf,
+    /// Who we are.
+    pub identity: Identity,
+    /// The watched mailboxes.
+    pub sources: Vec<SourceConfig>,
+    /// How mail goes out.
+    pub send: SendConfig,
+    /// Server whose `Authentication-Results` count; `None` when none is trusted.
+    pub authserv_id: Option<String>,
+    /// Messages older than this at intake are never acknowledged or reminded.
+    pub acknowledge_max_age: Duration,
+    /// Days closed besides the public holidays, `MM-DD` or `YYYY-MM-DD`.
+    pub closed_days: Vec<String>,
+    /// Hour of the day, Europe/Oslo, at which reminders go out.
+    pub reminder_hour: i8,
+    /// An answered case is closed after so many days of silence.
+    pub close_after_days: u32,
+    /// Reports with serious harm wait for approval.
+    pub serious_needs_approval: bool,
+    /// Acknowledgements an address may get within an hour; more are held.
+    pub acknowledgements_per_hour: u32,
+    /// Bytes of a message that are parsed.
+    pub parse_max_bytes: usize,
+    /// Grace period at SIGTERM.
+    pub grace: Duration,
+}

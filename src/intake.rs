@@ -1,0 +1,141 @@
+//! Where messages come from: Maildir, mbox, `.eml` files and folders, standard input, IMAP. [I/O]
+//!
+//! A [`MailSource`] lists what is there, fetches bytes, and, only after the store has committed, treats what is ours
+//! (flag, move, leave). It never changes anything else at the source.
+
+use std::time::Duration;
+
+/// Position of a message at its source; unique within (source, mailbox, uid_validity).
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Position {
+    /// IMAP folder as people write it, or empty.
+    pub mailbox: String,
+    /// UIDVALIDITY (RFC 3501 section 2.3.1.1) for IMAP, else 0.
+    pub uid_validity: u32,
+    /// IMAP UID in decimal; unique file name of a Maildir without flags; offset and hash in an mbox; path of a file.
+    pub key: String,
+}
+
+/// What the store remembers of a source between two checks.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Cursor {
+    /// UIDVALIDITY of the last check; 0 at first.
+    pub uid_validity: u32,
+    /// Highest UID below which everything is stored; 0 at first. Only for IMAP.
+    pub last_uid: u32,
+}
+
+/// A message that is at the source, not yet fetched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Candidate {
+    /// Where.
+    pub position: Position,
+    /// Size in bytes as the source tells it.
+    pub size: u64,
+    /// INTERNALDATE in Unix milliseconds; `None` where the source has no such thing.
+    pub internal_date_ms: Option<i64>,
+}
+
+/// What is at the source after the cursor, oldest first, bounded in number.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Listing {
+    /// The messages.
+    pub candidates: Vec<Candidate>,
+    /// The cursor to store once all of these are stored.
+    pub cursor: Cursor,
+    /// There is more after these.
+    pub more: bool,
+}
+
+/// A fetched message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RawMessage {
+    /// Where it was.
+    pub position: Position,
+    /// INTERNALDATE in Unix milliseconds.
+    pub internal_date_ms: Option<i64>,
+    /// The bytes as the source holds them.
+    pub bytes: Vec<u8>,
+}
+
+/// Result of one fetch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fetched {
+    /// Here it is.
+    Message(RawMessage),
+    /// It was listed and has gone since («gone before fetch»).
+    Gone(Position),
+    /// One file could not be read (permissions, I/O error); tried again at the next check, the others go on.
+    Unreadable(Position, String),
+}
+
+/// What to do at the source with a message that is ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TreatmentKind {
+    /// It became a case or joined one.
+    Ours,
+}
+
+/// What went wrong at a source, cut by what the caller does next.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// Connection, time-out, server busy: try again with back-off.
+    #[error("{what}")]
+    Temporary {
+        /// What was being done and where, without addresses of people; a lowercase fragment.
+        what: String,
+        /// Cause.
+        #[source]
+        source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    },
+    /// Wrong password, no such mailbox, untrusted certificate: a person must act; tried again at a slow pace.
+    #[error("{what}: {advice}")]
+    NeedsPerson {
+        /// What happened and where.
+        what: String,
+        /// What to do.
+        advice: String,
+    },
+}
+
+impl SourceError {
+    /// Whether it may go away by itself.
+    pub const fn is_temporary(&self) -> bool {
+        matches!(self, Self::Temporary { .. })
+    }
+}
+
+/// A mailbox of some kind.
+#[async_trait::async_trait]
+pub trait MailSource: Send {
+    /// The name from the configuration; unique.
+    fn name(&self) -> &str;
+
+    /// What is there after `cursor`, at most `limit` messages.
+    ///
+    /// # Errors
+    /// [`SourceError`] when the source cannot be reached or read.
+    async fn list(&mut self, cursor: &Cursor, limit: usize) -> Result<Listing, SourceError>;
+
+    /// Fetches the candidates, in order. The caller bounds their number and total size.
+    ///
+    /// # Errors
+    /// [`SourceError`] when the source as a whole fails; what was fetched before is lost and fetched again.
+    async fn fetch(&mut self, candidates: &[Candidate]) -> Result<Vec<Fetched>, SourceError>;
+
+    /// Treats messages that are ours as the configuration says. Repeating it changes nothing; a message that has gone is
+    /// no error. Returns the positions that are done.
+    ///
+    /// # Errors
+    /// [`SourceError`]; nothing is lost, the treatment is tried again.
+    async fn treat(&mut self, ours: &[Position]) -> Result<Vec<Position>, SourceError>;
+
+    /// Waits until something may have arrived, at most `at_most`. Cancel-safe.
+    ///
+    /// # Errors
+    /// [`SourceError`] when the connection broke.
+    async fn wait(&mut self, at_most: Duration) -> Result<(), SourceError>;
+
+    /// Says goodbye; never fails and takes at most a few seconds.
+    async fn close(&mut self);
+}
