@@ -1,8 +1,21 @@
 //! A case (sak): its number, its states, its history and what follows from each change. Pure.
 
+pub mod admit;
+pub mod chase;
+pub mod names;
 pub mod number;
+pub mod person;
+mod policy;
+pub mod record;
+pub mod reply;
+mod routing;
+mod state;
 
 pub use number::CaseNumber;
+pub use policy::Policy;
+pub use record::{Acknowledgement, Actor, Case, Change, Event, EventKind, MailOrder, Reminder};
+pub use routing::SAMHANDLING;
+pub use state::State;
 
 use serde::{Deserialize, Serialize};
 
