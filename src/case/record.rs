@@ -284,6 +284,11 @@ impl Change {
         Self { case, events: Vec::new(), mails: Vec::new() }
     }
 
+    /// Adds a line by the worker to the history.
+    pub fn record(&mut self, kind: EventKind, at_ms: i64, data: Value) {
+        self.note(kind, at_ms, &Actor::Worker, "", data);
+    }
+
     pub(super) fn note(&mut self, kind: EventKind, at_ms: i64, actor: &Actor, reason: &str, data: Value) {
         self.events.push(Event { kind, at_ms, actor: actor.clone(), reason: reason.to_owned(), state: self.case.state, data });
     }
