@@ -43,8 +43,8 @@ pub fn due_change(case: &Case, calendar: &Calendar, directory: &Directory, polic
         return Some(change);
     }
     let answered = case.answered_at_ms.filter(|_| case.state == State::Answered)?;
-    let silence = calendar::oslo_day(now_ms).since(calendar::oslo_day(answered)).ok()?.get_days();
-    if silence < i32::try_from(policy.close_after_days).unwrap_or(i32::MAX) {
+    let silence = calendar::days_between(calendar::oslo_day(answered), calendar::oslo_day(now_ms));
+    if silence < i64::from(policy.close_after_days) {
         return None;
     }
     let mut change = Change::of(case.clone());

@@ -289,6 +289,11 @@ impl Change {
         self.note(kind, at_ms, &Actor::Worker, "", data);
     }
 
+    /// Adds a line by somebody to the history, without a reason of theirs.
+    pub fn record_by(&mut self, kind: EventKind, at_ms: i64, actor: &Actor, data: Value) {
+        self.note(kind, at_ms, actor, "", data);
+    }
+
     pub(super) fn note(&mut self, kind: EventKind, at_ms: i64, actor: &Actor, reason: &str, data: Value) {
         self.events.push(Event { kind, at_ms, actor: actor.clone(), reason: reason.to_owned(), state: self.case.state, data });
     }

@@ -186,6 +186,14 @@ impl Engine {
         Err(PersonError::Work(WorkError::Store(StoreError::Conflict)))
     }
 
+    /// Stores a change that asks for no mail.
+    ///
+    /// # Errors
+    /// [`StoreError`]; nothing is changed then.
+    pub async fn apply_plain(&self, change: case::Change) -> Result<Case, StoreError> {
+        self.store.apply(change, &Compositor { engine: self, content: None, now_ms: self.clock.now_ms() }).await
+    }
+
     /// A case that came by paper or telephone.
     ///
     /// # Errors

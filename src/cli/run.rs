@@ -1,0 +1,57 @@
+//! `linjevei run`: the worker.
+
+use super::{ConfigPath, Failure, logging, setup};
+use crate::config::{Config, SourceConfig};
+use crate::intake::imap::ImapSource;
+use crate::intake::maildir::MaildirSource;
+use crate::worker::supervisor::{self, Watched};
+use std::process::ExitCode;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    config: ConfigPath,
+}
+
+/// The watched mailboxes of the configuration.
+pub(super) fn sources(config: &Config) -> Vec<Watched> {
+    config
+        .sources
+        .iter()
+        .map(|source| match source {
+            SourceConfig::Imap { poll, .. } => Watched { source: Box::new(ImapSource::new(source.clone())), poll: *poll },
+            SourceConfig::Maildir { name, path, poll } => Watched { source: Box::new(MaildirSource::new(name, path)), poll: *poll },
+        })
+        .collect()
+}
+
+pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
+    logging::start(false);
+    let config = setup::config(&args.config.config)?;
+    setup::runtime()?.block_on(async {
+        setup::data_folder(&config.data)?;
+        let _lock = setup::worker_lock(&config.data)?;
+        let mut engine = setup::engine(&config).await?;
+        setup::live_since(&mut engine).await?;
+        tracing::info!(
+            mode = ?engine.mode,
+            ruleset = engine.rules.hash(),
+            version = env!("CARGO_PKG_VERSION"),
+            "starting"
+        );
+        let soft = CancellationToken::new();
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let stopper = soft.clone();
+        let running = supervisor::run(engine, sources(&config), soft, config.grace);
+        tokio::pin!(running);
+        let ended = tokio::select! {
+            ended = &mut running => ended,
+            _ = terminate.recv() => { stopper.cancel(); running.await }
+            _ = interrupt.recv() => { stopper.cancel(); running.await }
+        };
+        ended.map(|()| ExitCode::SUCCESS).map_err(|error| Failure::software(error.to_string()))
+    })
+}
