@@ -5,7 +5,9 @@
 
 mod check;
 mod file;
+mod server;
 mod surroundings;
+mod values;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -1,6 +1,11 @@
 use std::collections::BTreeMap;
 
+use std::path::Path;
+use std::time::Duration;
+
 use super::*;
+use crate::config::values::is_address;
+use crate::config::{Guard, Secret, SecretProblem, Tls};
 
 /// Two variables and two files; every folder is there.
 struct Fake;

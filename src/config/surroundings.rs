@@ -128,7 +128,10 @@ mod tests {
             (b"\n", Err(SecretProblem::Empty)),
             (b"to\nlinjer\n", Err(SecretProblem::NoPassword)),
             (b"\xff\xfe", Err(SecretProblem::NoPassword)),
-            (&"x".repeat(70_000).into_bytes(), Err(SecretProblem::NoPassword)),
+            (
+                &"x".repeat(70_000).into_bytes(),
+                Err(SecretProblem::NoPassword),
+            ),
         ] {
             fs::write(&path, bytes).unwrap();
             fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
