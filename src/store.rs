@@ -14,6 +14,7 @@ use crate::case::{Case, CaseNumber, Change, Event, MailKind, MailOrder, State};
 use crate::intake::{Cursor, Position, RawMessage};
 use crate::message::ContentHash;
 use crate::outbox::compose::Composed;
+use crate::outbox::retry::Next;
 use crate::outbox::{Delivery, Envelope};
 use jiff::civil::Date;
 use std::sync::Arc;
@@ -222,15 +223,6 @@ pub struct OutboxRow {
     pub message_id: String,
 }
 
-/// What is done after an attempt to send.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NextStep {
-    /// Try the recipients that wait again at this time (Unix milliseconds).
-    RetryAt(i64),
-    /// No further attempt: a person must know.
-    GiveUp,
-}
-
 /// Numbers for `doctor` and the demo.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Counts {
@@ -276,6 +268,8 @@ pub trait Store: Send + Sync {
     async fn mark_treated(&self, source: &str, positions: &[Position]) -> Result<(), StoreError>;
     /// Messages for lists, newest last; `left_alone` only those.
     async fn messages(&self, left_alone: bool, limit: u32) -> Result<Vec<MessageRow>, StoreError>;
+    /// One message.
+    async fn message(&self, id: i64) -> Result<Option<MessageRow>, StoreError>;
     /// The verdict stored with a message, as JSON.
     async fn verdict(&self, message_id: i64) -> Result<Option<String>, StoreError>;
     /// Keeps a rule set whole.
@@ -297,7 +291,7 @@ pub trait Store: Send + Sync {
     /// Mail whose sender died or was cut off: outcome unknown. `all` at start, when nobody else can be sending.
     async fn recover_sending(&self, all: bool, now_ms: i64) -> Result<u64, StoreError>;
     /// Stores the result of an attempt.
-    async fn record_delivery(&self, claimed: &Claimed, delivery: &Delivery, next: NextStep, now_ms: i64) -> Result<(), StoreError>;
+    async fn record_delivery(&self, claimed: &Claimed, delivery: &Delivery, next: Next, now_ms: i64) -> Result<(), StoreError>;
     /// Mail for lists: what waits, failed or is held; with `all` also what was sent.
     async fn outbox(&self, all: bool, limit: u32) -> Result<Vec<OutboxRow>, StoreError>;
     /// A person's word: try again now (`queued`), or keep it (`held`). `false` when the row is not in a state for that.

@@ -93,7 +93,7 @@ pub(super) fn keys(data: &Path) -> Result<Vec<SigningKey>, Failure> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             let mut bytes = [0_u8; 32];
             getrandom::fill(&mut bytes).map_err(|error| Failure::software(format!("no randomness for a key: {error}")))?;
-            text = format!("{}\n", SigningKey::new(bytes).to_hex());
+            text = SigningKey::new(bytes).to_file_content();
             // Written whole under another name first: a key that is half written would disown every mail of ours.
             let temporary = data.join(format!("{KEY_FILE}.new"));
             let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary).map_err(failed)?;
@@ -103,7 +103,8 @@ pub(super) fn keys(data: &Path) -> Result<Vec<SigningKey>, Failure> {
         }
         Err(error) => return Err(failed(error)),
     }
-    let keys: Option<Vec<SigningKey>> = text.lines().filter(|line| !line.trim().is_empty()).map(SigningKey::from_hex).collect();
+    let keys: Option<Vec<SigningKey>> =
+        text.lines().filter(|line| !line.trim().is_empty()).map(|line| SigningKey::parse(line).ok()).collect();
     keys.filter(|keys| !keys.is_empty())
         .ok_or_else(|| Failure::config(format!("{}: every line must be a key of 64 hex digits; restore it from the backup", path.display())))
 }

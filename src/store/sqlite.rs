@@ -8,13 +8,14 @@ mod intake;
 mod outbox;
 
 use super::{
-    CaseFilter, Claimed, Compose, Counts, Incoming, MessageRow, NextStep, OutboxRow, Pending, Settlement, Store, StoreError, Stored,
+    CaseFilter, Claimed, Compose, Counts, Incoming, MessageRow, OutboxRow, Pending, Settlement, Store, StoreError, Stored,
     ThreadKeys,
 };
 use crate::case::admit::Thread;
 use crate::case::{Case, CaseNumber, Change, Event};
 use crate::intake::{Cursor, Position};
 use crate::outbox::Delivery;
+use crate::outbox::retry::Next;
 use jiff::civil::Date;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, Sqlite, SqliteConnection, SqlitePool, Transaction};
@@ -136,6 +137,10 @@ impl Store for SqliteStore {
         intake::messages(&self.readers, left_alone, limit).await
     }
 
+    async fn message(&self, id: i64) -> Result<Option<MessageRow>, StoreError> {
+        intake::message(&self.readers, id).await
+    }
+
     async fn verdict(&self, message_id: i64) -> Result<Option<String>, StoreError> {
         intake::verdict(&self.readers, message_id).await
     }
@@ -186,7 +191,7 @@ impl Store for SqliteStore {
         outbox::recover_sending(&mut *self.writer().await, all, now_ms).await
     }
 
-    async fn record_delivery(&self, claimed: &Claimed, delivery: &Delivery, next: NextStep, now_ms: i64) -> Result<(), StoreError> {
+    async fn record_delivery(&self, claimed: &Claimed, delivery: &Delivery, next: now_ms: i64) -> Result<(), StoreError> {
         outbox::record_delivery(&mut *self.writer().await, claimed, delivery, next, now_ms).await
     }
 

@@ -1,8 +1,8 @@
 //! From the outbox to the transport.
 
 use super::{Engine, WorkError};
-use crate::outbox::{RecipientOutcome, retry};
-use crate::store::NextStep;
+use crate::outbox::RecipientOutcome;
+use crate::outbox::retry::{self, Next};
 use tracing::{error, info, warn};
 
 /// Mail claimed at a time: one, so that a lease only has to cover one attempt and a stop loses nothing.
@@ -37,10 +37,7 @@ impl Engine {
             for mail in claimed {
                 let delivery = self.transport.send(&mail.envelope, &mail.bytes).await;
                 let now_ms = self.clock.now_ms();
-                let next = match retry::next_attempt_ms(mail.attempts, mail.created_at_ms, now_ms, random()) {
-                    Some(at) => NextStep::RetryAt(at),
-                    None => NextStep::GiveUp,
-                };
+                let next = retry::after_temporary(mail.attempts, mail.created_at_ms, now_ms, random());
                 self.store.record_delivery(&mail, &delivery, next, now_ms).await?;
                 let accepted = delivery.recipients.iter().all(|outcome| matches!(outcome, RecipientOutcome::Accepted(_)));
                 let refused = delivery.recipients.iter().any(|outcome| matches!(outcome, RecipientOutcome::Permanent(_)));
@@ -50,7 +47,7 @@ impl Engine {
                 } else {
                     report.not_sent = report.not_sent.saturating_add(1);
                     unreachable = delivery.recipients.iter().all(|outcome| matches!(outcome, RecipientOutcome::Temporary(reply) if reply.code == 0));
-                    if refused || next == NextStep::GiveUp {
+                    if refused || next == Next::Person {
                         error!(outbox.id = mail.id, case.id = %mail.number, note = delivery.note, "mail not accepted; see «linjevei outbox list»");
                     } else {
                         warn!(outbox.id = mail.id, case.id = %mail.number, outbox.attempt = mail.attempts, note = delivery.note, "mail not sent yet");

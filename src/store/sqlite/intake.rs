@@ -209,32 +209,48 @@ struct ListedMessage {
     size_bytes: i64,
 }
 
-pub(super) async fn messages(readers: &SqlitePool, left_alone: bool, limit: u32) -> Result<Vec<MessageRow>, StoreError> {
-    let rows: Vec<ListedMessage> = sqlx::query_as(
-        "SELECT m.id, m.source, m.outcome, m.reason, coalesce(c.year, 0) AS year, coalesce(c.count, 0) AS count, m.duplicate_of, \
-         m.received_at_ms, m.sender_domain, m.size_bytes FROM message m LEFT JOIN cases c ON c.id = m.case_id \
-         WHERE ($1 = 0 OR m.outcome = 'left-alone') ORDER BY m.id DESC LIMIT $2",
-    )
-    .bind(i64::from(left_alone))
-    .bind(i64::from(limit))
-    .fetch_all(readers)
-    .await?;
-    let mut listed = Vec::with_capacity(rows.len());
-    for row in rows.into_iter().rev() {
-        let case = if row.count == 0 { None } else { Some(rows::number(row.year, row.count)?.to_string()) };
-        listed.push(MessageRow {
-            id: row.id,
-            source: row.source,
-            outcome: row.outcome,
-            reason: row.reason,
+/// `SELECT` of a listed message with a constant tail.
+macro_rules! select_messages {
+    ($tail:literal) => {
+        concat!(
+            "SELECT m.id, m.source, m.outcome, m.reason, coalesce(c.year, 0) AS year, coalesce(c.count, 0) AS count, \
+             m.duplicate_of, m.received_at_ms, m.sender_domain, m.size_bytes FROM message m LEFT JOIN cases c ON c.id = m.case_id ",
+            $tail
+        )
+    };
+}
+
+impl ListedMessage {
+    fn into_row(self) -> Result<MessageRow, StoreError> {
+        let case = if self.count == 0 { None } else { Some(rows::number(self.year, self.count)?.to_string()) };
+        Ok(MessageRow {
+            id: self.id,
+            source: self.source,
+            outcome: self.outcome,
+            reason: self.reason,
             case,
-            duplicate_of: (row.duplicate_of != 0).then_some(row.duplicate_of),
-            received_at_ms: row.received_at_ms,
-            sender_domain: row.sender_domain,
-            size_bytes: row.size_bytes,
-        });
+            duplicate_of: (self.duplicate_of != 0).then_some(self.duplicate_of),
+            received_at_ms: self.received_at_ms,
+            sender_domain: self.sender_domain,
+            size_bytes: self.size_bytes,
+        })
     }
-    Ok(listed)
+}
+
+pub(super) async fn messages(readers: &SqlitePool, left_alone: bool, limit: u32) -> Result<Vec<MessageRow>, StoreError> {
+    let rows: Vec<ListedMessage> =
+        sqlx::query_as(select_messages!("WHERE ($1 = 0 OR m.outcome = 'left-alone') ORDER BY m.id DESC LIMIT $2"))
+            .bind(i64::from(left_alone))
+            .bind(i64::from(limit))
+            .fetch_all(readers)
+            .await?;
+    rows.into_iter().rev().map(ListedMessage::into_row).collect()
+}
+
+pub(super) async fn message(readers: &SqlitePool, id: i64) -> Result<Option<MessageRow>, StoreError> {
+    let row: Option<ListedMessage> =
+        sqlx::query_as(select_messages!("WHERE m.id = $1")).bind(id).fetch_optional(readers).await?;
+    row.map(ListedMessage::into_row).transpose()
 }
 
 pub(super) async fn verdict(readers: &SqlitePool, message_id: i64) -> Result<Option<String>, StoreError> {

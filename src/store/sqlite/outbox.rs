@@ -3,14 +3,12 @@
 use super::{CHUNK_BYTES, begin, cases};
 use crate::case::{EventKind, MailOrder, undeliverable};
 use crate::outbox::compose::Composed;
+use crate::outbox::retry::{Next, UNKNOWN_PAUSE_MS};
 use crate::outbox::{Delivery, Envelope, RecipientOutcome, Reply};
 use crate::store::rows;
-use crate::store::{Claimed, NextStep, OutboxRow, StoreError};
+use crate::store::{Claimed, OutboxRow, StoreError};
 use serde_json::json;
 use sqlx::{SqliteConnection, SqlitePool};
-
-/// After an attempt whose outcome is unknown, the one further attempt waits this long.
-const UNKNOWN_WAIT_MS: i64 = 30 * 60_000;
 
 /// The Message-ID of our last mail to the same party in the case.
 pub(super) async fn last_message_id(connection: &mut SqliteConnection, case_id: i64, party: &str) -> Result<Option<String>, StoreError> {
@@ -154,7 +152,7 @@ async fn outcome_unknown(
         "UPDATE outbox SET state = $1, unknown_outcomes = unknown_outcomes + 1, next_attempt_at_ms = $2, lease_until_ms = 0 WHERE id = $3",
     )
     .bind(if again { "queued" } else { "failed" })
-    .bind(since_ms.saturating_add(UNKNOWN_WAIT_MS))
+    .bind(since_ms.saturating_add(UNKNOWN_PAUSE_MS))
     .bind(id)
     .execute(&mut *connection)
     .await?;
@@ -176,7 +174,7 @@ pub(super) async fn record_delivery(
     writer: &mut SqliteConnection,
     claimed: &Claimed,
     delivery: &Delivery,
-    next: NextStep,
+    next: Next,
     now_ms: i64,
 ) -> Result<(), StoreError> {
     let mut transaction = begin(writer).await?;
@@ -234,8 +232,8 @@ pub(super) async fn record_delivery(
         .fetch_one(&mut *transaction)
         .await?;
     let (state, next_attempt_at_ms, why) = match next {
-        NextStep::RetryAt(at) if temporary => ("queued", at, ""),
-        NextStep::GiveUp if temporary => ("failed", 0, "not accepted within the time that is tried"),
+        Next::At(at) if temporary => ("queued", at, ""),
+        Next::Person if temporary => ("failed", 0, "not accepted within the time that is tried"),
         _ if refused > 0 => ("failed", 0, "refused by the server"),
         _ => ("sent", 0, ""),
     };
