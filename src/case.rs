@@ -82,6 +82,22 @@ impl MailKind {
         Self::ALL.into_iter().find(|kind| kind.id() == id)
     }
 
+    /// What people see in lists.
+    pub const fn navn(self) -> &'static str {
+        match self {
+            Self::Kvittering => "kvittering",
+            Self::Sak => "saken med vedlegg",
+            Self::Varsel => "varsel uten innhold",
+            Self::Orientering => "orientering med vedlegg",
+            Self::Orienteringsvarsel => "orientering uten innhold",
+            Self::Kort => "kort beskjed (har meldingen fra før)",
+            Self::Purring => "purring",
+            Self::Status => "beskjed om hvem som har saken",
+            Self::Svar => "svaret",
+            Self::Svarvarsel => "beskjed om at svaret er kommet",
+        }
+    }
+
     /// Whether the mail may carry the report's text and files.
     pub const fn carries_content(self) -> bool {
         matches!(self, Self::Sak | Self::Orientering | Self::Svar)
