@@ -191,7 +191,7 @@ impl Store for SqliteStore {
         outbox::recover_sending(&mut *self.writer().await, all, now_ms).await
     }
 
-    async fn record_delivery(&self, claimed: &Claimed, delivery: &Delivery, next: now_ms: i64) -> Result<(), StoreError> {
+    async fn record_delivery(&self, claimed: &Claimed, delivery: &Delivery, next: Next, now_ms: i64) -> Result<(), StoreError> {
         outbox::record_delivery(&mut *self.writer().await, claimed, delivery, next, now_ms).await
     }
 
