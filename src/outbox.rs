@@ -7,10 +7,12 @@ pub mod compose;
 pub mod maildir;
 pub mod message_id;
 pub mod retry;
+pub mod smtp;
 
 pub use compose::{AutoSubmitted, ComposeError, Composed, Draft, compose};
 pub use maildir::MaildirTransport;
 pub use message_id::SigningKey;
+pub use smtp::SmtpTransport;
 
 /// SMTP envelope (RFC 5321 section 2.3.1).
 #[derive(Debug, Clone, PartialEq, Eq)]
