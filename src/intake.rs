@@ -7,16 +7,33 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
+use crate::config::SourceConfig;
+
 pub mod files;
+pub mod imap;
 
 pub mod maildir;
 pub mod mbox;
 
 pub use files::{Shape, StreamSource, detect, open_path};
 
+pub use imap::{ImapReport, ImapSource};
 pub use maildir::MaildirSource;
 
-/// Position of a message at its source; unique within (source, mailbox, uid_validity).
+/// Opens a watched mailbox of the configuration. Nothing is connected or read before the first call.
+///
+/// # Errors
+/// [`SourceError::NeedsPerson`] for settings that cannot work.
+pub fn open(config: &SourceConfig) -> Result<Box<dyn MailSource>, SourceError> {
+    Ok(match config {
+        SourceConfig::Imap { .. } => Box::new(ImapSource::new(config)?),
+        SourceConfig::Maildir { name, path, .. } => {
+            Box::new(MaildirSource::new(name.clone(), path.clone()))
+        }
+    })
+}
+
+/// Position of a message at its source; unique within source, mailbox and `uid_validity`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Position {
     /// IMAP folder as people write it, or empty.

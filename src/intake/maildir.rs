@@ -270,13 +270,12 @@ impl MailSource for MaildirSource {
     }
 
     async fn list(&mut self, cursor: &Cursor, limit: usize) -> Result<Listing, SourceError> {
-        let mut walk = match self.walk.take() {
-            Some(walk) => walk,
-            None => {
-                let path = self.path.clone();
-                self.stamps = blocking(move || Ok(stamps(&path))).await?;
-                self.scan().await?
-            }
+        let mut walk = if let Some(walk) = self.walk.take() {
+            walk
+        } else {
+            let path = self.path.clone();
+            self.stamps = blocking(move || Ok(stamps(&path))).await?;
+            self.scan().await?
         };
         let names: Vec<String> = walk.drain(..limit.min(walk.len())).collect();
         let mut finder = Finder::new(self.path.clone(), Arc::clone(&self.places));

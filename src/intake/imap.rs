@@ -1,0 +1,922 @@
+//! A folder on an IMAP server (RFC 3501).
+//!
+//! The folder belongs to people: it is opened with EXAMINE and read with `BODY.PEEK[]`, so nothing there changes, `\Seen`
+//! included. SELECT is used only while messages that are ours are flagged or moved. Messages are known by UIDVALIDITY and
+//! UID; when UIDVALIDITY changes, everything is listed again under new positions and the store tells by content what it
+//! knows. A connection on which anything failed, timed out or was cancelled is dropped; the next call opens a new one.
+
+use std::collections::{HashMap, VecDeque};
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use async_imap::imap_proto::{AttributeValue, MailboxDatum, NameAttribute, Response, ResponseCode};
+use async_trait::async_trait;
+
+use super::{Candidate, Cursor, Fetched, Listing, MailSource, Position, RawMessage, SourceError};
+use crate::config::{Ours, Server, SourceConfig, Tls};
+use connection::{BODY_TIMEOUT, COMMAND_TIMEOUT, Connection, FOLDER_TIMEOUT};
+
+pub mod connection;
+mod tls;
+pub mod utf7;
+
+/// IDLE is ended and begun anew after this time: RFC 2177 allows 29 minutes, but routers forget silent connections sooner,
+/// and only then is a dead one noticed.
+pub const IDLE_MAX: Duration = Duration::from_mins(5);
+/// Messages above this size are fetched in slices, since a response is held in memory whole.
+pub const SLICE_ABOVE_BYTES: u64 = 2 * 1024 * 1024;
+/// Size of a slice.
+pub const SLICE_BYTES: usize = 1024 * 1024;
+/// Largest message that is taken; servers rarely accept more than 150 MB.
+pub const MESSAGE_MAX_BYTES: usize = 256 * 1024 * 1024;
+/// Messages fetched by one command, at most.
+const BATCH_MESSAGES: usize = 50;
+/// Bytes fetched by one command, as the server tells the sizes, at most (or one message).
+const BATCH_BYTES: u64 = 4 * 1024 * 1024;
+/// UIDs in one command; keeps the line short.
+const UIDS_PER_COMMAND: usize = 200;
+
+/// What a look at the server found, for `doctor`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImapReport {
+    /// Host and port.
+    pub server: String,
+    /// The folder as people write it.
+    pub folder: String,
+    /// Messages in the folder.
+    pub messages: u32,
+    /// UIDVALIDITY of the folder.
+    pub uid_validity: u32,
+    /// The server tells about new mail by itself (IDLE).
+    pub idle: bool,
+    /// The server can move messages (MOVE).
+    pub can_move: bool,
+    /// The server can remove single messages (UIDPLUS), which replaces MOVE.
+    pub uidplus: bool,
+    /// New keywords may be set here; `None` where ours get no keyword, since only SELECT would tell.
+    pub keywords: Option<bool>,
+    /// The folder for ours exists; `None` where ours are not moved.
+    pub target_exists: Option<bool>,
+}
+
+impl ImapReport {
+    /// Why ours cannot be treated as configured; `None` when they can.
+    pub fn obstacle(&self) -> Option<&'static str> {
+        match (self.keywords, self.target_exists) {
+            (Some(false), _) => Some(NO_KEYWORDS_ADVICE),
+            (_, Some(false)) => Some("create the folder for ours, or name another"),
+            (_, Some(true)) if !self.can_move && !self.uidplus => Some(NO_MOVE_ADVICE),
+            _ => None,
+        }
+    }
+}
+
+const NO_KEYWORDS_ADVICE: &str =
+    "the server keeps no keywords here; move ours to a folder, or leave them";
+const NO_MOVE_ADVICE: &str =
+    "the server has neither MOVE nor UIDPLUS; use a keyword, or leave ours";
+
+/// How the folder is open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Access {
+    /// EXAMINE.
+    Read,
+    /// SELECT.
+    Write,
+}
+
+/// What the server tells when a folder is opened.
+#[derive(Debug, Clone, Default)]
+struct Folder {
+    exists: u32,
+    uid_validity: u32,
+    uid_next: Option<u32>,
+    permanent_flags: Vec<String>,
+}
+
+/// The folder as it is open on the connection.
+#[derive(Debug)]
+struct Open {
+    access: Access,
+    uid_validity: u32,
+}
+
+/// UIDs found by the last search and not listed yet.
+#[derive(Debug)]
+struct Rest {
+    after: Cursor,
+    uids: VecDeque<u32>,
+}
+
+/// Text of one message as it came.
+enum Body {
+    Bytes(Vec<u8>),
+    /// The server knows the message and does not give its text.
+    Refused(&'static str),
+    /// It gave no answer for this UID.
+    Missing,
+}
+
+/// A folder on an IMAP server as a source.
+#[derive(Debug)]
+pub struct ImapSource {
+    name: String,
+    server: Server,
+    folder: String,
+    ours: Ours,
+    idle: bool,
+    poll: Duration,
+    connection: Option<Connection>,
+    open: Option<Open>,
+    rest: Option<Rest>,
+    /// UIDNEXT when the folder was last searched.
+    searched_at: Option<u32>,
+    /// It has been said once that ours cannot be treated as configured.
+    refused_once: bool,
+}
+
+impl ImapSource {
+    /// Takes the settings; connects at the first call.
+    ///
+    /// # Errors
+    /// [`SourceError::NeedsPerson`] for settings that cannot work: another kind of source, a flag that is no keyword, ours
+    /// moved to where they are.
+    pub fn new(config: &SourceConfig) -> Result<Self, SourceError> {
+        let SourceConfig::Imap {
+            name,
+            server,
+            folder,
+            ours,
+            idle,
+            poll,
+        } = config
+        else {
+            return Err(SourceError::needs_person(
+                format!("the source {} is no IMAP folder", config.name()),
+                "set its kind to imap",
+            ));
+        };
+        match ours {
+            Ours::Flag(flag) if !is_keyword(flag) => {
+                return Err(SourceError::needs_person(
+                    format!("«{flag}» is no keyword"),
+                    "use ASCII letters, digits, `$`, `-` and `_`, as in Linjevei",
+                ));
+            }
+            Ours::Move(target) if same_folder(target, folder) => {
+                return Err(SourceError::needs_person(
+                    format!("ours would be moved to «{target}», the folder that is watched"),
+                    "name another folder",
+                ));
+            }
+            _ => {}
+        }
+        Ok(Self {
+            name: name.clone(),
+            server: server.clone(),
+            folder: folder.clone(),
+            ours: ours.clone(),
+            idle: *idle,
+            poll: *poll,
+            connection: None,
+            open: None,
+            rest: None,
+            searched_at: None,
+            refused_once: false,
+        })
+    }
+
+    /// Looks at server and folder without changing anything, for `doctor`.
+    ///
+    /// # Errors
+    /// [`SourceError`] as every other call.
+    pub async fn check(&mut self) -> Result<ImapReport, SourceError> {
+        let result = self.try_check().await;
+        self.drop_after_error(&result);
+        result
+    }
+
+    async fn try_check(&mut self) -> Result<ImapReport, SourceError> {
+        let mut folder = self.open_folder(Access::Read).await?;
+        let mut keywords = None;
+        let mut target_exists = None;
+        match self.ours.clone() {
+            Ours::Leave => {}
+            Ours::Flag(flag) => {
+                // With EXAMINE servers tell that no flag may be set.
+                folder = self.open_folder(Access::Write).await?;
+                keywords = Some(can_set(&folder, &flag));
+                self.open_folder(Access::Read).await?;
+            }
+            Ours::Move(target) => target_exists = Some(self.folder_exists(&target).await?),
+        }
+        let server = format!("{}:{}", self.server.host, self.server.port);
+        let connection = self.connection().await?;
+        Ok(ImapReport {
+            server,
+            messages: folder.exists,
+            uid_validity: folder.uid_validity,
+            idle: connection.has("IDLE"),
+            can_move: connection.has("MOVE"),
+            uidplus: connection.has("UIDPLUS"),
+            keywords,
+            target_exists,
+            folder: self.folder.clone(),
+        })
+    }
+
+    /// The connection, opened if need be.
+    async fn connection(&mut self) -> Result<&mut Connection, SourceError> {
+        if self.connection.as_ref().is_none_or(Connection::is_broken) {
+            self.hang_up();
+            self.connection = Some(Connection::open(&self.server).await?);
+        }
+        self.connection.as_mut().ok_or_else(|| {
+            SourceError::temporary("the connection vanished while it was opened", None)
+        })
+    }
+
+    fn hang_up(&mut self) {
+        self.connection = None;
+        self.open = None;
+    }
+
+    fn drop_after_error<T>(&mut self, result: &Result<T, SourceError>) {
+        if result.is_err() {
+            self.hang_up();
+        }
+    }
+
+    /// Opens the folder anew, so that UIDVALIDITY is of now.
+    async fn open_folder(&mut self, access: Access) -> Result<Folder, SourceError> {
+        let verb = match access {
+            Access::Read => "EXAMINE",
+            Access::Write => "SELECT",
+        };
+        let command = format!("{verb} {}", quoted(&self.folder));
+        let what = format!("the folder «{}»", self.folder);
+        self.connection().await?;
+        self.open = None;
+        let connection = self.connection().await?;
+        let mut folder = Folder::default();
+        let answer = connection
+            .exchange(
+                "opening the folder",
+                &command,
+                COMMAND_TIMEOUT,
+                |response| {
+                    note_folder(response, &mut folder);
+                },
+            )
+            .await?;
+        if !answer.ok {
+            let absent = answer.is(&["NONEXISTENT", "TRYCREATE"])
+                || (answer.code.is_none()
+                    && !answer.bad
+                    && !self.folder_exists(&self.folder.clone()).await?);
+            if absent {
+                return Err(SourceError::needs_person(
+                    format!("{what} does not exist on {}", self.server.host),
+                    "correct the name of the folder, as your mail program shows it",
+                ));
+            }
+            let connection = self.connection().await?;
+            return Err(connection.refused(
+                "opening the folder",
+                &answer,
+                "give the user access to the folder",
+            ));
+        }
+        if folder.uid_validity == 0 {
+            return Err(SourceError::needs_person(
+                format!("{what} has no lasting message numbers (UIDVALIDITY)"),
+                "watch a folder of another kind",
+            ));
+        }
+        self.open = Some(Open {
+            access,
+            uid_validity: folder.uid_validity,
+        });
+        Ok(folder)
+    }
+
+    /// Opens the folder unless it is open in this way.
+    async fn ensure_open(&mut self, access: Access) -> Result<u32, SourceError> {
+        self.connection().await?;
+        if let Some(open) = &self.open
+            && open.access == access
+        {
+            return Ok(open.uid_validity);
+        }
+        Ok(self.open_folder(access).await?.uid_validity)
+    }
+
+    async fn folder_exists(&mut self, folder: &str) -> Result<bool, SourceError> {
+        let doing = "looking for a folder";
+        // `%` and `*` would match anything; a folder with such a name is not looked for.
+        if folder.contains(['%', '*']) {
+            return Ok(true);
+        }
+        let command = format!("LIST \"\" {}", quoted(folder));
+        let connection = self.connection().await?;
+        let mut found = false;
+        let answer = connection
+            .exchange(doing, &command, COMMAND_TIMEOUT, |response| {
+                if let Response::MailboxData(MailboxDatum::List(list)) = response {
+                    found |= !list.name_attributes.contains(&NameAttribute::NoSelect);
+                }
+            })
+            .await?;
+        if answer.ok {
+            Ok(found)
+        } else {
+            Err(connection.refused(doing, &answer, "ask the administrator of the mail server"))
+        }
+    }
+
+    /// UIDs that match, ascending.
+    async fn search(&mut self, criteria: &str) -> Result<Vec<u32>, SourceError> {
+        let doing = "looking for messages";
+        let connection = self.connection().await?;
+        let mut uids = Vec::new();
+        let answer = connection
+            .exchange(
+                doing,
+                &format!("UID SEARCH {criteria}"),
+                FOLDER_TIMEOUT,
+                |response| {
+                    if let Response::MailboxData(MailboxDatum::Search(found)) = response {
+                        uids.extend_from_slice(found);
+                    }
+                },
+            )
+            .await?;
+        if !answer.ok {
+            return Err(connection.refused(doing, &answer, "give the user access to the folder"));
+        }
+        uids.sort_unstable();
+        uids.dedup();
+        Ok(uids)
+    }
+
+    async fn try_list(&mut self, cursor: &Cursor, limit: usize) -> Result<Listing, SourceError> {
+        let reused = self.connection.as_ref().is_some_and(|c| !c.is_broken());
+        let folder = match self.open_folder(Access::Read).await {
+            // The server may have closed a connection that lay idle.
+            Err(error) if reused && error.is_temporary() => {
+                self.hang_up();
+                self.open_folder(Access::Read).await?
+            }
+            other => other?,
+        };
+        let mut cursor = Cursor {
+            uid_validity: folder.uid_validity,
+            last_uid: if cursor.uid_validity == folder.uid_validity {
+                cursor.last_uid
+            } else {
+                0
+            },
+        };
+        let mut uids = match self.rest.take() {
+            Some(rest) if rest.after == cursor => rest.uids,
+            _ => {
+                self.connection().await?.forget_news();
+                self.searched_at = folder.uid_next;
+                if folder.exists == 0 {
+                    VecDeque::new()
+                } else {
+                    let from = cursor.last_uid.saturating_add(1);
+                    let mut found = self.search(&format!("UID {from}:*")).await?;
+                    // `*` is the last message, even when its UID is lower (RFC 3501 section 6.4.8).
+                    found.retain(|uid| *uid > cursor.last_uid);
+                    found.into()
+                }
+            }
+        };
+        let page: Vec<u32> = uids.drain(..limit.max(1).min(uids.len())).collect();
+        let mut candidates = Vec::with_capacity(page.len());
+        for chunk in page.chunks(UIDS_PER_COMMAND) {
+            self.describe(chunk, folder.uid_validity, &mut candidates)
+                .await?;
+        }
+        if let Some(last) = page.last() {
+            cursor.last_uid = *last;
+        }
+        let more = !uids.is_empty();
+        self.rest = more.then(|| Rest {
+            after: cursor.clone(),
+            uids,
+        });
+        Ok(Listing {
+            candidates,
+            cursor,
+            more,
+        })
+    }
+
+    /// Sizes and dates of these messages.
+    async fn describe(
+        &mut self,
+        uids: &[u32],
+        uid_validity: u32,
+        candidates: &mut Vec<Candidate>,
+    ) -> Result<(), SourceError> {
+        let doing = "reading sizes and dates";
+        let connection = self.connection().await?;
+        let mut found: HashMap<u32, (u32, Option<i64>)> = HashMap::new();
+        let command = format!("UID FETCH {} (UID RFC822.SIZE INTERNALDATE)", uid_set(uids));
+        let answer = connection
+            .exchange(doing, &command, FOLDER_TIMEOUT, |response| {
+                let Response::Fetch(_, attributes) = response else {
+                    return;
+                };
+                let (mut uid, mut size, mut date) = (None, None, None);
+                for attribute in attributes {
+                    match attribute {
+                        AttributeValue::Uid(value) => uid = Some(*value),
+                        AttributeValue::Rfc822Size(value) => size = Some(*value),
+                        AttributeValue::InternalDate(value) => date = internal_date_ms(value),
+                        _ => {}
+                    }
+                }
+                // Without a size it is news about flags that somebody changed meanwhile.
+                if let (Some(uid), Some(size)) = (uid, size) {
+                    found.insert(uid, (size, date));
+                }
+            })
+            .await?;
+        if answer.bad {
+            return Err(connection.refused(
+                doing,
+                &answer,
+                "ask the administrator of the mail server",
+            ));
+        }
+        for uid in uids {
+            let (size, internal_date_ms) = match found.get(uid) {
+                Some(described) => *described,
+                // Expunged since the search.
+                None if answer.ok => continue,
+                // A message that the server cannot describe is listed all the same, so that it is not lost.
+                None => (0, None),
+            };
+            candidates.push(Candidate {
+                position: Position {
+                    mailbox: self.folder.clone(),
+                    uid_validity,
+                    key: uid.to_string(),
+                },
+                size: u64::from(size),
+                internal_date_ms,
+            });
+        }
+        Ok(())
+    }
+
+    async fn try_fetch(&mut self, candidates: &[Candidate]) -> Result<Vec<Fetched>, SourceError> {
+        let uid_validity = self.ensure_open(Access::Read).await?;
+        let uid_of = |candidate: &Candidate| {
+            let position = &candidate.position;
+            (position.uid_validity == uid_validity && position.mailbox == self.folder)
+                .then(|| position.key.parse::<u32>().ok())
+                .flatten()
+        };
+        let wanted: Vec<(Option<u32>, &Candidate)> =
+            candidates.iter().map(|c| (uid_of(c), c)).collect();
+
+        let mut bodies: HashMap<u32, Body> = HashMap::new();
+        let mut batch: Vec<u32> = Vec::new();
+        let mut batch_bytes: u64 = 0;
+        for (uid, candidate) in &wanted {
+            let Some(uid) = uid else { continue };
+            // A size of 0 is not to be trusted.
+            if candidate.size == 0 || candidate.size > SLICE_ABOVE_BYTES {
+                continue;
+            }
+            let bytes = batch_bytes.saturating_add(candidate.size);
+            if batch.len() >= BATCH_MESSAGES || (bytes > BATCH_BYTES && !batch.is_empty()) {
+                self.fetch_batch(&batch, &mut bodies).await?;
+                batch.clear();
+                batch_bytes = 0;
+            }
+            batch.push(*uid);
+            batch_bytes = batch_bytes.saturating_add(candidate.size);
+        }
+        if !batch.is_empty() {
+            self.fetch_batch(&batch, &mut bodies).await?;
+        }
+
+        let mut fetched = Vec::with_capacity(wanted.len());
+        for (uid, candidate) in wanted {
+            let position = candidate.position.clone();
+            let Some(uid) = uid else {
+                fetched.push(Fetched::Gone(position));
+                continue;
+            };
+            let body = match bodies.remove(&uid) {
+                Some(body) => body,
+                None => self.fetch_sliced(uid).await?,
+            };
+            fetched.push(match body {
+                Body::Bytes(bytes) => Fetched::Message(RawMessage {
+                    position,
+                    internal_date_ms: candidate.internal_date_ms,
+                    bytes,
+                }),
+                Body::Refused(why) => Fetched::Unreadable(position, why.to_owned()),
+                // Only a message that the server no longer knows is gone.
+                Body::Missing if self.search(&format!("UID {uid}")).await?.contains(&uid) => {
+                    Fetched::Unreadable(position, "the server does not give its text".to_owned())
+                }
+                Body::Missing => Fetched::Gone(position),
+            });
+        }
+        Ok(fetched)
+    }
+
+    /// Fetches small messages by one command. Those without an answer are left for [`Self::fetch_sliced`].
+    async fn fetch_batch(
+        &mut self,
+        uids: &[u32],
+        bodies: &mut HashMap<u32, Body>,
+    ) -> Result<(), SourceError> {
+        let doing = "reading messages";
+        let command = format!("UID FETCH {} (UID BODY.PEEK[])", uid_set(uids));
+        let connection = self.connection().await?;
+        let answer = connection
+            .exchange(doing, &command, BODY_TIMEOUT, |response| {
+                if let Some((uid, Some(bytes))) = body_of(response) {
+                    bodies.insert(uid, Body::Bytes(bytes.to_vec()));
+                }
+            })
+            .await?;
+        if answer.bad {
+            return Err(connection.refused(
+                doing,
+                &answer,
+                "ask the administrator of the mail server",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Fetches one message in slices, whatever size the server told: it ends with the first slice that is not full.
+    async fn fetch_sliced(&mut self, uid: u32) -> Result<Body, SourceError> {
+        let doing = "reading a message";
+        let connection = self.connection().await?;
+        let mut bytes: Vec<u8> = Vec::new();
+        loop {
+            let command = format!(
+                "UID FETCH {uid} (UID BODY.PEEK[]<{}.{SLICE_BYTES}>)",
+                bytes.len()
+            );
+            let mut slice: Option<Option<usize>> = None;
+            let answer = connection
+                .exchange(doing, &command, BODY_TIMEOUT, |response| {
+                    match body_of(response) {
+                        Some((of, Some(part))) if of == uid => {
+                            bytes.extend_from_slice(part);
+                            slice = Some(Some(part.len()));
+                        }
+                        Some((of, None)) if of == uid => slice = Some(slice.flatten()),
+                        _ => {}
+                    }
+                })
+                .await?;
+            match slice {
+                _ if answer.bad => {
+                    return Err(connection.refused(
+                        doing,
+                        &answer,
+                        "ask the administrator of the mail server",
+                    ));
+                }
+                _ if !answer.ok && answer.is(&["EXPUNGEISSUED", "NONEXISTENT"]) => {
+                    return Ok(Body::Missing);
+                }
+                _ if !answer.ok => return Ok(Body::Refused("the server refuses to give its text")),
+                None => return Ok(Body::Missing),
+                Some(None) => return Ok(Body::Refused("the server has no text for it")),
+                Some(Some(length)) if length < SLICE_BYTES => return Ok(Body::Bytes(bytes)),
+                Some(Some(_)) if bytes.len() > MESSAGE_MAX_BYTES => {
+                    return Ok(Body::Refused("it is larger than 256 MB"));
+                }
+                Some(Some(_)) => {}
+            }
+        }
+    }
+
+    async fn try_treat(&mut self, ours: &[Position]) -> Result<Vec<Position>, SourceError> {
+        let folder = self.open_folder(Access::Write).await?;
+        let ways = match self.ours.clone() {
+            Ours::Leave => return Ok(ours.to_vec()),
+            Ours::Flag(flag) if can_set(&folder, &flag) => {
+                vec![format!("UID STORE {{uids}} +FLAGS.SILENT ({flag})")]
+            }
+            Ours::Flag(flag) => {
+                return self.refuse_once(
+                    format!("the keyword «{flag}» cannot be set"),
+                    NO_KEYWORDS_ADVICE,
+                );
+            }
+            Ours::Move(target) => {
+                let target_wire = quoted(&target);
+                let connection = self.connection().await?;
+                if connection.has("MOVE") {
+                    vec![format!("UID MOVE {{uids}} {target_wire}")]
+                } else if connection.has("UIDPLUS") {
+                    // EXPUNGE alone would also remove what others have marked as deleted.
+                    vec![
+                        format!("UID COPY {{uids}} {target_wire}"),
+                        "UID STORE {uids} +FLAGS.SILENT (\\Deleted)".to_owned(),
+                        "UID EXPUNGE {uids}".to_owned(),
+                    ]
+                } else {
+                    return self.refuse_once(
+                        format!("ours cannot be moved to «{target}»"),
+                        NO_MOVE_ADVICE,
+                    );
+                }
+            }
+        };
+        let mut uids: Vec<u32> = ours
+            .iter()
+            // Positions of an earlier UIDVALIDITY or another folder name messages that are not here any more.
+            .filter(|position| {
+                position.uid_validity == folder.uid_validity && position.mailbox == self.folder
+            })
+            .filter_map(|position| position.key.parse().ok())
+            .collect();
+        uids.sort_unstable();
+        uids.dedup();
+        for chunk in uids.chunks(UIDS_PER_COMMAND) {
+            for way in &ways {
+                let command = way.replace("{uids}", &uid_set(chunk));
+                let doing = "treating messages that are ours";
+                let connection = self.connection().await?;
+                let answer = connection
+                    .exchange(doing, &command, FOLDER_TIMEOUT, |_| ())
+                    .await?;
+                if !answer.ok {
+                    let refused = connection.refused(
+                        doing,
+                        &answer,
+                        "give the user the right to flag and move messages",
+                    );
+                    return Err(match &self.ours {
+                        Ours::Move(target) if answer.is(&["TRYCREATE", "NONEXISTENT"]) => {
+                            SourceError::needs_person(
+                                format!(
+                                    "the folder «{target}» for ours does not exist on {}",
+                                    self.server.host
+                                ),
+                                "create it, or name another",
+                            )
+                        }
+                        _ => refused,
+                    });
+                }
+            }
+        }
+        Ok(ours.to_vec())
+    }
+
+    /// Says once that ours cannot be treated; after that nothing is done, silently.
+    fn refuse_once(&mut self, what: String, advice: &str) -> Result<Vec<Position>, SourceError> {
+        if self.refused_once {
+            return Ok(Vec::new());
+        }
+        self.refused_once = true;
+        Err(SourceError::needs_person(what, advice))
+    }
+
+    async fn try_wait(&mut self, at_most: Duration) -> Result<(), SourceError> {
+        if self.idle {
+            let idles = self.connection().await?.has("IDLE");
+            let open = self
+                .open
+                .as_ref()
+                .is_some_and(|open| open.access == Access::Read);
+            if idles && !open {
+                // The folder is opened anew, and what arrived since the last search will not be told again.
+                let folder = self.open_folder(Access::Read).await?;
+                if folder.uid_next.is_none() || folder.uid_next != self.searched_at {
+                    return Ok(());
+                }
+                self.connection().await?.forget_news();
+            }
+            let connection = self.connection().await?;
+            if idles && connection.has_news() {
+                return Ok(());
+            }
+            if idles && connection.begin_idle().await? {
+                connection.idle(at_most.min(IDLE_MAX)).await?;
+                return connection.end_idle().await;
+            }
+        }
+        tokio::time::sleep(at_most.min(self.poll)).await;
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl MailSource for ImapSource {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    async fn list(&mut self, cursor: &Cursor, limit: usize) -> Result<Listing, SourceError> {
+        let result = self.try_list(cursor, limit).await;
+        self.drop_after_error(&result);
+        result
+    }
+
+    async fn fetch(&mut self, candidates: &[Candidate]) -> Result<Vec<Fetched>, SourceError> {
+        let result = self.try_fetch(candidates).await;
+        self.drop_after_error(&result);
+        result
+    }
+
+    async fn treat(&mut self, ours: &[Position]) -> Result<Vec<Position>, SourceError> {
+        if ours.is_empty() || self.ours == Ours::Leave {
+            return Ok(ours.to_vec());
+        }
+        let result = self.try_treat(ours).await;
+        self.drop_after_error(&result);
+        result
+    }
+
+    async fn wait(&mut self, at_most: Duration) -> Result<(), SourceError> {
+        let result = self.try_wait(at_most).await;
+        self.drop_after_error(&result);
+        result
+    }
+
+    async fn close(&mut self) {
+        if let Some(connection) = self.connection.take() {
+            connection.close().await;
+        }
+        self.hang_up();
+    }
+}
+
+/// Whether two names mean the same folder; INBOX is known in any letter case.
+fn same_folder(a: &str, b: &str) -> bool {
+    a == b || (a.eq_ignore_ascii_case("INBOX") && b.eq_ignore_ascii_case("INBOX"))
+}
+
+/// A keyword is an atom; of the server's own flags only `\Flagged` may be used, never `\Seen`.
+fn is_keyword(flag: &str) -> bool {
+    let is_atom = |b: u8| b.is_ascii_graphic() && !b"(){%*\"\\]".contains(&b);
+    flag.eq_ignore_ascii_case("\\Flagged") || (!flag.is_empty() && flag.bytes().all(is_atom))
+}
+
+/// Whether PERMANENTFLAGS lets this flag be set: it stands there, or new keywords may be made (`\*`).
+fn can_set(folder: &Folder, flag: &str) -> bool {
+    let is_new_keyword_allowed =
+        !flag.starts_with('\\') && folder.permanent_flags.iter().any(|f| f == "\\*");
+    is_new_keyword_allowed
+        || folder
+            .permanent_flags
+            .iter()
+            .any(|f| f.eq_ignore_ascii_case(flag))
+}
+
+/// A folder name as a quoted string in modified UTF-7.
+fn quoted(folder: &str) -> String {
+    let wire = utf7::encode(folder)
+        .replace('\\', "\\\\")
+        .replace('"', "\\\"");
+    format!("\"{wire}\"")
+}
+
+/// A UID set: `3,5:7`. A range stands only for UIDs that are all in it.
+fn uid_set(uids: &[u32]) -> String {
+    let mut set = String::new();
+    let mut rest = uids.iter().copied().peekable();
+    while let Some(first) = rest.next() {
+        let mut last = first;
+        while let Some(next) = rest.next_if(|next| last.checked_add(1) == Some(*next)) {
+            last = next;
+        }
+        let comma = if set.is_empty() { "" } else { "," };
+        // Writing to a String cannot fail.
+        let written = if first == last {
+            write!(set, "{comma}{first}")
+        } else {
+            write!(set, "{comma}{first}:{last}")
+        };
+        debug_assert!(written.is_ok());
+    }
+    set
+}
+
+fn note_folder(response: &Response<'_>, folder: &mut Folder) {
+    match response {
+        Response::MailboxData(MailboxDatum::Exists(exists)) => folder.exists = *exists,
+        Response::Data { outcome, .. } => match &outcome.code {
+            Some(ResponseCode::UidValidity(value)) => folder.uid_validity = *value,
+            Some(ResponseCode::UidNext(value)) => folder.uid_next = Some(*value),
+            Some(ResponseCode::PermanentFlags(flags)) => {
+                folder.permanent_flags = flags.iter().map(ToString::to_string).collect();
+            }
+            _ => {}
+        },
+        _ => {}
+    }
+}
+
+/// UID and text in a FETCH response; `None` for the text where the server says NIL.
+fn body_of<'a>(response: &'a Response<'_>) -> Option<(u32, Option<&'a [u8]>)> {
+    let Response::Fetch(_, attributes) = response else {
+        return None;
+    };
+    let uid = attributes.iter().find_map(|attribute| match attribute {
+        AttributeValue::Uid(uid) => Some(*uid),
+        _ => None,
+    })?;
+    let body = attributes.iter().find_map(|attribute| match attribute {
+        AttributeValue::BodySection {
+            section: None,
+            data,
+            ..
+        } => Some(data.as_deref()),
+        _ => None,
+    })?;
+    Some((uid, body))
+}
+
+/// INTERNALDATE (`17-Jul-1996 02:44:25 -0700`, day padded with a space) in Unix milliseconds.
+fn internal_date_ms(text: &str) -> Option<i64> {
+    let date = jiff::fmt::strtime::parse("%d-%b-%Y %H:%M:%S %z", text.trim()).ok()?;
+    date.to_timestamp()
+        .ok()
+        .map(jiff::Timestamp::as_millisecond)
+}
+
+/// Whether the connection is encrypted, in words, for `doctor`.
+pub const fn encryption(tls: Tls) -> &'static str {
+    match tls {
+        Tls::Implicit => "TLS",
+        Tls::Starttls => "STARTTLS",
+        Tls::None => "no encryption",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn uid_sets_hold_no_foreign_uid() {
+        for (uids, set) in [
+            (&[1][..], "1"),
+            (&[1, 2, 3, 5, 9, 10], "1:3,5,9:10"),
+            (&[7, 3, 4], "7,3:4"),
+            (&[u32::MAX - 1, u32::MAX], "4294967294:4294967295"),
+            (&[], ""),
+        ] {
+            assert_eq!(uid_set(uids), set);
+        }
+    }
+
+    #[test]
+    fn internal_dates_of_all_spellings() {
+        for (text, expected) in [
+            ("17-Jul-1996 02:44:25 -0700", Some(837_596_665_000)),
+            (" 5-Jan-2026 09:00:00 +0100", Some(1_767_600_000_000)),
+            ("05-Jan-2026 08:00:00 +0000", Some(1_767_600_000_000)),
+            ("", None),
+            ("5 Jan 2026", None),
+        ] {
+            assert_eq!(internal_date_ms(text), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn only_keywords_may_be_set() {
+        for flag in ["Linjevei", "$Linjevei", "linjevei-sak_1", "\\Flagged"] {
+            assert!(is_keyword(flag), "{flag}");
+        }
+        for flag in ["", "\\Seen", "\\Deleted", "to ord", "a)b", "æ", "a\r\nb"] {
+            assert!(!is_keyword(flag), "{flag}");
+        }
+        let folder = |flags: &[&str]| Folder {
+            permanent_flags: flags.iter().map(ToString::to_string).collect(),
+            ..Folder::default()
+        };
+        assert!(can_set(&folder(&["\\Seen", "\\*"]), "Linjevei"));
+        assert!(can_set(&folder(&["linjevei"]), "Linjevei"));
+        assert!(can_set(&folder(&["\\Flagged"]), "\\Flagged"));
+        assert!(!can_set(&folder(&["\\*"]), "\\Flagged"));
+        assert!(!can_set(&folder(&["\\Seen", "\\Deleted"]), "Linjevei"));
+    }
+
+    #[test]
+    fn folder_names_are_quoted() {
+        assert_eq!(
+            quoted("Avvik \"2026\" \\ Søk"),
+            "\"Avvik \\\"2026\\\" \\\\ S&APg-k\""
+        );
+    }
+}
