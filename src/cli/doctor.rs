@@ -111,10 +111,18 @@ async fn database(config: &Config, findings: &mut Findings) {
 async fn check_source(config: &SourceConfig) -> Result<String, String> {
     match config {
         SourceConfig::Imap { .. } => {
-            let mut source = ImapSource::new(config.clone());
-            let report = source.check().await.map(|report| report.to_string()).map_err(|error| with_causes(&error));
+            let mut source = ImapSource::new(config).map_err(|error| error.to_string())?;
+            let report = source.check().await;
             source.close().await;
-            report
+            let report = report.map_err(|error| with_causes(&error))?;
+            let line = format!(
+                "{}, folder {}: {} messages, new mail is told by {}",
+                report.server,
+                report.folder,
+                report.messages,
+                if report.idle { "IDLE" } else { "polling" }
+            );
+            report.obstacle().map_or(Ok(line), |obstacle| Err(obstacle.to_owned()))
         }
         SourceConfig::Maildir { name, path, .. } => {
             let mut source = MaildirSource::new(name, path);

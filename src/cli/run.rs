@@ -15,21 +15,25 @@ pub(super) struct Args {
     config: ConfigPath,
 }
 
-/// The watched mailboxes of the configuration.
-pub(super) fn sources(config: &Config) -> Vec<Watched> {
-    config
-        .sources
-        .iter()
-        .map(|source| match source {
-            SourceConfig::Imap { poll, .. } => Watched { source: Box::new(ImapSource::new(source.clone())), poll: *poll },
+/// The watched mailboxes of the configuration; settings that cannot work are told before anything is touched.
+fn sources(config: &Config) -> Result<Vec<Watched>, Failure> {
+    let mut watched = Vec::with_capacity(config.sources.len());
+    for source in &config.sources {
+        watched.push(match source {
+            SourceConfig::Imap { name, poll, .. } => {
+                let source = ImapSource::new(source).map_err(|error| Failure::config(format!("source {name}: {error}")))?;
+                Watched { source: Box::new(source), poll: *poll }
+            }
             SourceConfig::Maildir { name, path, poll } => Watched { source: Box::new(MaildirSource::new(name, path)), poll: *poll },
-        })
-        .collect()
+        });
+    }
+    Ok(watched)
 }
 
 pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     logging::start(false);
     let config = setup::config(&args.config.config)?;
+    let sources = sources(&config)?;
     setup::runtime()?.block_on(async {
         setup::data_folder(&config.data)?;
         let _lock = setup::worker_lock(&config.data)?;
@@ -45,7 +49,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let stopper = soft.clone();
-        let running = supervisor::run(engine, sources(&config), soft, config.grace);
+        let running = supervisor::run(engine, sources, soft, config.grace);
         tokio::pin!(running);
         let ended = tokio::select! {
             ended = &mut running => ended,

@@ -64,7 +64,7 @@ pub(super) fn policy(config: &Config) -> Policy {
 /// How mail goes out.
 pub(super) fn transport(config: &Config) -> Arc<dyn MailTransport> {
     match &config.send {
-        SendConfig::Smtp(server) => Arc::new(SmtpTransport::new(server.clone(), config.identity.message_id_domain.clone())),
+        SendConfig::Smtp(server) => Arc::new(SmtpTransport::new(server.clone(), &config.identity.message_id_domain)),
         SendConfig::Maildir(path) => Arc::new(MaildirTransport::new(path.clone())),
     }
 }

@@ -1,5 +1,5 @@
 //! A whole linjevei in a temporary folder: real store, rules, templates and Maildirs; only the clock is moved by hand.
-#![allow(dead_code, reason = "each test program uses a part of it")]
+#![allow(dead_code, unreachable_pub, reason = "each test program uses a part of it")]
 
 use linjevei::calendar::{Calendar, oslo_at};
 use linjevei::case::{Actor, Case, CaseNumber, Event, Policy};
