@@ -4,6 +4,30 @@
 //! Pure: no I/O. Parsing is bounded in time, memory and stack; what cannot be parsed is a [`ParseError`] and the caller
 //! keeps the raw bytes and hands them to a person.
 
+mod addresses;
+mod attachment_text;
+mod authentication;
+mod bounce;
+mod build;
+mod charset;
+mod content;
+mod fields;
+mod html;
+pub mod identity_numbers;
+mod marks;
+mod names;
+mod noise;
+mod parser;
+mod parts;
+mod subject;
+mod text;
+mod transfer;
+mod words;
+mod zones;
+
+pub use attachment_text::add_attachment_text;
+pub use content::content_hash;
+
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
@@ -61,7 +85,10 @@ impl Address {
 
     /// The domain in lower case; empty without an address.
     pub fn domain(&self) -> String {
-        self.address.rsplit_once('@').map(|(_, domain)| domain.to_lowercase()).unwrap_or_default()
+        self.address
+            .rsplit_once('@')
+            .map(|(_, domain)| domain.to_lowercase())
+            .unwrap_or_default()
     }
 }
 
@@ -253,7 +280,10 @@ impl Message {
 
     /// The first header of that name, without regard to letter case.
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+        self.headers
+            .iter()
+            .find(|(key, _)| key.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.as_str())
     }
 }
 
@@ -280,3 +310,80 @@ pub enum ParseError {
 /// normalised, trace headers left out. Hex.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ContentHash(pub String);
+
+/// Bounds on what is read of one message. They protect the worker; what lies beyond is kept raw and said so.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Of a larger message only headers and leading text are read ([`Defect::Truncated`]).
+    pub max_bytes: usize,
+    /// Levels of parts within parts; deeper is [`ParseError::TooComplex`].
+    pub max_depth: usize,
+    /// Parts in all; more is [`ParseError::TooComplex`].
+    pub max_parts: usize,
+    /// Bytes of text in each zone; the rest is left out ([`Defect::TextTruncated`]).
+    pub max_text_bytes: usize,
+    /// Bytes of one HTML part that are converted; the rest is left out ([`Defect::TextTruncated`]).
+    pub max_html: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_bytes: 30 * 1024 * 1024,
+            max_depth: 60,
+            max_parts: 10_000,
+            max_text_bytes: 512 * 1024,
+            max_html: 1024 * 1024,
+        }
+    }
+}
+
+/// Reads a message.
+///
+/// Runs on a thread of its own with a large stack, so that a fault in a library below costs this message and not the
+/// worker; it takes a few milliseconds for ordinary mail and about a second at the limits.
+///
+/// # Errors
+/// [`ParseError::TooComplex`] beyond the limits on depth and parts, [`ParseError::NotAMail`] when there is neither
+/// header nor text, [`ParseError::ParserFailed`] when a library below panicked. The caller keeps the raw bytes.
+pub fn parse(raw: &[u8], limits: &Limits) -> Result<Message, ParseError> {
+    isolated(raw, limits).map(|(message, _)| message)
+}
+
+/// The attachments with their bytes, in the order of [`Message::attachments`]; attached mails as `.eml` files. Empty for a
+/// message that [`parse`] refuses.
+pub fn files(raw: &[u8], limits: &Limits) -> Vec<File> {
+    isolated(raw, limits)
+        .map(|(_, files)| files)
+        .unwrap_or_default()
+}
+
+/// The text to hand on: what the sender wrote and forwarded, in reading order, without quoted mail.
+pub fn report_text(message: &Message) -> String {
+    let texts = message
+        .texts
+        .iter()
+        .filter(|text| matches!(text.zone, Zone::New | Zone::Forwarded));
+    texts
+        .map(|text| text.text.as_str())
+        .collect::<Vec<_>>()
+        .join("\n\n")
+}
+
+/// Stack of the parsing thread; the deepest recursion is that of the HTML converter.
+const STACK_BYTES: usize = 64 * 1024 * 1024;
+
+fn isolated(raw: &[u8], limits: &Limits) -> Result<(Message, Vec<File>), ParseError> {
+    std::thread::scope(|scope| {
+        std::thread::Builder::new()
+            .name("message".to_owned())
+            .stack_size(STACK_BYTES)
+            .spawn_scoped(scope, || {
+                std::panic::catch_unwind(|| build::build(raw, limits))
+            })
+            .map_err(|_| ParseError::ParserFailed)?
+            .join()
+            .map_err(|_| ParseError::ParserFailed)?
+            .map_err(|_| ParseError::ParserFailed)?
+    })
+}

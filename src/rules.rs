@@ -3,7 +3,29 @@
 //! Pure: same message and same rule set give the same verdict on every machine. Cost grows with the message, hardly with
 //! the number of rules.
 
+mod compile;
+mod decide;
+mod directory;
+mod fold;
+mod inflect;
+mod language;
+mod lexicon;
+mod raw;
+mod reporter;
+mod scan;
+mod view;
+mod vocabulary;
+mod why_not;
+
+#[cfg(test)]
+mod tests;
+
 use serde::{Deserialize, Serialize};
+
+pub use compile::{FILE_BYTES_MAX, RuleFiles, RuleSet, SET_BYTES_MAX, TERMS_MAX};
+pub use decide::ClassifyContext;
+pub use directory::{Directory, Portal};
+pub use view::TEXT_BYTES_MAX;
 
 /// What a decision is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -180,6 +202,9 @@ pub struct Verdict {
     pub because: Vec<Evidence>,
     /// The reporter's own case reference («vår ref. 2026/188»), if one stands in the message.
     pub reference: Option<String>,
+    /// The message has more text than [`TEXT_BYTES_MAX`]; the rest was not read.
+    #[serde(default)]
+    pub truncated: bool,
 }
 
 impl Verdict {
@@ -190,7 +215,7 @@ impl Verdict {
 }
 
 /// What a party is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum PartyKind {
     /// A clinic of the own hospital.

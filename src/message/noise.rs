@@ -1,0 +1,187 @@
+//! Lines that no person wrote for this mail: disclaimers, «Sendt fra min iPhone», warnings about external senders.
+//!
+//! Cut narrowly. A report about a letter that came to the wrong receiver uses the words of a disclaimer, so a paragraph
+//! goes only when it speaks of this mail *and* of secrecy or receiver *and* tells the reader what to do.
+
+use super::zones::compile;
+use regex::Regex;
+use std::sync::LazyLock;
+
+/// The text without noise, trimmed.
+pub(crate) fn remove(text: &str) -> String {
+    let mut kept: Vec<&str> = Vec::new();
+    let mut paragraph: Vec<&str> = Vec::new();
+    for line in text.split('\n').chain(std::iter::once("")) {
+        if line.trim().is_empty() {
+            kept.extend(clean_paragraph(&paragraph));
+            paragraph.clear();
+            kept.push(line);
+        } else {
+            paragraph.push(line);
+        }
+    }
+    // A signature mark or a rule that has nothing below it any more.
+    while let Some(last) = kept.last() {
+        let last = last.trim();
+        if last.is_empty() || last == "--" || is_ornament(last) {
+            kept.pop();
+        } else {
+            break;
+        }
+    }
+    kept.join("\n")
+        .trim_matches(['\n', '\r'])
+        .trim_end()
+        .to_owned()
+}
+
+/// The lines of a paragraph without disclaimer and device lines.
+fn clean_paragraph<'a>(lines: &[&'a str]) -> Vec<&'a str> {
+    let mut kept: Vec<&str> = Vec::new();
+    for (index, line) in lines.iter().enumerate() {
+        let rest: String = lines
+            .iter()
+            .skip(index)
+            .map(|line| line.trim())
+            .collect::<Vec<_>>()
+            .join(" ");
+        if STARTS.is_match(line.trim()) && is_disclaimer(&rest) {
+            break;
+        }
+        if !DEVICE.is_match(line.trim()) && !BANNER.is_match(line.trim()) {
+            kept.push(line);
+        }
+    }
+    kept
+}
+
+fn is_disclaimer(text: &str) -> bool {
+    SECRECY.is_match(text) && INSTRUCTION.is_match(text)
+}
+
+fn is_ornament(line: &str) -> bool {
+    line.chars().count() >= 3
+        && line
+            .chars()
+            .all(|c| matches!(c, '_' | '-' | '*' | '=' | '─' | '~'))
+}
+
+/// Speaks of this mail itself.
+static STARTS: LazyLock<Regex> = LazyLock::new(|| {
+    compile(
+        r"(?ix)^[\s*_«(]*(?:
+            (?:denne|dette|dette\ er\ en)\ (?:e-?post(?:en|melding(?:en|a)?)?|melding(?:en|a)?|meldinga|mailen?)\b
+            |(?:innholdet|informasjonen|opplysningene|opplysningane|innhaldet)\ i\ (?:denne|dette)\ (?:e-?post|melding|mail)
+            |(?:har|er|dersom|hvis|om|viss)\ du\ (?:har\ |ikke\ )?(?:mottatt|fått|motteke|rett|riktig).{0,40}(?:e-?post|melding|mail)
+            |(?:konfidensialitet|ansvarsfraskrivelse|taushetsplikt|disclaimer|confidentiality)(?:s(?:erklæring|merknad))?\b\s*(?:notice|:|$)
+            |this\ (?:e-?mail|message|communication|transmission)\b
+            |the\ (?:information|contents?)\ (?:contained\ )?(?:in|of)\ this\ (?:e-?mail|message)
+            |if\ you\ (?:have\ received|are\ not\ the)
+        )",
+    )
+});
+
+static SECRECY: LazyLock<Regex> = LazyLock::new(|| {
+    compile(
+        r"(?ix)\b(?:konfidensiel\w*|fortrolig\w*|taushets\w+|teieplikt\w*|tiltenkt\w*|tilsikta|adressat\w*|kun\ (?:ment|beregnet)|berre\ meint|rette?\ (?:mottaker|vedkommende)|feilaktig|ved\ en\ feil|ved\ ein\ feil|confidential|privileged|intended\ (?:recipient|only|solely|for)|in\ error)",
+    )
+});
+
+static INSTRUCTION: LazyLock<Regex> = LazyLock::new(|| {
+    compile(
+        r"(?ix)\b(?:
+            (?:dersom|hvis|om|viss|har|er)\ du\ (?:ikke|ikkje|har|er|feilaktig|ved|mottatt|fått|motteke)
+            |ber\ (?:vi|vi\ om|om)\b.{0,80}(?:slette|varsle|melde|kontakte)
+            |(?:ber\ vi|vennligst|ver\ venleg|venligst).{0,80}(?:slett|varsl|kontakt|informer|gi\ beskjed|returner)
+            |if\ you\ (?:are\ not|have\ received|received)
+            |please\ (?:notify|delete|inform|contact)
+        )",
+    )
+});
+
+/// What telephones and programs add below.
+static DEVICE: LazyLock<Regex> = LazyLock::new(|| {
+    compile(
+        r"(?ix)^(?:
+            (?:sendt|send|sent|skickat|skrevet|skrive)\ (?:fra|frå|from|via|med|with)\ (?:min\ |mi\ |my\ |mitt\ )?(?:iphone|ipad|android\w*|samsung|galaxy|mobil\w*|telefon\w*|huawei|oneplus|sony|nokia|nettbrett\w*|outlook|e-?post\ (?:for|til)\ windows|mail\ for\ windows|yahoo|gmail|proton\ ?mail|blackberry|phone|mobile|apple|jottacloud|telia|telenor)\b.{0,80}
+            |(?:få|hent|last\ ned|get)\ outlook\ (?:for|til)\ (?:ios|android|mac|windows)\b.{0,80}
+            |(?:tenk\ på|tenk|spar|ta\ hensyn\ til)\ (?:på\ )?miljø\w*\b.{0,120}
+            |(?:please\ )?consider\ the\ environment\b.{0,120}
+        )$",
+    )
+});
+
+/// What a mail gateway writes on top of mail from outside.
+static BANNER: LazyLock<Regex> = LazyLock::new(|| {
+    compile(
+        r"(?ix)^(?:
+            \[?(?:ekstern|external)(?:\ (?:e-?post|avsender|e-?mail|sender))?\]?:?
+            |(?:advarsel|obs!?|nb!?|merk|vær\ oppmerksom(?:\ på)?|ver\ merksam(?:\ på)?|caution|warning|external\ email)\b[:!,]?.{0,60}(?:e-?post|epost|melding|mail|message).{0,40}(?:ekstern\w*|utenfor|utanfrå|external|outside).{0,160}
+            |(?:ikke\ klikk|do\ not\ click|ikkje\ klikk).{0,40}(?:lenker|links|lenkjer).{0,160}
+            |du\ får\ ikke\ ofte\ e-?post\ fra\ .{0,200}
+            |you\ don'?t\ often\ get\ email\ from\ .{0,200}
+        )$",
+    )
+});
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn disclaimers_go() {
+        let own = "Vi mottok epikrisen for sent.\n\nMvh Kari";
+        for disclaimer in [
+            "Denne e-posten kan inneholde taushetsbelagte opplysninger. Dersom du ikke er rett mottaker,\nber vi deg slette den.",
+            "Denne meldingen er kun ment for adressaten. Har du mottatt den ved en feil, vennligst gi beskjed til avsender og slett meldingen.",
+            "Har du mottatt denne e-posten ved en feil, ber vi om at du sletter den og varsler avsenderen. Innholdet er konfidensielt.",
+            "This e-mail is confidential. If you are not the intended recipient, please delete it.",
+            "Informasjonen i denne e-posten er fortrolig. Hvis du har mottatt den feilaktig, slett den.",
+            "Sendt fra min iPhone",
+            "Sendt fra Outlook for iOS",
+            "Få Outlook for Android <https://aka.ms/x>",
+            "Tenk på miljøet før du skriver ut denne e-posten",
+        ] {
+            assert_eq!(
+                remove(&format!("{own}\n\n{disclaimer}")),
+                own,
+                "{disclaimer}"
+            );
+            assert_eq!(
+                remove(&format!("{own}\n-- \n{disclaimer}\n")),
+                own,
+                "{disclaimer}"
+            );
+            assert_eq!(
+                remove(&format!("{own}\n{disclaimer}\n")),
+                own,
+                "{disclaimer}"
+            );
+        }
+    }
+
+    #[test]
+    fn banners_go() {
+        for banner in [
+            "[EKSTERN E-POST]",
+            "ADVARSEL: Denne e-posten er sendt fra en ekstern avsender.",
+            "CAUTION: This email originated from outside the organization.",
+        ] {
+            assert_eq!(remove(&format!("{banner}\n\nHei\n")), "Hei");
+        }
+    }
+
+    #[test]
+    fn reports_about_wrong_receivers_stay() {
+        for report in [
+            "Vi mottok ved en feil epikrise med taushetsbelagte opplysninger. Vi har slettet den og varslet avdelingen.",
+            "Denne meldingen kom til feil lege. Pasienten er ikke vår.",
+            "Dersom du har spørsmål om meldingen, ring oss. Sendt fra sengepost 4 uten medisinliste.",
+            "Sendt fra Kalnes kl. 14 uten epikrise.",
+            "Denne e-posten gjelder en fortrolig henvendelse fra pasienten om utskrivingen.",
+            "Obs: melding om utskrivning kom ikke.",
+        ] {
+            assert_eq!(remove(report), report);
+        }
+    }
+}

@@ -1,0 +1,547 @@
+//! Body text → what the sender wrote, what the mail quotes, what it hands on.
+//!
+//! Read line by line, as mail programs write them: header blocks («Fra: / Sendt: / Til: / Emne:», also English and
+//! nynorsk, with or without a line of underscores above), attribution lines («Den … skrev …:»), marks of forwarding
+//! («---------- Videresendt melding ----------»), and `>`. A header block alone does not tell a reply from a forward:
+//! the subject's prefix does, or the mark above the block.
+
+use super::{Address, Forwarded, Zone, addresses, noise};
+use regex::Regex;
+use std::sync::LazyLock;
+
+/// What the headers say about a mail that has an earlier one below.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Thread {
+    /// The subject begins with VS, Fwd, Fw …
+    Forward,
+    /// The subject begins with Sv, Re …, or the mail cites another one.
+    Reply,
+    /// Neither.
+    New,
+}
+
+/// The pieces of a body in reading order.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Split {
+    pub(crate) texts: Vec<(Zone, String)>,
+    pub(crate) forwarded: Vec<Forwarded>,
+}
+
+/// At most this many levels of forwarding are recorded.
+const FORWARDED_MAX: usize = 50;
+/// A header block is at most so many lines long.
+const BLOCK_LINES_MAX: usize = 30;
+/// An attribution line is broken into at most so many lines.
+const ATTRIBUTION_LINES_MAX: usize = 4;
+
+/// Splits a body.
+pub(crate) fn split(text: &str, thread: Thread) -> Split {
+    let lines: Vec<&str> = text.split('\n').collect();
+    let mut reader = Reader {
+        lines: &lines,
+        thread,
+        zone: Zone::New,
+        pieces: Vec::new(),
+        forwarded: Vec::new(),
+        introduced: false,
+    };
+    reader.read();
+    let Reader {
+        pieces, forwarded, ..
+    } = reader;
+    let mut texts: Vec<(Zone, String)> = Vec::new();
+    for (zone, lines) in pieces {
+        let text = noise::remove(&lines.join("\n"));
+        if !text.is_empty() {
+            texts.push((zone, text));
+        }
+    }
+    Split { texts, forwarded }
+}
+
+struct Reader<'a> {
+    lines: &'a [&'a str],
+    thread: Thread,
+    zone: Zone,
+    pieces: Vec<(Zone, Vec<String>)>,
+    forwarded: Vec<Forwarded>,
+    /// A mark of forwarding stood above, and its header block has not come yet.
+    introduced: bool,
+}
+
+impl Reader<'_> {
+    fn read(&mut self) {
+        let mut index = 0;
+        while let Some(line) = self.lines.get(index) {
+            index = index.saturating_add(self.step(index, line).max(1));
+        }
+    }
+
+    /// Handles the line and says how many lines it took.
+    fn step(&mut self, index: usize, line: &str) -> usize {
+        let (depth, bare) = unquote(line);
+        if is_forward_mark(bare) && (self.zone != Zone::Quoted) {
+            if depth == 0 || self.thread != Thread::Reply {
+                self.enter(Zone::Forwarded);
+                self.introduced = true;
+                return 1;
+            }
+        }
+        if is_neutral_mark(bare) || is_rule(bare) {
+            let block_at = self.next_filled(index.saturating_add(1));
+            if is_neutral_mark(bare) || header_block(self.lines, block_at).is_some() {
+                // The block itself decides; the line above it is no text.
+                if header_block(self.lines, block_at).is_some() {
+                    return block_at.saturating_sub(index);
+                }
+                self.enter(self.earlier_zone());
+                return 1;
+            }
+        }
+        if let Some(block) = header_block(self.lines, index) {
+            return self.block(&block);
+        }
+        if let Some(taken) = self.attribution(index) {
+            return taken;
+        }
+        if depth > 0 && self.zone == Zone::New && !is_stray_sign(self.lines, index) {
+            let zone = if self.thread == Thread::Forward && !self.has_text() {
+                Zone::Forwarded
+            } else {
+                Zone::Quoted
+            };
+            self.push(zone, bare);
+            return 1;
+        }
+        let keep_signs = self.zone == Zone::New;
+        self.push(self.zone, if keep_signs { line } else { bare });
+        1
+    }
+
+    fn block(&mut self, block: &Block) -> usize {
+        let is_form = self.zone == Zone::New
+            && self.thread == Thread::New
+            && !self.introduced
+            && (!self.has_text() || !block.has_to);
+        if is_form {
+            // «Fra: … Emne: …» on top of a mail that is neither reply nor forward is a form, not a header.
+            for line in self.lines.iter().skip(block.start).take(block.length) {
+                self.push(Zone::New, line);
+            }
+            return block.length;
+        }
+        let zone = if self.introduced {
+            Zone::Forwarded
+        } else {
+            self.earlier_zone()
+        };
+        self.introduced = false;
+        if zone == Zone::Forwarded {
+            if self.forwarded.len() < FORWARDED_MAX {
+                self.forwarded.push(Forwarded {
+                    from: block.from.clone(),
+                    subject: block.subject.clone(),
+                });
+            }
+            self.zone = Zone::Forwarded;
+            self.pieces.push((Zone::Forwarded, Vec::new()));
+        } else {
+            self.enter(zone);
+        }
+        block.length
+    }
+
+    /// The zone of an earlier mail that begins here.
+    fn earlier_zone(&self) -> Zone {
+        match (self.zone, self.thread) {
+            (Zone::Forwarded, _) | (Zone::New, Thread::Forward | Thread::New) => Zone::Forwarded,
+            _ => Zone::Quoted,
+        }
+    }
+
+    /// «Den tir. 24. feb. 2026 kl. 22:17 skrev Kari <kari@…>:», in one to four lines.
+    fn attribution(&mut self, index: usize) -> Option<usize> {
+        if self.zone != Zone::New {
+            return None;
+        }
+        let mut joined = String::new();
+        for count in 1..=ATTRIBUTION_LINES_MAX {
+            let (_, bare) = unquote(
+                self.lines
+                    .get(index.saturating_add(count).saturating_sub(1))?,
+            );
+            if bare.trim().is_empty() && count == 1 || joined.len() > 600 {
+                return None;
+            }
+            if !joined.is_empty() {
+                joined.push(' ');
+            }
+            joined.push_str(bare.trim());
+            if count == 1 && !may_be_attribution(&joined) {
+                return None;
+            }
+            if joined.ends_with(':') || LOTUS.is_match(&joined) {
+                let after = index.saturating_add(count);
+                let quote_follows = self
+                    .lines
+                    .get(self.next_filled(after))
+                    .is_some_and(|line| unquote(line).0 > 0);
+                let sure = quote_follows
+                    || self.thread == Thread::Reply
+                    || joined.contains('<')
+                    || joined.contains("mailto:");
+                if !is_attribution(&joined) || !sure {
+                    return None;
+                }
+                let zone = if self.thread == Thread::Forward {
+                    Zone::Forwarded
+                } else {
+                    Zone::Quoted
+                };
+                if quote_follows {
+                    // The sender may write below the quote: only the quoted lines are not his.
+                    return Some(self.quoted_lines(after, zone).saturating_add(count));
+                }
+                self.enter(zone);
+                return Some(count);
+            }
+        }
+        None
+    }
+
+    /// Takes the `>` lines that follow, with the empty lines between them.
+    fn quoted_lines(&mut self, start: usize, zone: Zone) -> usize {
+        let mut taken = 0_usize;
+        let mut index = start;
+        self.pieces.push((zone, Vec::new()));
+        while let Some(line) = self.lines.get(index) {
+            let (depth, bare) = unquote(line);
+            if depth == 0
+                && !(line.trim().is_empty()
+                    && self
+                        .lines
+                        .get(self.next_filled(index))
+                        .is_some_and(|next| unquote(next).0 > 0))
+            {
+                break;
+            }
+            self.push(zone, bare);
+            taken = taken.saturating_add(1);
+            index = index.saturating_add(1);
+        }
+        taken
+    }
+
+    fn next_filled(&self, start: usize) -> usize {
+        let empty = self
+            .lines
+            .iter()
+            .skip(start)
+            .take_while(|line| unquote(line).1.trim().is_empty())
+            .count();
+        start.saturating_add(empty)
+    }
+
+    fn enter(&mut self, zone: Zone) {
+        self.zone = zone;
+        self.pieces.push((zone, Vec::new()));
+    }
+
+    fn push(&mut self, zone: Zone, line: &str) {
+        match self.pieces.last_mut() {
+            Some((last, lines)) if *last == zone => lines.push(line.to_owned()),
+            _ => self.pieces.push((zone, vec![line.to_owned()])),
+        }
+    }
+
+    fn has_text(&self) -> bool {
+        self.pieces.iter().any(|(zone, lines)| {
+            *zone == Zone::New && lines.iter().any(|line| !line.trim().is_empty())
+        })
+    }
+}
+
+/// The number of quote signs in front and the line without them.
+fn unquote(line: &str) -> (usize, &str) {
+    let mut depth = 0_usize;
+    let mut rest = line;
+    while let Some(inner) = rest.trim_start().strip_prefix('>') {
+        depth = depth.saturating_add(1);
+        rest = inner;
+    }
+    if depth == 0 {
+        (0, line)
+    } else {
+        (depth, rest.strip_prefix(' ').unwrap_or(rest))
+    }
+}
+
+/// «>38 grader» in running text is no quote: a single line, the sign followed by a figure.
+fn is_stray_sign(lines: &[&str], index: usize) -> bool {
+    let is_figure = |line: &&&str| {
+        line.trim_start()
+            .strip_prefix('>')
+            .is_some_and(|rest| rest.trim_start().starts_with(|c: char| c.is_ascii_digit()))
+    };
+    let neighbour = |other: Option<usize>| {
+        other
+            .and_then(|i| lines.get(i))
+            .is_some_and(|line| unquote(line).0 > 0)
+    };
+    lines.get(index).as_ref().is_some_and(is_figure)
+        && !neighbour(index.checked_sub(1))
+        && !neighbour(index.checked_add(1))
+}
+
+/// A header block in the text.
+struct Block {
+    start: usize,
+    length: usize,
+    from: Address,
+    subject: String,
+    has_to: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Label {
+    From,
+    Date,
+    To,
+    Subject,
+    Other,
+}
+
+/// `Label: value` of a header block, without stars (bold text in HTML) and quote signs.
+fn label(line: &str) -> Option<(Label, &str)> {
+    let (_, line) = unquote(line);
+    let line = line.trim().trim_start_matches('*');
+    let (name, value) = line.split_once(':')?;
+    let name = name.trim().trim_end_matches('*').trim().to_lowercase();
+    let label = match name.as_str() {
+        "fra" | "frå" | "from" | "från" | "von" => Label::From,
+        "sendt" | "sent" | "dato" | "date" | "skickat" | "gesendet" | "datum" => Label::Date,
+        "til" | "to" | "till" | "an" => Label::To,
+        "emne" | "subject" | "ämne" | "betreff" | "tema" => Label::Subject,
+        "kopi" | "cc" | "kopi til" | "blindkopi" | "bcc" | "svar til" | "reply-to"
+        | "viktighet" | "importance" | "prioritet" | "vedlegg" | "attachments" | "kategorier"
+        | "følsomhet" | "sensitivity" | "på vegne av" => Label::Other,
+        _ => return None,
+    };
+    Some((
+        label,
+        value
+            .trim()
+            .trim_start_matches('*')
+            .trim_end_matches('*')
+            .trim(),
+    ))
+}
+
+/// A header block that begins at the line: From first, then the date or the subject, and one more of date, To and subject.
+fn header_block(lines: &[&str], start: usize) -> Option<Block> {
+    let (Label::From, from) = label(lines.get(start)?)? else {
+        return None;
+    };
+    let mut block = Block {
+        start,
+        length: 0,
+        from: Address::default(),
+        subject: String::new(),
+        has_to: false,
+    };
+    let mut from = from.to_owned();
+    let (mut has_date, mut has_subject) = (false, false);
+    let mut last = Label::From;
+    let mut blank = false;
+    for (offset, line) in lines
+        .iter()
+        .skip(start)
+        .take(BLOCK_LINES_MAX)
+        .enumerate()
+        .skip(1)
+    {
+        let bare = unquote(line).1.trim();
+        if bare.is_empty() {
+            // Some programs set an empty line between the fields, HTML does so with paragraphs.
+            if has_subject || blank {
+                break;
+            }
+            blank = true;
+            continue;
+        }
+        match label(line) {
+            Some((Label::From, _)) => break,
+            Some((found, value)) => {
+                match found {
+                    Label::Date => has_date = true,
+                    Label::To => block.has_to = true,
+                    Label::Subject => {
+                        has_subject = true;
+                        value.clone_into(&mut block.subject);
+                    }
+                    _ => {}
+                }
+                last = found;
+            }
+            // A list of recipients goes on in the next line; after the subject the text begins.
+            None if !blank && !has_subject_last(last) && is_continuation(bare, last) => {
+                if last == Label::From {
+                    from.push(' ');
+                    from.push_str(bare);
+                }
+            }
+            None => break,
+        }
+        blank = false;
+        block.length = offset.saturating_add(1);
+    }
+    let more = u8::from(has_date)
+        .saturating_add(u8::from(has_subject))
+        .saturating_add(u8::from(block.has_to));
+    ((has_date || has_subject) && more >= 2).then(|| {
+        block.from = inner_address(&from);
+        block
+    })
+}
+
+fn has_subject_last(last: Label) -> bool {
+    last == Label::Subject || last == Label::Date
+}
+
+fn is_continuation(line: &str, last: Label) -> bool {
+    match last {
+        Label::From => line.contains('@') || line.starts_with(['<', '[']),
+        Label::To | Label::Other => line.contains(['@', ';', '<', '/']),
+        _ => false,
+    }
+}
+
+/// The From of a header block: «Kari Nordmann <kari@x>», «Kari [mailto:kari@x]», an address, or a name alone.
+fn inner_address(value: &str) -> Address {
+    let value = value
+        .replace("[mailto:", "<")
+        .replace("<mailto:", "<")
+        .replace(']', ">")
+        .replace("[", "<");
+    let value = match value.matches('<').count() {
+        // «kari@x <mailto:kari@x>» and «Kari <kari@x<mailto:kari@x>>»: Outlook's text form of a link.
+        0 | 1 => value,
+        _ => {
+            let mut pieces = value.split('<');
+            let name = pieces.next().unwrap_or_default();
+            let address = pieces
+                .next()
+                .unwrap_or_default()
+                .trim_end_matches(['>', ' ']);
+            format!("{name}<{address}>")
+        }
+    };
+    let mut found = addresses::addresses(value.as_bytes()).list;
+    if found.len() == 1 {
+        return found.remove(0);
+    }
+    // «Nordmann, Kari <kari@x>» without quotes, or several: the last one with an address, and the whole name.
+    let address = found
+        .iter()
+        .rev()
+        .find(|one| !one.address.is_empty())
+        .map(|one| one.address.clone())
+        .unwrap_or_default();
+    let name = value
+        .split('<')
+        .next()
+        .unwrap_or_default()
+        .trim()
+        .trim_matches('"')
+        .to_owned();
+    Address { name, address }
+}
+
+/// A line that can only introduce a mail that is handed on.
+fn is_forward_mark(line: &str) -> bool {
+    FORWARD_MARK.is_match(line.trim())
+}
+
+/// «-----Opprinnelig melding-----»: Outlook sets it in replies and forwards alike.
+fn is_neutral_mark(line: &str) -> bool {
+    NEUTRAL_MARK.is_match(line.trim())
+}
+
+/// A line of underscores, hyphens or equal signs.
+fn is_rule(line: &str) -> bool {
+    let line = line.trim();
+    line.chars().count() >= 5
+        && (line.chars().all(|c| c == '_')
+            || line.chars().all(|c| c == '-')
+            || line.chars().all(|c| c == '=')
+            || line.chars().all(|c| c == '─'))
+}
+
+static FORWARD_MARK: LazyLock<Regex> = LazyLock::new(|| {
+    compile(
+        r"(?ix)^(?:
+            [-–—_*\s]{2,}\s*(?:videresendt\ (?:melding|e-?post|av\b.*)|vidaresendt?\ (?:melding|e-?post|av\b.*)|forwarded\ (?:message|by\b.*)|vidarebefordrat\ meddelande|weitergeleitete\ nachricht)\s*[-–—_*\s]*
+            |(?:start\ på\ |begynnelse\ på\ |byrjing\ på\ )?(?:videresendt|vidaresendt?|videresend)\ (?:melding|e-?post)\s*:
+            |(?:start|begynnelse|byrjing)\ på\ (?:videresendt|vidaresendt?)\ melding\s*:?
+            |begin\ forwarded\ message\s*:?
+        )$",
+    )
+});
+
+static NEUTRAL_MARK: LazyLock<Regex> = LazyLock::new(|| {
+    compile(
+        r"(?i)^[-–—_]{2,}\s*(?:opprinnelig(?:e)? (?:melding|e-?post)|opphavleg melding|original(?:\s?melding| message| e-?mail| appointment)|originalmelding|oprindelig meddelelse|ursprungligt meddelande|avtale|reply message|ursprüngliche nachricht)\s*[-–—_]{2,}$",
+    )
+});
+
+static ATTRIBUTION: LazyLock<Regex> = LazyLock::new(|| {
+    compile(
+        r"(?ix)^(?:>\s*)*(?:
+            (?:den\b|på\b|on\b|le\b|am\b|\d|man|tir|ons|tor|tys|fre|lør|lau|søn|sun|mon|tue|wed|thu|fri|sat)
+            .{0,250}\b(?:skrev|skreiv|wrote|schrieb|écrit|ha\ scritto)\b.{0,250}:
+            |.{2,120}\b(?:skrev|skreiv|wrote)\b.{0,60}\d{4}.{0,40}:
+        )$",
+    )
+});
+
+/// A day with its year, or a clock: what every mail program writes in its attribution.
+static STAMP: LazyLock<Regex> = LazyLock::new(|| {
+    compile(
+        r"(?i)(?:\b\d{1,2}[./-]\s?(?:\d{1,2}|[a-zæøå]{3,9}\.?)[./-]?\s?\d{2,4}\b|\b[a-z]{3,9}\.? \d{1,2},? \d{4}\b|\b\d{4}-\d{2}-\d{2}\b)",
+    )
+});
+
+/// Lotus Notes: «Kari Nordmann ---24.02.2026 10:20:30---Hei».
+static LOTUS: LazyLock<Regex> = LazyLock::new(|| {
+    compile(
+        r"^.{2,80}\s-{2,3}\d{1,2}[./]\d{1,2}[./]\d{2,4}\s\d{1,2}[:.]\d{2}(?:[:.]\d{2})?(?: [AP]M)?-{2,3}",
+    )
+});
+
+fn may_be_attribution(line: &str) -> bool {
+    let lower = line.to_lowercase();
+    LOTUS.is_match(line)
+        || [
+            "den ", "på ", "on ", "man", "tir", "tys", "ons", "tor", "fre", "lør", "lau", "søn",
+            "mon", "tue", "wed", "thu", "fri", "sat", "sun",
+        ]
+        .iter()
+        .any(|start| lower.starts_with(start))
+        || lower.starts_with(|c: char| c.is_ascii_digit())
+        || lower.contains("skrev")
+        || lower.contains("skreiv")
+        || lower.contains("wrote")
+}
+
+fn is_attribution(joined: &str) -> bool {
+    (ATTRIBUTION.is_match(joined) && STAMP.is_match(joined)) || LOTUS.is_match(joined)
+}
+
+/// Compiles a constant pattern; `patterns_compile` proves each of them, an empty one matches nothing but the empty line.
+pub(crate) fn compile(pattern: &str) -> Regex {
+    #[expect(
+        clippy::expect_used,
+        reason = "constant patterns, each compiled by a test"
+    )]
+    Regex::new(pattern).expect("constant pattern")
+}

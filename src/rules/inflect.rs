@@ -1,0 +1,158 @@
+//! Which words are forms of the same word: light suffix rules for bokmål and nynorsk, without a word list.
+//!
+//! Every word has a few *keys*; two words are forms of the same word when they share a key. The keys of a word, where no
+//! key is shorter than three letters and words of up to three letters have no key but themselves:
+//!
+//! 1. the word itself, and without a final `-s` (genitive, passive) that follows another letter than `s`;
+//! 2. each of these without one noun, adjective or verb ending: `-ene -ane -erne -en -et -er -ar -a -e -a(n)de -ende
+//!    -te -dte -t`, where `-te` and `-t` go only after `d g k l m r v p` (in words of seven letters also `n s`) and
+//!    `-ende -ande` only where four letters remain;
+//! 3. without a vowel `-a` or `-e` that the ending leaves («skjemaet» → «skjema» → «skjem»);
+//! 4. for `-el -er -le(r) …`: the stem that drops its `e` («mangel» → «mangl», «hjelpemiddel» → «hjelpemidl»).
+//!
+//! So «epikrise» = epikrisen, epikrisa, epikriser, epikrisene, epikrisar, epikrisane, epikrisens; «mangler» = mangle,
+//! manglet, mangla, manglar, manglende, manglande; «sykepleier» = sykepleieren, sykepleiere, sykepleierne. Vowel changes
+//! («bok», «bøker»; «skrive», «skrev») and compounds are not found: the rule lists them or uses `*`.
+
+/// Fewest letters of a key that an ending was taken from.
+const KEY_MIN: usize = 3;
+/// Words up to this many letters are compared as they are.
+pub(crate) const EXACT_MAX: usize = 3;
+
+/// The keys of a folded word, without repeats; the first is the word itself.
+pub(crate) fn keys(word: &str) -> Vec<String> {
+    let mut found: Vec<String> = vec![word.to_owned()];
+    if word.chars().count() <= EXACT_MAX || word.bytes().any(|byte| byte.is_ascii_digit()) {
+        return found;
+    }
+    let mut bases = vec![word];
+    if let Some(base) = word.strip_suffix('s')
+        && !base.ends_with('s')
+        && long_enough(base, 4)
+    {
+        bases.push(base);
+    }
+    for base in bases {
+        add(&mut found, base);
+        elide(&mut found, base);
+        for (ending, least) in ENDINGS {
+            let Some(rest) = base.strip_suffix(ending) else { continue };
+            if !long_enough(rest, least) {
+                continue;
+            }
+            add(&mut found, rest);
+            elide(&mut found, rest);
+            if let Some(shorter) = rest.strip_suffix(['a', 'e'])
+                && long_enough(shorter, KEY_MIN)
+            {
+                add(&mut found, shorter);
+            }
+        }
+        for ending in ["te", "t"] {
+            let Some(rest) = base.strip_suffix(ending) else { continue };
+            let long = word.chars().count() >= 7;
+            if long_enough(rest, KEY_MIN)
+                && (rest.ends_with(['d', 'g', 'k', 'l', 'm', 'r', 'v', 'p']) || long && rest.ends_with(['n', 's']))
+            {
+                add(&mut found, rest);
+            }
+        }
+    }
+    found
+}
+
+/// Endings with the fewest letters that must remain.
+const ENDINGS: [(&str, usize); 11] = [
+    ("ene", KEY_MIN),
+    ("ane", KEY_MIN),
+    ("ne", 4),
+    ("en", KEY_MIN),
+    ("et", KEY_MIN),
+    ("er", KEY_MIN),
+    ("ar", KEY_MIN),
+    ("a", KEY_MIN),
+    ("e", KEY_MIN),
+    ("ende", 4),
+    ("ande", 4),
+];
+
+fn long_enough(rest: &str, least: usize) -> bool {
+    rest.chars().count() >= least
+}
+
+fn add(found: &mut Vec<String>, key: &str) {
+    if !found.iter().any(|known| known == key) {
+        found.push(key.to_owned());
+    }
+}
+
+/// «mangel» → «mangl», «middel» → «midl», «senter» → «sentr».
+fn elide(found: &mut Vec<String>, word: &str) {
+    for (ending, letter) in [("el", 'l'), ("er", 'r')] {
+        let Some(rest) = word.strip_suffix(ending) else { continue };
+        let mut last = rest.chars().rev();
+        let (Some(a), b) = (last.next(), last.next()) else { continue };
+        if "aeiouy".contains(a) || !long_enough(rest, KEY_MIN) {
+            continue;
+        }
+        let single = if b == Some(a) { rest.strip_suffix(a).unwrap_or(rest) } else { rest };
+        let mut key = single.to_owned();
+        key.push(letter);
+        add(found, &key);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fold::fold_word;
+    use super::*;
+
+    fn same(a: &str, b: &str) -> bool {
+        let other = keys(&fold_word(b));
+        keys(&fold_word(a)).iter().any(|key| other.contains(key))
+    }
+
+    #[test]
+    fn forms_of_the_same_word() {
+        for (word, forms) in [
+            ("epikrise", "epikrise epikrisen epikrisa epikriser epikrisene epikrisar epikrisane epikrisens Epikrisene"),
+            ("avvik", "avvik avviket avvika avvikene avvikets"),
+            ("mangler", "mangle mangler manglet mangla manglar manglende manglande mangel"),
+            ("sykepleier", "sykepleier sykepleieren sykepleiere sykepleierne sykepleiers"),
+            ("hjelpemiddel", "hjelpemiddel hjelpemiddelet hjelpemidler hjelpemidlene hjelpemidla hjelpemidlar"),
+            ("kommune", "kommune kommunen kommuner kommunene kommunens kommunar kommunane"),
+            ("medisinliste", "medisinlista medisinlisten medisinlister medisinlistene medisinlistane"),
+            ("pasient", "pasienten pasienter pasientene pasientens pasientar pasientane"),
+            ("skjema", "skjemaet skjemaer skjemaene"),
+            ("faktura", "fakturaen fakturaer fakturaene"),
+            ("sende", "sender sendte sendt sendes"),
+            ("ringe", "ringer ringte ringt"),
+            ("sykehus", "sykehuset sykehusene sykehusa sykehusets"),
+            ("lege", "legen leger legene legar legane legens"),
+            ("rapportere", "rapporterer rapporterte rapportert"),
+            ("senter", "senteret sentre sentrene sentra"),
+            ("etterlyse", "etterlyser etterlyste etterlyst"),
+        ] {
+            for form in forms.split_whitespace() {
+                assert!(same(word, form), "{word} = {form}: {:?} {:?}", keys(&fold_word(word)), keys(&fold_word(form)));
+            }
+        }
+    }
+
+    #[test]
+    fn different_words() {
+        for (a, b) in [
+            ("lege", "legge"),
+            ("post", "pose"),
+            ("kontakt", "kontrakt"),
+            ("seng", "sang"),
+            ("avvik", "avvise"),
+            ("epikrise", "krise"),
+            ("kommune", "kommunikasjon"),
+            ("melding", "melde"),
+            ("pasient", "pasientreise"),
+        ] {
+            assert!(!same(a, b), "{a} ≠ {b}: {:?} {:?}", keys(&fold_word(a)), keys(&fold_word(b)));
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! The language to answer in, and the reporter's own reference.
+
+use std::sync::LazyLock;
+
+use regex::Regex;
+
+use super::directory::Directory;
+use super::fold::{ClauseBreaks, fold_text, tokenise};
+use super::view::View;
+use super::{Language, Reporter};
+use crate::message::Zone;
+
+/// Words that only nynorsk has, folded.
+const NYNORSK: [&str; 36] = [
+    "ikkje", "eg", "me", "dykk", "dykkar", "fraa", "ein", "eit", "hjaa", "noko", "nokon", "nokre", "korleis", "kvifor",
+    "kva", "kven", "korkje", "berre", "meir", "vore", "vart", "vert", "heim", "heime", "sjukeheim", "sjukeheimen",
+    "sjukehuset", "heimetenesta", "tenesta", "ynskjer", "skriven", "helsing", "venleg", "gjekk", "fekk", "sjoelv",
+];
+
+/// Words that only bokmål has, folded.
+const BOKMAL: [&str; 36] = [
+    "ikke", "jeg", "dere", "deres", "fra", "en", "et", "hos", "noe", "noen", "hvordan", "hvorfor", "hva", "hvem", "verken",
+    "bare", "mer", "vaert", "ble", "blir", "hjem", "hjemme", "sykehjem", "sykehjemmet", "sykehuset", "hjemmetjenesten",
+    "tjenesten", "oensker", "skrevet", "hilsen", "vennlig", "gikk", "fikk", "selv", "hun", "uten",
+];
+
+/// The party's målform, else that of what the sender wrote: nynorsk when it has more words that only nynorsk has.
+pub(super) fn of(directory: &Directory, reporter: &Reporter, views: &[View<'_>]) -> Language {
+    let party = reporter.party.as_deref().and_then(|id| directory.party(id));
+    if let Some(language) = party.and_then(|party| party.language) {
+        return language;
+    }
+    let mut nynorsk = 0_usize;
+    let mut bokmal = 0_usize;
+    for view in views {
+        if !matches!(view.zone, Zone::Subject | Zone::New | Zone::Forwarded | Zone::Attachment) {
+            continue;
+        }
+        for token in tokenise(&view.text, &ClauseBreaks::default()) {
+            nynorsk = nynorsk.saturating_add(usize::from(NYNORSK.contains(&token.word.as_str())));
+            bokmal = bokmal.saturating_add(usize::from(BOKMAL.contains(&token.word.as_str())));
+        }
+    }
+    if nynorsk > bokmal { Language::Nynorsk } else { Language::Bokmal }
+}
+
+static REFERENCE: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    // On folded text: «vår ref. 2026/188», «vår referanse: 24/1187», «vårt saksnr 26/41», «vår sak: KV-2026-11».
+    Regex::new(
+        r"\bvaar?t?\s+(?:ref(?:eranse)?|sak(?:snr|snummer|sref|sreferanse)?|avviks?(?:nr|nummer)|journalnr|id)(?:\s*(?:nr|nummer))?\s*[.:]*\s*(?:nr\.?\s*)?([a-z0-9][a-z0-9./_-]{1,30})",
+    )
+    .ok()
+});
+
+/// The reporter's own case reference, where it says «vår»: from the subject, the new or the handed-on text.
+pub(super) fn reference(views: &[View<'_>]) -> Option<String> {
+    let regex = REFERENCE.as_ref()?;
+    for view in views {
+        if !matches!(view.zone, Zone::Subject | Zone::New | Zone::Forwarded | Zone::Attachment) {
+            continue;
+        }
+        let (folded, places) = fold_text(&view.text);
+        for found in regex.captures_iter(&folded).filter_map(|captures| captures.get(1)) {
+            let word = found.as_str().trim_end_matches(['.', '-', '/', '_']);
+            if !word.bytes().any(|byte| byte.is_ascii_digit()) {
+                continue;
+            }
+            let place = |at: usize| places.get(at).and_then(|place| usize::try_from(*place).ok());
+            let last = found.start().saturating_add(word.len()).saturating_sub(1);
+            let (Some(from), Some(to)) = (place(found.start()), place(last)) else { continue };
+            // The folded word may hold «aa» for «å»; what the sender wrote is cut out of the text itself.
+            let rest = view.text.get(from..)?;
+            let end = rest.char_indices().find(|(at, _)| from.saturating_add(*at) > to).map_or(rest.len(), |(at, _)| at);
+            return rest.get(..end).map(str::to_owned);
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use std::borrow::Cow;
+
+    use super::*;
+
+    fn views(text: &str) -> [View<'_>; 1] {
+        [View { zone: Zone::New, text: Cow::Borrowed(text), signature: text.len() }]
+    }
+
+    #[test]
+    fn references_are_theirs_only_with_var() {
+        for (text, expected) in [
+            ("Samhandlingsavvik - vår ref. 2026/188", Some("2026/188")),
+            ("vår sak 24/1187.", Some("24/1187")),
+            ("Vår referanse: KV-2026-11, se vedlegg", Some("KV-2026-11")),
+            ("VÅRT SAKSNR: 26/0041", Some("26/0041")),
+            ("deres ref. 2026/188", None),
+            ("vår sak er at dere", None),
+            ("dykkar sak 24/1", None),
+        ] {
+            assert_eq!(reference(&views(text)).as_deref(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn language_by_marker_words() {
+        let directory = Directory::default();
+        for (text, expected) in [
+            ("Eg har ikkje fått noko frå dykk", Language::Nynorsk),
+            ("Jeg har ikke fått noe fra dere", Language::Bokmal),
+            ("", Language::Bokmal),
+            ("EG HAR IKKJE FÅTT EPIKRISE", Language::Nynorsk),
+        ] {
+            assert_eq!(of(&directory, &Reporter::default(), &views(text)), expected, "{text}");
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! Who reports, as far as an answer can reach them.
+//!
+//! In order: behind a portal, its Reply-To where the directory says so, else the address in the text or cover page, else
+//! the one directory entry whose name the portal gives, else nobody; in mail that was handed on, the inner sender when
+//! known and not of our own organisation; else From. An address that takes no answer, our own addresses and the portal's
+//! are never used.
+
+use std::collections::BTreeSet;
+
+use super::directory::{Directory, plain};
+use super::fold::fold_word;
+use super::view::Facts;
+use super::{PartyKind, Reporter, ReporterSource};
+use crate::message::{Message, Zone};
+
+/// Local parts of addresses that nobody reads, folded and without separators.
+const DEAF: [&str; 10] = [
+    "noreply",
+    "donotreply",
+    "ikkesvar",
+    "ikkjesvar",
+    "ikkebesvar",
+    "svarikke",
+    "mailerdaemon",
+    "postmaster",
+    "noresponse",
+    "bounce",
+];
+
+/// Whether the address says that it takes no answer.
+pub(super) fn is_deaf(address: &str) -> bool {
+    let local = address.split_once('@').map_or(address, |(local, _)| local);
+    let local: String = fold_word(local).chars().filter(char::is_ascii_alphanumeric).collect();
+    DEAF.iter().any(|word| local.contains(word))
+}
+
+fn usable(directory: &Directory, address: &str) -> bool {
+    !address.is_empty() && !is_deaf(address) && !directory.is_own(address) && directory.portal_of(address).is_none()
+}
+
+/// `names`: parties whose names stand in the sender's zone.
+pub(super) fn find(directory: &Directory, message: &Message, facts: &Facts<'_>, names: &BTreeSet<usize>) -> Reporter {
+    let reporter = |source, address: &str| Reporter {
+        source,
+        address: address.to_owned(),
+        party: directory.party_of_address(address).map(|party| party.id.clone()),
+    };
+    if let Some(portal) = facts.portal.and_then(|index| directory.portals.get(index)) {
+        let named = named_outside(directory, names);
+        let mut found = if portal.use_reply_to
+            && let [one] = message.reply_to.as_slice()
+            && usable(directory, &one.address)
+        {
+            reporter(ReporterSource::ReplyTo, &one.address)
+        } else if let Some(address) = in_text(directory, message) {
+            reporter(ReporterSource::CoverPage, &address)
+        } else if let Some((_, address)) = named.as_ref().filter(|(_, address)| usable(directory, address)) {
+            reporter(ReporterSource::Directory, address)
+        } else {
+            Reporter::default()
+        };
+        if found.party.is_none() {
+            found.party = named.map(|(id, _)| id);
+        }
+        return found;
+    }
+    if let Some(inner) = facts.inner.filter(|inner| usable(directory, &inner.address)) {
+        return reporter(ReporterSource::Forwarded, &inner.address);
+    }
+    match facts.author {
+        Some(author) if usable(directory, &author.address) => reporter(ReporterSource::From, &author.address),
+        _ => Reporter::default(),
+    }
+}
+
+/// The one named party outside the own hospital, with its first address (empty when it has none).
+fn named_outside(directory: &Directory, names: &BTreeSet<usize>) -> Option<(String, String)> {
+    let outside = |index: &usize| {
+        let party = directory.parties.get(*index)?;
+        (!matches!(party.kind, PartyKind::Klinikk | PartyKind::Samhandling)).then_some(party)
+    };
+    let parties: Vec<_> = names.iter().filter_map(outside).collect();
+    match parties.as_slice() {
+        [one] => Some((one.id.clone(), one.addresses.first().cloned().unwrap_or_default())),
+        _ => None,
+    }
+}
+
+/// The address that the text or cover page of a portal's notice gives: the first on a line that says «E-post», else the
+/// only one there is.
+fn in_text(directory: &Directory, message: &Message) -> Option<String> {
+    let mut all: Vec<String> = Vec::new();
+    for piece in &message.texts {
+        if !matches!(piece.zone, Zone::New | Zone::Forwarded | Zone::Attachment | Zone::Field) {
+            continue;
+        }
+        for line in piece.text.lines() {
+            let labelled = line.split_once(':').is_some_and(|(label, _)| {
+                let label = fold_word(label);
+                matches!(label.trim(), "e-post" | "epost" | "e-postadresse" | "epostadresse" | "mail" | "e-mail" | "email")
+            });
+            for address in addresses(line).filter(|address| usable(directory, address)) {
+                if labelled {
+                    return Some(address.to_owned());
+                }
+                if !all.contains(&plain(address)) {
+                    all.push(plain(address));
+                }
+            }
+        }
+    }
+    match all.as_slice() {
+        [one] => Some(one.clone()),
+        _ => None,
+    }
+}
+
+/// What looks like mail addresses in a line.
+fn addresses(line: &str) -> impl Iterator<Item = &str> {
+    line.split(|c: char| !(c.is_alphanumeric() || matches!(c, '@' | '.' | '-' | '_' | '+')))
+        .map(|word| word.trim_matches(['.', '-', '+']))
+        .filter(|word| {
+            word.split_once('@').is_some_and(|(local, domain)| {
+                !local.is_empty() && !domain.contains('@') && domain.split('.').count() > 1 && domain.split('.').all(|part| !part.is_empty())
+            })
+        })
+}

@@ -1,0 +1,141 @@
+//! One pass over each text of a message: words, terms and regular expressions that stand in it, and which of them do not
+//! count because a negating or soothing cue stands in the same clause.
+
+use super::compile::{RuleSet, Use, term_at};
+use super::fold::{Token, fold_text, tokenise};
+use super::lexicon::{HITS_PER_TERM_MAX, Hit};
+use super::view::View;
+use crate::message::Zone;
+
+/// What stands in one text.
+#[derive(Debug)]
+pub(super) struct Scan {
+    pub(super) zone: Zone,
+    /// Byte offset at which the signature begins.
+    pub(super) signature: usize,
+    tokens: Vec<Token>,
+    hits: Vec<Hit>,
+    /// See [`reaches`].
+    reaches: Vec<(usize, usize)>,
+    /// Clauses with a cue, in order.
+    cues: Vec<u32>,
+    /// Regular expressions that match, with the offset of the first match.
+    pub(super) patterns: Vec<(usize, usize)>,
+}
+
+impl Scan {
+    pub(super) fn new(set: &RuleSet, view: &View<'_>) -> Self {
+        let tokens = tokenise(&view.text, &set.settings.breaks);
+        let mut hits = set.lexicon.scan(&tokens);
+        let reaches = reaches(set, &hits);
+        limit(&mut hits);
+        let mut cues: Vec<u32> = Vec::new();
+        for hit in hits.iter().filter(|hit| is_cue(set, **hit) && !covered(&reaches, **hit)) {
+            cues.extend(tokens.iter().take(hit.end).skip(hit.start).map(|token| token.clause));
+        }
+        cues.sort_unstable();
+        cues.dedup();
+        let mut patterns = Vec::new();
+        if !set.patterns.is_empty() {
+            let (folded, places) = fold_text(&view.text);
+            for number in set.pattern_set.matches(&folded) {
+                let found = set.patterns.get(number).and_then(|pattern| pattern.regex.find(&folded));
+                if let Some(found) = found {
+                    let place = places.get(found.start()).and_then(|place| usize::try_from(*place).ok());
+                    patterns.push((number, place.unwrap_or_default()));
+                }
+            }
+        }
+        Self { zone: view.zone, signature: view.signature, tokens, hits, reaches, cues, patterns }
+    }
+
+    /// All hits, ordered by term and place.
+    pub(super) fn hits(&self) -> &[Hit] {
+        &self.hits
+    }
+
+    /// The hits of a term, in the order of place.
+    pub(super) fn of(&self, term: u32) -> &[Hit] {
+        let from = self.hits.partition_point(|hit| hit.term < term);
+        let to = self.hits.partition_point(|hit| hit.term <= term);
+        self.hits.get(from..to).unwrap_or_default()
+    }
+
+    /// Whether the hit lies inside a longer name of the directory or a phrase to ignore, and so says nothing of the
+    /// directory: «Fredrikstad» in «DPS Fredrikstad», «ikke» in «ikke bare».
+    pub(super) fn covered(&self, hit: Hit) -> bool {
+        covered(&self.reaches, hit)
+    }
+
+    /// Byte offset of a hit in the text.
+    pub(super) fn offset(&self, hit: Hit) -> usize {
+        self.tokens.get(hit.start).map_or(0, |token| token.start)
+    }
+
+    /// The sentence in which a hit begins.
+    pub(super) fn sentence(&self, hit: Hit) -> u32 {
+        self.tokens.get(hit.start).map_or(0, |token| token.sentence)
+    }
+
+    /// Whether a cue stands in a clause of the hit.
+    pub(super) fn negated(&self, hit: Hit) -> bool {
+        !self.cues.is_empty()
+            && self
+                .tokens
+                .iter()
+                .take(hit.end)
+                .skip(hit.start)
+                .any(|token| self.cues.binary_search(&token.clause).is_ok())
+    }
+}
+
+fn uses(set: &RuleSet, hit: Hit) -> &[Use] {
+    term_at(&set.terms, hit.term).map_or(&[], |term| term.uses.as_slice())
+}
+
+fn is_cue(set: &RuleSet, hit: Hit) -> bool {
+    uses(set, hit).contains(&Use::Cue)
+}
+
+/// The longest reach of the directory's and the ignored phrases, by where they begin: (start, furthest end of all that
+/// begin at or before it).
+fn reaches(set: &RuleSet, hits: &[Hit]) -> Vec<(usize, usize)> {
+    let mut covers: Vec<(usize, usize)> = hits
+        .iter()
+        .filter(|hit| uses(set, **hit).iter().any(|user| matches!(user, Use::Party(..) | Use::Ignore)))
+        .map(|hit| (hit.start, hit.end))
+        .collect();
+    covers.sort_unstable();
+    let mut reaches: Vec<(usize, usize)> = Vec::with_capacity(covers.len());
+    let mut reach = 0_usize;
+    for (start, end) in covers {
+        reach = reach.max(end);
+        match reaches.last_mut() {
+            Some((last, to)) if *last == start => *to = reach,
+            _ => reaches.push((start, reach)),
+        }
+    }
+    reaches
+}
+
+fn covered(reaches: &[(usize, usize)], hit: Hit) -> bool {
+    let reach_at = |start: usize| -> usize {
+        let count = reaches.partition_point(|(from, _)| *from <= start);
+        count.checked_sub(1).and_then(|at| reaches.get(at)).map_or(0, |(_, to)| *to)
+    };
+    reach_at(hit.start) > hit.end || hit.start.checked_sub(1).map_or(0, reach_at) >= hit.end
+}
+
+/// Keeps the first [`HITS_PER_TERM_MAX`] hits of each term.
+fn limit(hits: &mut Vec<Hit>) {
+    let mut term = u32::MAX;
+    let mut count = 0_usize;
+    hits.retain(|hit| {
+        if hit.term != term {
+            term = hit.term;
+            count = 0;
+        }
+        count = count.saturating_add(1);
+        count <= HITS_PER_TERM_MAX
+    });
+}
