@@ -206,6 +206,14 @@ enum Form {
 impl Form {
     const ALL: [Self; 2] = [Self::Text, Self::Html];
 
+    /// The form that a file name stands for.
+    fn of(file: &str) -> Option<Self> {
+        let (_, extension) = file.rsplit_once('.')?;
+        Self::ALL
+            .into_iter()
+            .find(|form| form.extension() == extension)
+    }
+
     const fn extension(self) -> &'static str {
         match self {
             Self::Text => "txt",
@@ -230,7 +238,7 @@ fn environment() -> Environment<'static> {
     let mut environment = Environment::new();
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.set_auto_escape_callback(|name| {
-        if name.ends_with(".html") {
+        if Form::of(name) == Some(Form::Html) {
             AutoEscape::Html
         } else {
             AutoEscape::None

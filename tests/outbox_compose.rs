@@ -5,7 +5,9 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::string_slice,
-    clippy::arithmetic_side_effects
+    clippy::arithmetic_side_effects,
+    clippy::too_many_lines,
+    clippy::case_sensitive_file_extension_comparisons
 )]
 
 use std::collections::BTreeMap;

@@ -449,6 +449,26 @@ async fn every_step_has_its_time_limit() {
             delivery.note
         );
     }
+    // The same through TLS, where connecting, handshake and greeting are one step.
+    let silent = Script {
+        encryption: Encryption::Implicit,
+        greeting: Act::Stall,
+        ..Script::default()
+    };
+    let behind_tls = SmtpServer::start(silent);
+    let config = Server {
+        pin_sha256: Some(behind_tls.certificate_sha256.clone()),
+        ..server_config(&behind_tls, Tls::Implicit)
+    };
+    let timeouts = Timeouts {
+        connect: SHORT,
+        greeting: SHORT,
+        ..all
+    };
+    let transport = SmtpTransport::new(config, "linjevei.example").with_timeouts(timeouts);
+    let delivery = send_one(&transport).await;
+    assert_eq!(seen(&delivery), [no_answer()]);
+    assert!(delivery.note.contains("in time"), "{}", delivery.note);
     // Slow is not too slow.
     server.set(Script {
         rcpt: vec![("a@".into(), Act::Slow(SHORT))],
@@ -658,7 +678,9 @@ async fn encrypted_with_a_certificate_of_our_own() {
 
         for (content, complaint) in [(None, "cannot be read"), (Some("hei"), "no certificate")] {
             let path = folder.path().join("bad.pem");
-            content.map(|content| std::fs::write(&path, content).unwrap());
+            if let Some(content) = content {
+                std::fs::write(&path, content).unwrap();
+            }
             let transport = SmtpTransport::new(
                 Server {
                     ca_file: Some(path),

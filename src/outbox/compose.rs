@@ -243,16 +243,9 @@ fn encoded(bytes: Vec<u8>, encoding: ContentTransferEncoding) -> Body {
 
 /// `=_` stands in no quoted-printable or base64 text, so no body can hold the boundary.
 fn boundary(message_id: &str, level: &str) -> String {
-    use std::fmt::Write as _;
     let digest = Sha256::digest(format!("{level}\0{message_id}").as_bytes());
-    digest
-        .iter()
-        .take(12)
-        .fold("=_linjevei_".to_owned(), |mut text, byte| {
-            // Writing to a String cannot fail.
-            let _: std::fmt::Result = write!(text, "{byte:02x}");
-            text
-        })
+    let tag = message_id::hex(digest.get(..12).unwrap_or_default());
+    format!("=_linjevei_{tag}")
 }
 
 /// The file's own type when it is one that may be sent as base64; a mail as such is never sent (RFC 2046 section 5.2.1).
@@ -329,7 +322,7 @@ fn recipients(to: &[String]) -> Result<Vec<Address>, ComposeError> {
             address(text).ok_or_else(|| ComposeError::BadRecipient(at.saturating_add(1)))?;
         if !recipients
             .iter()
-            .any(|known| known.to_string().eq_ignore_ascii_case(&address.to_string()))
+            .any(|known| AsRef::<str>::as_ref(known).eq_ignore_ascii_case(address.as_ref()))
         {
             recipients.push(address);
         }

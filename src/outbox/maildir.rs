@@ -8,6 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use sha2::{Digest, Sha256};
 
+use super::message_id::hex;
 use super::{Delivery, Envelope, MailTransport, RecipientOutcome, Reply};
 
 /// Writes each mail, exactly its bytes, as one file of a Maildir. The envelope is not kept.
@@ -36,11 +37,7 @@ fn deliver(path: &Path, bytes: &[u8]) -> io::Result<()> {
         .unwrap_or_default();
     let count = WRITTEN.fetch_add(1, Ordering::Relaxed);
     let digest = Sha256::digest(bytes);
-    let tag: String = digest
-        .iter()
-        .take(4)
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let tag = hex(digest.get(..4).unwrap_or_default());
     // The count is padded, so that the order of names is the order of writing.
     let name = format!(
         "{}.M{:06}P{}Q{count:06}.{tag}.linjevei",

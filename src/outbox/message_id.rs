@@ -125,16 +125,12 @@ pub(crate) fn local_part(id: &str) -> &str {
     id.split('@').next().unwrap_or(id)
 }
 
-fn hex(bytes: &[u8]) -> String {
-    use fmt::Write as _;
-    bytes.iter().fold(
-        String::with_capacity(bytes.len().saturating_mul(2)),
-        |mut text, byte| {
-            // Writing to a String cannot fail.
-            let _: fmt::Result = write!(text, "{byte:02x}");
-            text
-        },
-    )
+/// Lower-case hexadecimal digits.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    digits
+        .filter_map(|digit| char::from_digit(u32::from(digit), 16))
+        .collect()
 }
 
 fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {

@@ -30,6 +30,7 @@ use tokio_rustls::rustls;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::message_id::hex;
 use super::{Delivery, Envelope, MailTransport, RecipientOutcome, Reply};
 use crate::config::{Server, Tls};
 
@@ -456,10 +457,7 @@ impl Link {
         let certificate = connection
             .peer_certificate()
             .map_err(|_| self.mistake("the server shows no certificate"))?;
-        let shown: String = Sha256::digest(&certificate)
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        let shown = hex(&Sha256::digest(&certificate));
         let pin: String = pin.chars().filter(char::is_ascii_hexdigit).collect();
         if shown.eq_ignore_ascii_case(&pin) {
             Ok(connection)

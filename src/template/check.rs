@@ -74,7 +74,7 @@ pub(super) fn compile(files: &BTreeMap<String, String>) -> Result<Environment<'s
 
 fn is_template(file: &str) -> bool {
     let name = base_name(file);
-    !name.starts_with('.') && (name.ends_with(".txt") || name.ends_with(".html"))
+    !name.starts_with('.') && Form::of(name).is_some()
 }
 
 fn is_piece(file: &str) -> bool {
@@ -189,7 +189,7 @@ fn single_braces(file: &str, text: &str) -> Vec<Fault> {
 /// What the form asks for: a fixed subject on the first line of a text, nothing from elsewhere in HTML.
 fn form_faults(file: &str, text: &str) -> Vec<Fault> {
     let lower = text.to_ascii_lowercase();
-    if file.ends_with(".html") {
+    if Form::of(file) == Some(Form::Html) {
         let found = NOT_IN_HTML
             .into_iter()
             .filter_map(|word| lower.find(word).map(|at| (word, at)));
@@ -261,7 +261,7 @@ fn trial(
             Ok(rendered) => rendered,
             Err(error) => return Some(engine_fault_in(file, sources, &error)),
         };
-        let body = if file.ends_with(".txt") {
+        let body = if Form::of(file) == Some(Form::Text) {
             split_subject(&rendered).map_or("", |(_, body)| body)
         } else {
             rendered.as_str()

@@ -20,6 +20,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use base64::Engine as _;
+use sha2::Digest as _;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, oneshot};
@@ -175,11 +176,9 @@ impl SmtpServer {
             });
             // Dropping the runtime ends every connection.
         });
-        use sha2::Digest as _;
         let certificate_sha256 = sha2::Sha256::digest(&certificate)
             .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+            .fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
         Self {
             addr,
             certificate_pem: made.cert.pem(),
