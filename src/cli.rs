@@ -96,5 +96,5 @@ pub fn main() -> ExitCode {
 /// A core dump would hold what patients' reports say. Where the limit cannot be set, the process goes on: systemd sets it too.
 fn forbid_core_dumps() {
     let none = rustix::process::Rlimit { current: Some(0), maximum: Some(0) };
-    drop(rustix::process::setrlimit(rustix::process::Resource::Core, none));
+    let _unchanged = rustix::process::setrlimit(rustix::process::Resource::Core, none);
 }

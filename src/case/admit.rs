@@ -6,7 +6,6 @@ use super::{CaseNumber, Policy, State, names, reply};
 use crate::calendar;
 use crate::message::Message;
 use crate::rules::{Directory, Verdict, WhyNot};
-use jiff::civil::Date;
 use serde_json::json;
 
 /// What is known of a message when it is decided on.
@@ -141,7 +140,7 @@ pub(super) fn blank(received_at_ms: i64, now_ms: i64) -> Case {
         reference: String::new(),
         received_at_ms,
         received_day,
-        due_day: due(received_day),
+        due_day: Some(calendar::due_day(received_day)),
         created_at_ms: now_ms,
         sent_at_ms: None,
         answered_at_ms: None,
@@ -152,11 +151,6 @@ pub(super) fn blank(received_at_ms: i64, now_ms: i64) -> Case {
         attention: false,
         message_id: 0,
     }
-}
-
-/// The day an answer is due.
-pub(super) fn due(received_day: Date) -> Option<Date> {
-    Some(calendar::due_day(received_day))
 }
 
 fn open(arrival: &Arrival<'_>, message: &Message, verdict: &Verdict, linked: Option<&Case>, around: &Surroundings<'_>) -> Change {
@@ -207,19 +201,14 @@ fn open(arrival: &Arrival<'_>, message: &Message, verdict: &Verdict, linked: Opt
         routing::place(&mut change, &placing);
     }
     let why_not = verdict.why_not.or(too_old.then_some(WhyNot::TooOld));
-    match why_not {
-        Some(why_not) => {
-            change.case.acknowledgement = Acknowledgement::Not(why_not);
-            note_no_acknowledgement(&mut change, why_not, around.now_ms);
-        }
-        None => {
-            let held = around.recent_acknowledgements >= around.policy.acknowledgements_per_hour;
-            routing::tell_reporter(&mut change, &placing, true, held);
-        }
+    if why_not.is_none() {
+        let held = around.recent_acknowledgements >= around.policy.acknowledgements_per_hour;
+        routing::tell_reporter(&mut change, &placing, true, held);
     }
-    if !matches!(change.case.acknowledgement, Acknowledgement::Queued) && why_not.is_none() {
-        change.case.acknowledgement = Acknowledgement::Not(WhyNot::NoAddress);
-        note_no_acknowledgement(&mut change, WhyNot::NoAddress, around.now_ms);
+    if change.case.acknowledgement != Acknowledgement::Queued {
+        let why_not = why_not.unwrap_or(WhyNot::NoAddress);
+        change.case.acknowledgement = Acknowledgement::Not(why_not);
+        note_no_acknowledgement(&mut change, why_not, around.now_ms);
     }
     change
 }

@@ -212,7 +212,7 @@ fn correct(
         let choices: Vec<&str> = names::TYPES.iter().map(|(id, ..)| *id).filter(|id| !matches!(*id, "svar" | "ikke-avvik")).collect();
         known("type", kind, &choices)?;
         kind.clone_into(&mut change.case.kind);
-        change.case.due_day = if names::expects_answer(kind) { super::admit::due(change.case.received_day) } else { None };
+        change.case.due_day = if names::expects_answer(kind) { Some(crate::calendar::due_day(change.case.received_day)) } else { None };
         if change.case.reminder != super::record::Reminder::Queued {
             let too_old = change.case.reminder == super::record::Reminder::Never && change.case.due_day.is_some();
             let was_answerable = change.case.acknowledgement == Acknowledgement::Not(crate::rules::WhyNot::TooOld);

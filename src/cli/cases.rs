@@ -161,7 +161,7 @@ fn state(id: &str) -> Result<State, String> {
 }
 
 pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {
-    logging::start(true);
+    logging::start(logging::Noise::Warnings);
     let config = setup::config(&args.config.config)?;
     setup::runtime()?.block_on(async {
         let engine = setup::engine(&config).await?;

@@ -22,7 +22,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
-    logging::start(true);
+    logging::start(logging::Noise::Warnings);
     let config = setup::config(&args.config.config)?;
     setup::runtime()?.block_on(async {
         let mut engine = setup::engine(&config).await?;

@@ -1,18 +1,19 @@
 //! `linjevei demo`: the whole job on the sample mailbox that the program carries, with a simulated clock. The parts are the
-//! real ones: Maildir, rules, SQLite, templates; only the clock is moved and the mail goes into a folder.
+//! real ones: Maildir, rules, `SQLite`, templates; only the clock is moved and the mail goes into a folder.
 
 mod account;
 
 use super::{Failure, logging, rule_files, setup};
 use crate::calendar::{self, Calendar};
-use crate::case::{CaseNumber, Policy};
+use crate::case::person::Order;
+use crate::case::{Actor, CaseNumber, Policy, State};
 use crate::clock::ManualClock;
 use crate::config::{Identity, Mode};
 use crate::intake::maildir::MaildirSource;
 use crate::message::Limits;
 use crate::outbox::maildir::MaildirTransport;
 use crate::rules::RuleSet;
-use crate::store::{MessageRow, SharedStore};
+use crate::store::{CaseFilter, MessageRow, SharedStore};
 use crate::template::Templates;
 use crate::worker::Engine;
 use account::Account;
@@ -43,7 +44,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
-    logging::start(true);
+    logging::start(logging::Noise::Errors);
     prepare(&args.dir)?;
     setup::runtime()?.block_on(async {
         let mut demo = Demo::new(&args.dir).await?;
@@ -114,7 +115,7 @@ impl Demo {
     async fn day(&mut self, day: i32) -> Result<(), Failure> {
         let today = START.checked_add(day.days()).map_err(|error| Failure::software(error.to_string()))?;
         self.clock.set(calendar::oslo_at(today, HOUR));
-        self.account.day(day, today);
+        Account::day(day, today);
         // Answers that lie in the inbox are read before anybody is reminded, as the worker does too.
         let mut mails: Vec<_> = MAILBOX.get_dir(format!("dag-{day:02}")).map(|folder| folder.files().collect()).unwrap_or_default();
         mails.sort_by_key(|file| file.path());
@@ -125,7 +126,23 @@ impl Demo {
             self.arrive(&stem).await?;
         }
         let changed = self.engine.chase().await?;
-        self.account.chased(&changed);
+        Account::chased(&changed);
+        self.send().await?;
+        self.person(day).await
+    }
+
+    /// What a person of the samhandlingsavdeling does in the demo: approves on day 3, hands over on day 12.
+    async fn person(&mut self, day: i32) -> Result<(), Failure> {
+        let (waiting, order) = match day {
+            3 => (State::Approval, Order::Approve),
+            12 => (State::SecureHandover, Order::HandedOver { by: "svarut".to_owned() }),
+            _ => return Ok(()),
+        };
+        let actor = Actor::Person { user: "demo".to_owned(), on_behalf_of: String::new() };
+        for case in self.engine.store.cases(&CaseFilter { state: Some(waiting), ..CaseFilter::default() }).await? {
+            let case = self.engine.carry_out(case.number, &order, &actor, "demo").await?;
+            Account::person(&case, waiting);
+        }
         self.send().await
     }
 
@@ -194,8 +211,8 @@ impl Demo {
         })
     }
 
-    async fn finish(mut self, dir: &Path) -> Result<(), Failure> {
-        let cases = self.engine.store.cases(&crate::store::CaseFilter { all: true, ..Default::default() }).await?;
+    async fn finish(self, dir: &Path) -> Result<(), Failure> {
+        let cases = self.engine.store.cases(&CaseFilter { all: true, ..CaseFilter::default() }).await?;
         let counts = self.engine.store.counts().await?;
         let today = calendar::oslo_day(self.engine.clock.now_ms());
         let summary = self.account.finish(&cases, &counts, today, self.engine.rules.directory());

@@ -34,7 +34,7 @@ impl Findings {
 }
 
 pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
-    logging::start(true);
+    logging::start(logging::Noise::Warnings);
     let mut findings = Findings::default();
     let config = match Config::load(&args.config.config) {
         Ok(config) => config,
@@ -100,7 +100,8 @@ async fn database(config: &Config, findings: &mut Findings) {
             format!("{}: {} messages, {} cases, {waiting}", path.display(), sum(&counts.messages), sum(&counts.cases));
         for source in &config.sources {
             if let Some(at) = store.checked_at_ms(source.name()).await? {
-                line.push_str(&format!("; {} checked {}", source.name(), show::moment(at)));
+                let checked = [source.name(), &show::moment(at)].join(" checked ");
+                line = [line, checked].join("; ");
             }
         }
         Ok::<String, crate::store::StoreError>(line)

@@ -18,7 +18,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
-    logging::start(true);
+    logging::start(logging::Noise::Warnings);
     let config = setup::config(&args.config.config)?;
     setup::runtime()?.block_on(async {
         let engine = setup::engine(&config).await?;
@@ -31,8 +31,8 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
                 move |count: usize| progress.inc(u64::try_from(count).unwrap_or(0))
             };
             let taken = engine.take_in(source.as_mut(), &tick).await?;
-            new += taken.new.len();
-            duplicates += taken.duplicates;
+            new = new.saturating_add(taken.new.len());
+            duplicates = duplicates.saturating_add(taken.duplicates);
             unreadable.extend(taken.unreadable);
         }
         progress.set_message("decided");

@@ -29,7 +29,7 @@ enum Command {
 }
 
 pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
-    logging::start(true);
+    logging::start(logging::Noise::Warnings);
     let config = setup::config(&args.config.config)?;
     let Command::List { left_alone, limit } = args.command;
     setup::runtime()?.block_on(async {

@@ -39,7 +39,7 @@ enum Command {
 }
 
 pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
-    logging::start(true);
+    logging::start(logging::Noise::Warnings);
     let config = setup::config(&args.config.config)?;
     setup::runtime()?.block_on(async {
         let store = setup::store(&config.data).await?;

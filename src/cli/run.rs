@@ -31,7 +31,7 @@ fn sources(config: &Config) -> Result<Vec<Watched>, Failure> {
 }
 
 pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
-    logging::start(false);
+    logging::start(logging::Noise::Work);
     let config = setup::config(&args.config.config)?;
     let sources = sources(&config)?;
     setup::runtime()?.block_on(async {

@@ -146,7 +146,7 @@ pub(super) async fn live_since(engine: &mut Engine) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Only one worker on a SQLite file: held until the process ends.
+/// Only one worker on a `SQLite` file: held until the process ends.
 pub(super) fn worker_lock(data: &Path) -> Result<File, Failure> {
     let path = data.join(LOCK_FILE);
     let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path)?;

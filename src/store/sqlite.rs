@@ -1,4 +1,4 @@
-//! SQLite: one file, WAL, `synchronous = FULL` so that an acknowledged mail survives a power cut.
+//! `SQLite`: one file, WAL, `synchronous = FULL` so that an acknowledged mail survives a power cut.
 //!
 //! Writing goes through one connection with `BEGIN IMMEDIATE`; reading through a small pool. Other processes (the commands
 //! beside a running worker) may write to the same file.
@@ -30,7 +30,7 @@ const READERS: u32 = 3;
 /// Raw bytes lie in chunks of this size.
 const CHUNK_BYTES: usize = 1 << 20;
 
-/// The store on one SQLite file.
+/// The store on one `SQLite` file.
 #[derive(Debug)]
 pub struct SqliteStore {
     writer: Mutex<SqliteConnection>,

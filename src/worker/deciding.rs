@@ -102,10 +102,10 @@ impl Engine {
             received_at_ms,
             sender_domain: read.message.as_ref().and_then(Message::author).map(message::Address::domain).unwrap_or_default(),
             rfc_message_id: read.message.as_ref().and_then(|message| message.message_id.clone()),
-            verdict: match &read.verdict {
-                None => None,
-                Some(verdict) => serde_json::to_string(verdict).ok().map(|json| (verdict.ruleset.clone(), json)),
-            },
+            verdict: read
+                .verdict
+                .as_ref()
+                .and_then(|verdict| serde_json::to_string(verdict).ok().map(|json| (verdict.ruleset.clone(), json))),
             outcome,
             at_ms: now_ms,
         };
@@ -123,9 +123,10 @@ impl Engine {
     }
 
     async fn admit(&self, pending: &Pending, read: &Read, received_at_ms: i64, now_ms: i64) -> Result<Outcome, WorkError> {
-        let thread = match &read.message {
-            None => None,
-            Some(message) => self.store.find_thread(&self.thread_keys(message)).await?,
+        let thread = if let Some(message) = &read.message {
+            self.store.find_thread(&self.thread_keys(message)).await?
+        } else {
+            None
         };
         let address = read.verdict.as_ref().map(|verdict| verdict.reporter.address.as_str()).unwrap_or_default();
         let recent_acknowledgements = self.recent_acknowledgements(address, now_ms).await?;

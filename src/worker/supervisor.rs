@@ -17,11 +17,11 @@ use tracing::{error, info, warn};
 /// First pause after a failure; doubles up to [`PAUSE_MAX`].
 const PAUSE_FIRST: Duration = Duration::from_secs(2);
 /// Longest pause after a failure.
-const PAUSE_MAX: Duration = Duration::from_secs(300);
+const PAUSE_MAX: Duration = Duration::from_mins(5);
 /// Undecided messages that nobody announced (a store that was locked) are looked for this often.
-const DECIDE_EVERY: Duration = Duration::from_secs(60);
+const DECIDE_EVERY: Duration = Duration::from_mins(1);
 /// Time is looked at this often.
-const CHASE_EVERY: Duration = Duration::from_secs(60);
+const CHASE_EVERY: Duration = Duration::from_mins(1);
 /// The outbox is looked at least this often: other processes queue mail too.
 const SEND_EVERY: Duration = Duration::from_secs(15);
 /// Least time between two rounds of sending when the last one could not send.
@@ -75,13 +75,18 @@ pub async fn run(engine: Engine, sources: Vec<Watched>, soft: CancellationToken,
     let mut lost = None;
     let mut hard: Option<Instant> = None;
     loop {
-        let deadline = hard.unwrap_or_else(|| Instant::now() + Duration::from_secs(3600));
+        let out_of_grace = async {
+            match hard {
+                Some(deadline) => tokio::time::sleep_until(deadline).await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             () = soft.cancelled(), if hard.is_none() => {
                 info!(grace_secs = grace.as_secs(), "stopping: taking no new work, finishing what is in hand");
                 hard = Instant::now().checked_add(grace);
             }
-            () = tokio::time::sleep_until(deadline), if hard.is_some() => {
+            () = out_of_grace => {
                 warn!("the grace period is over; what is in hand is picked up at the next start");
                 loops.abort_all();
                 break;

@@ -1,6 +1,6 @@
 //! What the demo tells: a line a message and a line a mail, then the cases in a table.
 
-use crate::case::{Acknowledgement, Case, MailKind, Reminder, names};
+use crate::case::{Acknowledgement, Case, MailKind, Reminder, State, names};
 use crate::cli::show;
 use crate::rules::{Directory, Facet, Verdict};
 use crate::store::{Counts, MessageRow, OutboxRow};
@@ -19,7 +19,7 @@ pub(super) struct Account {
 }
 
 impl Account {
-    pub(super) fn day(&self, day: i32, today: Date) {
+    pub(super) fn day(day: i32, today: Date) {
         let heading = anstyle::Style::new().bold();
         anstream::println!("\n{heading}Dag {day}: {}{heading:#}", crate::calendar::day_in_words(today));
     }
@@ -56,7 +56,12 @@ impl Account {
         }
     }
 
-    pub(super) fn chased(&self, changed: &[Case]) {
+    pub(super) fn person(case: &Case, was: State) {
+        let what = if was == State::Approval { "godkjennes av samhandlingsavdelingen" } else { "overleveres sikkert av samhandlingsavdelingen" };
+        anstream::println!("  {:<34} {what}: {}", case.number.to_string(), case.state.navn());
+    }
+
+    pub(super) fn chased(changed: &[Case]) {
         for case in changed {
             let what = if case.reminder == Reminder::Queued && case.state.is_open() {
                 "svarfristen er ute uten svar: purres, én gang"
@@ -149,7 +154,9 @@ fn because(verdict: &Verdict) -> String {
     evidence.sort_by_key(|evidence| std::cmp::Reverse(evidence.strength));
     let mut told: Vec<String> = Vec::new();
     for piece in evidence {
-        let line = format!("«{}» ({})", piece.term, piece.rule);
+        // A regular expression or an empty term says nothing to a reader; the rule's name does.
+        let plain = !piece.term.is_empty() && piece.term.chars().all(|c| c.is_alphanumeric() || " *-".contains(c));
+        let line = if plain { format!("«{}» ({})", piece.term, piece.rule) } else { piece.rule.clone() };
         if told.len() < REASONS && !told.contains(&line) {
             told.push(line);
         }

@@ -192,11 +192,11 @@ async fn store_change(
         .await?;
         change.case.number.count = u64::try_from(count).map_err(|_| rows::broken("case_counter", count))?;
     }
-    let mut composed: Vec<(crate::case::MailOrder, Composed)> = Vec::with_capacity(change.mails.len());
+    let mut written: Vec<(crate::case::MailOrder, Composed)> = Vec::with_capacity(change.mails.len());
     for order in std::mem::take(&mut change.mails) {
         let previous = outbox::last_message_id(connection, change.case.id, &order.party).await?;
         match composer.compose(&change.case, &order, previous.as_deref()) {
-            Ok(mail) => composed.push((order, mail)),
+            Ok(mail) => written.push((order, mail)),
             Err(why) => undeliverable::note_unwritten(&mut change, order.kind, &order.party, &why, now_ms),
         }
     }
@@ -210,7 +210,7 @@ async fn store_change(
     for event in &change.events {
         insert_event(connection, change.case.id, event).await?;
     }
-    for (order, mail) in &composed {
+    for (order, mail) in &written {
         outbox::queue(connection, change.case.id, order, mail, now_ms).await?;
     }
     Ok(change.case)
