@@ -293,6 +293,10 @@ impl ImapSource {
                 "watch a folder of another kind",
             ));
         }
+        // The answer tells the number of messages in any case; news is what arrived since the last search.
+        let searched_at = self.searched_at;
+        let connection = self.connection().await?;
+        connection.set_news(folder.uid_next.is_none() || folder.uid_next != searched_at);
         self.open = Some(Open {
             access,
             uid_validity: folder.uid_validity,
@@ -380,7 +384,7 @@ impl ImapSource {
         let mut uids = match self.rest.take() {
             Some(rest) if rest.after == cursor => rest.uids,
             _ => {
-                self.connection().await?.forget_news();
+                self.connection().await?.set_news(false);
                 self.searched_at = folder.uid_next;
                 if folder.exists == 0 {
                     VecDeque::new()
@@ -396,7 +400,7 @@ impl ImapSource {
         let page: Vec<u32> = uids.drain(..limit.max(1).min(uids.len())).collect();
         let mut candidates = Vec::with_capacity(page.len());
         for chunk in page.chunks(UIDS_PER_COMMAND) {
-            self.describe(chunk, folder.uid_validity, &mut candidates)
+            self.describe_all(chunk, folder.uid_validity, &mut candidates)
                 .await?;
         }
         if let Some(last) = page.last() {
@@ -412,6 +416,68 @@ impl ImapSource {
             cursor,
             more,
         })
+    }
+
+    /// Whether the last command failed because the server hung up. Dovecot does so over a message that it cannot read.
+    fn was_hung_up_on(&self) -> bool {
+        self.connection
+            .as_ref()
+            .is_some_and(Connection::has_hung_up)
+    }
+
+    /// Connects again in the middle of a job; the folder must still be the same.
+    async fn reopen(&mut self, uid_validity: u32) -> Result<(), SourceError> {
+        self.hang_up();
+        let folder = self.open_folder(Access::Read).await?;
+        if folder.uid_validity == uid_validity {
+            Ok(())
+        } else {
+            Err(SourceError::temporary(
+                "the folder was replaced while it was read",
+                None,
+            ))
+        }
+    }
+
+    /// Sizes and dates of these messages. One over which the server hangs up is listed without, so that it blocks no other.
+    async fn describe_all(
+        &mut self,
+        uids: &[u32],
+        uid_validity: u32,
+        candidates: &mut Vec<Candidate>,
+    ) -> Result<(), SourceError> {
+        match self.describe(uids, uid_validity, candidates).await {
+            Err(_) if self.was_hung_up_on() => self.reopen(uid_validity).await?,
+            other => return other,
+        }
+        for uid in uids {
+            match self.describe(&[*uid], uid_validity, candidates).await {
+                Err(_) if self.was_hung_up_on() => {
+                    self.reopen(uid_validity).await?;
+                    candidates.push(self.candidate(*uid, uid_validity, 0, None));
+                }
+                other => other?,
+            }
+        }
+        Ok(())
+    }
+
+    fn candidate(
+        &self,
+        uid: u32,
+        uid_validity: u32,
+        size: u32,
+        internal_date_ms: Option<i64>,
+    ) -> Candidate {
+        Candidate {
+            position: Position {
+                mailbox: self.folder.clone(),
+                uid_validity,
+                key: uid.to_string(),
+            },
+            size: u64::from(size),
+            internal_date_ms,
+        }
     }
 
     /// Sizes and dates of these messages.
@@ -460,15 +526,7 @@ impl ImapSource {
                 // A message that the server cannot describe is listed all the same, so that it is not lost.
                 None => (0, None),
             };
-            candidates.push(Candidate {
-                position: Position {
-                    mailbox: self.folder.clone(),
-                    uid_validity,
-                    key: uid.to_string(),
-                },
-                size: u64::from(size),
-                internal_date_ms,
-            });
+            candidates.push(self.candidate(*uid, uid_validity, size, internal_date_ms));
         }
         Ok(())
     }
@@ -495,7 +553,7 @@ impl ImapSource {
             }
             let bytes = batch_bytes.saturating_add(candidate.size);
             if batch.len() >= BATCH_MESSAGES || (bytes > BATCH_BYTES && !batch.is_empty()) {
-                self.fetch_batch(&batch, &mut bodies).await?;
+                self.fetch_batch(&batch, uid_validity, &mut bodies).await?;
                 batch.clear();
                 batch_bytes = 0;
             }
@@ -503,7 +561,7 @@ impl ImapSource {
             batch_bytes = batch_bytes.saturating_add(candidate.size);
         }
         if !batch.is_empty() {
-            self.fetch_batch(&batch, &mut bodies).await?;
+            self.fetch_batch(&batch, uid_validity, &mut bodies).await?;
         }
 
         let mut fetched = Vec::with_capacity(wanted.len());
@@ -515,7 +573,7 @@ impl ImapSource {
             };
             let body = match bodies.remove(&uid) {
                 Some(body) => body,
-                None => self.fetch_sliced(uid).await?,
+                None => self.fetch_one(uid, uid_validity).await?,
             };
             fetched.push(match body {
                 Body::Bytes(bytes) => Fetched::Message(RawMessage {
@@ -534,30 +592,42 @@ impl ImapSource {
         Ok(fetched)
     }
 
-    /// Fetches small messages by one command. Those without an answer are left for [`Self::fetch_sliced`].
+    /// Fetches small messages by one command. Those without an answer are left for [`Self::fetch_one`].
     async fn fetch_batch(
         &mut self,
         uids: &[u32],
+        uid_validity: u32,
         bodies: &mut HashMap<u32, Body>,
     ) -> Result<(), SourceError> {
         let doing = "reading messages";
         let command = format!("UID FETCH {} (UID BODY.PEEK[])", uid_set(uids));
         let connection = self.connection().await?;
-        let answer = connection
+        let result = connection
             .exchange(doing, &command, BODY_TIMEOUT, |response| {
                 if let Some((uid, Some(bytes))) = body_of(response) {
                     bodies.insert(uid, Body::Bytes(bytes.to_vec()));
                 }
             })
-            .await?;
-        if answer.bad {
-            return Err(connection.refused(
-                doing,
-                &answer,
-                "ask the administrator of the mail server",
-            ));
+            .await;
+        match result {
+            Ok(answer) if answer.bad => {
+                Err(connection.refused(doing, &answer, "ask the administrator of the mail server"))
+            }
+            Ok(_) => Ok(()),
+            Err(_) if self.was_hung_up_on() => self.reopen(uid_validity).await,
+            Err(error) => Err(error),
         }
-        Ok(())
+    }
+
+    /// Fetches one message. When the server hangs up over it twice, it counts as unreadable, so that it blocks no other.
+    async fn fetch_one(&mut self, uid: u32, uid_validity: u32) -> Result<Body, SourceError> {
+        for _ in 0..2 {
+            match self.fetch_sliced(uid).await {
+                Err(_) if self.was_hung_up_on() => self.reopen(uid_validity).await?,
+                other => return other,
+            }
+        }
+        Ok(Body::Refused("the server hangs up when asked for it"))
     }
 
     /// Fetches one message in slices, whatever size the server told: it ends with the first slice that is not full.
@@ -691,25 +761,13 @@ impl ImapSource {
     }
 
     async fn try_wait(&mut self, at_most: Duration) -> Result<(), SourceError> {
-        if self.idle {
-            let idles = self.connection().await?.has("IDLE");
-            let open = self
-                .open
-                .as_ref()
-                .is_some_and(|open| open.access == Access::Read);
-            if idles && !open {
-                // The folder is opened anew, and what arrived since the last search will not be told again.
-                let folder = self.open_folder(Access::Read).await?;
-                if folder.uid_next.is_none() || folder.uid_next != self.searched_at {
-                    return Ok(());
-                }
-                self.connection().await?.forget_news();
-            }
+        if self.idle && self.connection().await?.has("IDLE") {
+            self.ensure_open(Access::Read).await?;
             let connection = self.connection().await?;
-            if idles && connection.has_news() {
+            if connection.has_news() {
                 return Ok(());
             }
-            if idles && connection.begin_idle().await? {
+            if connection.begin_idle().await? {
                 connection.idle(at_most.min(IDLE_MAX)).await?;
                 return connection.end_idle().await;
             }

@@ -120,8 +120,10 @@ pub(super) struct Connection {
     capabilities: HashSet<String>,
     /// A command was begun and not finished: nothing more can be asked here.
     broken: bool,
+    /// It broke because the server hung up, not for lack of an answer.
+    hung_up: bool,
     idle: Option<RequestId>,
-    /// The server spoke of messages since [`Connection::forget_news`].
+    /// There may be new messages: the server spoke of some since this was last set.
     news: bool,
 }
 
@@ -161,6 +163,7 @@ impl Connection {
             place,
             capabilities: HashSet::new(),
             broken: false,
+            hung_up: false,
             idle: None,
             news: false,
         };
@@ -191,12 +194,16 @@ impl Connection {
         self.broken
     }
 
+    pub(super) const fn has_hung_up(&self) -> bool {
+        self.hung_up
+    }
+
     pub(super) const fn has_news(&self) -> bool {
         self.news
     }
 
-    pub(super) const fn forget_news(&mut self) {
-        self.news = false;
+    pub(super) const fn set_news(&mut self, news: bool) {
+        self.news = news;
     }
 
     /// A refusal as an error: the code decides whether a person is needed.
@@ -248,10 +255,17 @@ impl Connection {
                 }
             }
         })
-        .await?
-        .map_err(|error| lost(doing, &place, &error))?;
-        self.broken = false;
-        Ok(answer)
+        .await?;
+        match answer {
+            Ok(answer) => {
+                self.broken = false;
+                Ok(answer)
+            }
+            Err(error) => {
+                self.hung_up = true;
+                Err(lost(doing, &place, &error))
+            }
+        }
     }
 
     /// Begins IDLE; `false` when the server refuses.
