@@ -700,7 +700,7 @@ async fn a_message_that_the_server_cannot_read_does_not_stop_the_others() {
                 .map(|entry| entry.unwrap().path())
                 .find(|path| path.to_string_lossy().contains(&name))
                 .unwrap();
-            std::fs::set_permissions(&place, PermissionsExt::from_mode(0)).unwrap();
+            std::fs::set_permissions(&place, PermissionsExt::from_mode(0o000)).unwrap();
         };
         if broken_at_first {
             make_unreadable();

@@ -13,7 +13,7 @@ use async_imap::imap_proto::{AttributeValue, MailboxDatum, NameAttribute, Respon
 use async_trait::async_trait;
 
 use super::{Candidate, Cursor, Fetched, Listing, MailSource, Position, RawMessage, SourceError};
-use crate::config::{Ours, Server, SourceConfig, Tls};
+use crate::config::{Ours, Server, SourceConfig};
 use connection::{BODY_TIMEOUT, COMMAND_TIMEOUT, Connection, FOLDER_TIMEOUT};
 
 pub mod connection;
@@ -912,18 +912,52 @@ fn internal_date_ms(text: &str) -> Option<i64> {
         .map(jiff::Timestamp::as_millisecond)
 }
 
-/// Whether the connection is encrypted, in words, for `doctor`.
-pub const fn encryption(tls: Tls) -> &'static str {
-    match tls {
-        Tls::Implicit => "TLS",
-        Tls::Starttls => "STARTTLS",
-        Tls::None => "no encryption",
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use tokio::task::JoinHandle;
+
+    use super::connection::scripted::{Then, conversation};
     use super::*;
+    use crate::config::Tls;
+
+    const EXAMINE: (&str, &str) = (
+        "EXAMINE \"INBOX\"",
+        "* 3 EXISTS\r\n* OK [UIDVALIDITY 7] .\r\n* OK [UIDNEXT 31] .\r\n{tag} OK [READ-ONLY] .\r\n",
+    );
+
+    /// A source at a server that follows this script after the log-in.
+    async fn source(
+        ours: Ours,
+        script: &[(&'static str, &'static str)],
+    ) -> (ImapSource, JoinHandle<()>) {
+        let (connection, server) = conversation(script, Then::HangUp).await;
+        let mut source = ImapSource::new(&SourceConfig::Imap {
+            name: "post".to_owned(),
+            server: Server {
+                host: "imap.example".to_owned(),
+                port: 993,
+                tls: Tls::Implicit,
+                ca_file: None,
+                pin_sha256: None,
+                login: None,
+            },
+            folder: "INBOX".to_owned(),
+            ours,
+            idle: true,
+            poll: Duration::from_secs(1),
+        })
+        .unwrap();
+        source.connection = Some(connection);
+        (source, server)
+    }
+
+    fn position(uid: u32) -> Position {
+        Position {
+            mailbox: "INBOX".to_owned(),
+            uid_validity: 7,
+            key: uid.to_string(),
+        }
+    }
 
     #[test]
     fn uid_sets_hold_no_foreign_uid() {
@@ -976,5 +1010,122 @@ mod tests {
             quoted("Avvik \"2026\" \\ Søk"),
             "\"Avvik \\\"2026\\\" \\\\ S&APg-k\""
         );
+    }
+
+    #[tokio::test]
+    async fn only_what_is_new_and_described_is_listed() {
+        let script = [
+            EXAMINE,
+            // `*` is the last message, even below the range.
+            (
+                "UID SEARCH UID 21:*",
+                "* SEARCH 30 20 25 24\r\n{tag} OK\r\n",
+            ),
+            (
+                "UID FETCH 24:25,30 (UID RFC822.SIZE INTERNALDATE)",
+                "* 1 FETCH (UID 20 FLAGS (\\Seen))\r\n\
+                 * 3 FETCH (UID 30 RFC822.SIZE 300 INTERNALDATE \" 5-Jan-2026 09:00:00 +0100\")\r\n\
+                 * 2 FETCH (UID 24 RFC822.SIZE 240 INTERNALDATE \"nonsense\")\r\n{tag} OK\r\n",
+            ),
+        ];
+        let (mut source, server) = source(Ours::Leave, &script).await;
+        let cursor = Cursor {
+            uid_validity: 7,
+            last_uid: 20,
+        };
+        let listing = source.list(&cursor, 10).await.unwrap();
+        let found: Vec<_> = listing
+            .candidates
+            .iter()
+            .map(|c| (c.position.key.as_str(), c.size, c.internal_date_ms))
+            .collect();
+        // 25 was expunged between the two commands; the cursor passes it.
+        assert_eq!(
+            found,
+            [("24", 240, None), ("30", 300, Some(1_767_600_000_000))]
+        );
+        assert_eq!(listing.cursor.last_uid, 30);
+        server.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_message_without_text_is_unreadable_and_not_gone() {
+        let script = [
+            EXAMINE,
+            (
+                "UID FETCH 24:25 (UID BODY.PEEK[])",
+                "* 2 FETCH (UID 25 BODY[] {2}\r\nhi)\r\n{tag} NO partly\r\n",
+            ),
+            (
+                "UID FETCH 24 (UID BODY.PEEK[]<0.1048576>)",
+                "* 1 FETCH (UID 24 BODY[] NIL)\r\n{tag} OK\r\n",
+            ),
+            ("UID FETCH 30 (UID BODY.PEEK[]<0.1048576>)", "{tag} OK\r\n"),
+            ("UID SEARCH UID 30", "* SEARCH 30\r\n{tag} OK\r\n"),
+        ];
+        let (mut source, server) = source(Ours::Leave, &script).await;
+        let candidates: Vec<Candidate> = [(24, 10), (25, 2), (30, 0)]
+            .map(|(uid, size)| source.candidate(uid, 7, size, None))
+            .into();
+        let fetched = source.fetch(&candidates).await.unwrap();
+        assert!(
+            matches!(&fetched[0], Fetched::Unreadable(p, _) if *p == position(24)),
+            "{fetched:?}"
+        );
+        assert!(
+            matches!(&fetched[1], Fetched::Message(m) if m.bytes == b"hi"),
+            "{fetched:?}"
+        );
+        assert!(
+            matches!(&fetched[2], Fetched::Unreadable(p, _) if *p == position(30)),
+            "{fetched:?}"
+        );
+        server.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_server_without_new_keywords_is_told_once_and_nothing_is_stored() {
+        let select = (
+            "SELECT \"INBOX\"",
+            "* 3 EXISTS\r\n* OK [UIDVALIDITY 7] .\r\n* OK [PERMANENTFLAGS (\\Seen \\Deleted)] .\r\n{tag} OK\r\n",
+        );
+        let (mut one, server) = source(Ours::Flag("Linjevei".to_owned()), &[select]).await;
+        let error = one.treat(&[position(24)]).await.unwrap_err();
+        assert!(
+            !error.is_temporary() && error.to_string().contains("move ours to a folder"),
+            "{error}"
+        );
+        server.await.unwrap();
+        let (connection, server) = conversation(&[select], Then::HangUp).await;
+        one.connection = Some(connection);
+        assert_eq!(one.treat(&[position(24)]).await.unwrap(), []);
+        server.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_folder_that_cannot_be_opened_is_judged_by_code_then_by_list() {
+        let list = "LIST \"\" \"INBOX\"";
+        for (answer, listed, temporary) in [
+            ("{tag} NO [INUSE] later\r\n", None, true),
+            ("{tag} NO [NONEXISTENT] no\r\n", None, false),
+            ("{tag} NO [NOPERM] no\r\n", None, false),
+            (
+                "{tag} NO it does not exist\r\n",
+                Some("{tag} OK\r\n"),
+                false,
+            ),
+            (
+                "{tag} NO for no reason\r\n",
+                Some("* LIST () \"/\" INBOX\r\n{tag} OK\r\n"),
+                true,
+            ),
+        ] {
+            let mut script = vec![(EXAMINE.0, answer)];
+            script.extend(listed.map(|answer| (list, answer)));
+            let (mut source, server) = source(Ours::Leave, &script).await;
+            let error = source.open_folder(Access::Read).await.unwrap_err();
+            assert_eq!(error.is_temporary(), temporary, "{answer}");
+            server.await.unwrap();
+        }
     }
 }

@@ -138,7 +138,7 @@ impl Connection {
             ));
         };
         let tcp = connect(server, &place).await?;
-        let mut client = match server.tls {
+        let client = match server.tls {
             config::Tls::None => greeted(Box::new(tcp), &place).await?,
             config::Tls::Implicit => {
                 let tls = handshake(Box::new(tcp), server, &place).await?;
@@ -149,6 +149,16 @@ impl Connection {
                 Client::new(handshake(plain, server, &place).await?)
             }
         };
+        Self::log_in(client, user, password, place).await
+    }
+
+    /// The part that is the same on every kind of stream.
+    async fn log_in(
+        mut client: Client<Stream>,
+        user: &str,
+        password: &Secret,
+        place: String,
+    ) -> Result<Self, SourceError> {
         let offered = limited(
             COMMAND_TIMEOUT,
             "asking what the server can do",
@@ -650,8 +660,78 @@ fn lost(doing: &str, place: &str, error: &ImapError) -> SourceError {
     SourceError::temporary(format!("{place} {what} while {doing}"), source)
 }
 
+/// A server that follows a script, for tests of what a real one cannot be made to say.
+#[cfg(test)]
+pub(super) mod scripted {
+    use tokio::io::{AsyncBufReadExt as _, BufReader, duplex};
+    use tokio::task::JoinHandle;
+
+    use super::*;
+
+    /// What the server does after its last line.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub(in super::super) enum Then {
+        HangUp,
+        Stall,
+    }
+
+    /// The usual beginning.
+    pub(in super::super) const LOGIN: [(&str, &str); 3] = [
+        ("CAPABILITY", "* CAPABILITY IMAP4rev1\r\n{tag} OK\r\n"),
+        ("LOGIN \"post\" \"pass\"", "{tag} OK\r\n"),
+        ("CAPABILITY", "* CAPABILITY IMAP4rev1 IDLE\r\n{tag} OK\r\n"),
+    ];
+
+    /// A log-in at a server that expects these commands and gives these answers. The task ends with the script; it fails
+    /// when another command comes.
+    pub(in super::super) async fn log_in(
+        password: &str,
+        script: &[(&'static str, &'static str)],
+        then: Then,
+    ) -> (Result<Connection, SourceError>, JoinHandle<()>) {
+        let (here, there) = duplex(64 * 1024);
+        let script = script.to_vec();
+        let server = tokio::spawn(async move {
+            let mut there = BufReader::new(there);
+            there.write_all(b"* OK ready\r\n").await.unwrap();
+            for (expected, answer) in script {
+                let mut line = String::new();
+                there.read_line(&mut line).await.unwrap();
+                let (tag, command) = line
+                    .trim_end()
+                    .split_once(' ')
+                    .unwrap_or(("", line.trim_end()));
+                assert_eq!(command, expected);
+                there
+                    .write_all(answer.replace("{tag}", tag).as_bytes())
+                    .await
+                    .unwrap();
+            }
+            let mut line = String::new();
+            if then == Then::Stall {
+                while there.read_line(&mut line).await.is_ok_and(|read| read > 0) {}
+            }
+        });
+        let client = greeted(Box::new(here), "imap.example:993").await.unwrap();
+        let password = Secret::new(password.to_owned());
+        let connection =
+            Connection::log_in(client, "post", &password, "imap.example:993".to_owned()).await;
+        (connection, server)
+    }
+
+    /// Logged in, with this conversation to follow.
+    pub(in super::super) async fn conversation(
+        script: &[(&'static str, &'static str)],
+        then: Then,
+    ) -> (Connection, JoinHandle<()>) {
+        let (connection, server) = log_in("pass", &[&LOGIN, script].concat(), then).await;
+        (connection.unwrap(), server)
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use super::scripted::{LOGIN, Then, conversation, log_in};
     use super::*;
 
     #[test]
@@ -679,5 +759,141 @@ mod tests {
         let error = lost("reading", "imap.example:993", &error);
         let whole = format!("{error:?} {error}");
         assert!(!whole.contains("Kari"), "{whole}");
+    }
+
+    async fn ask(connection: &mut Connection) -> Result<Answer, SourceError> {
+        let limit = Duration::from_secs(20);
+        connection.exchange("asking", "NOOP", limit, |_| ()).await
+    }
+
+    #[tokio::test]
+    async fn a_server_that_falls_silent_is_given_up_in_time() {
+        let (mut connection, _server) =
+            conversation(&[("NOOP", "* 3 EXISTS\r\n")], Then::Stall).await;
+        let limit = Duration::from_millis(20);
+        let error = connection
+            .exchange("asking", "NOOP", limit, |_| ())
+            .await
+            .unwrap_err();
+        assert!(error.is_temporary());
+        assert!(connection.is_broken() && !connection.has_hung_up());
+    }
+
+    #[tokio::test]
+    async fn every_way_of_breaking_off_costs_the_connection_only() {
+        for broken in [
+            "* BYE Internal error of Kari\r\n",
+            "* 1 FETCH (UID 1 BODY[] {100}\r\nSubject: Kari",
+            "",
+            "what is this, Kari\r\n",
+            // imap-proto panics on this one.
+            "* 1 FETCH (INTERNALDATE NIL)\r\n",
+        ] {
+            let (mut connection, _server) = conversation(&[("NOOP", broken)], Then::HangUp).await;
+            let error = ask(&mut connection).await.unwrap_err();
+            assert!(error.is_temporary(), "{broken}");
+            assert!(
+                connection.is_broken() && connection.has_hung_up(),
+                "{broken}"
+            );
+            assert!(!format!("{error:?}").contains("Kari"), "{error:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_last_word_and_its_code_are_seen() {
+        for (answer, ok, bad, code) in [
+            ("{tag} OK done\r\n", true, false, None),
+            (
+                "{tag} NO [NONEXISTENT] no such thing\r\n",
+                false,
+                false,
+                Some("NONEXISTENT"),
+            ),
+            (
+                "{tag} NO [TRYCREATE] no such thing\r\n",
+                false,
+                false,
+                Some("TRYCREATE"),
+            ),
+            (
+                "* NO [NONEXISTENT] a warning\r\n{tag} BAD what\r\n",
+                false,
+                true,
+                None,
+            ),
+        ] {
+            let (mut connection, _server) = conversation(&[("NOOP", answer)], Then::HangUp).await;
+            let code = code.map(str::to_owned);
+            assert_eq!(
+                ask(&mut connection).await.unwrap(),
+                Answer { ok, bad, code }
+            );
+            assert!(!connection.is_broken());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_refused_login_is_judged_by_its_code() {
+        for (answer, temporary) in [
+            ("{tag} NO [AUTHENTICATIONFAILED] no\r\n", false),
+            ("{tag} NO LOGIN failed.\r\n", false),
+            ("{tag} NO text with [UNAVAILABLE] inside\r\n", false),
+            ("{tag} NO [UNAVAILABLE] later\r\n", true),
+            ("{tag} NO [inuse] later\r\n", true),
+            ("{tag} NO [ALERT] maintenance\r\n", true),
+            ("{tag} BAD what\r\n", true),
+        ] {
+            let script = [LOGIN[0], (LOGIN[1].0, answer)];
+            let (result, _server) = log_in("pass", &script, Then::HangUp).await;
+            assert_eq!(result.unwrap_err().is_temporary(), temporary, "{answer}");
+        }
+    }
+
+    #[tokio::test]
+    async fn where_login_is_disabled_or_cannot_say_the_password_plain_is_used() {
+        let both = "* CAPABILITY IMAP4rev1 AUTH=PLAIN\r\n{tag} OK\r\n";
+        let disabled = "* CAPABILITY IMAP4rev1 LOGINDISABLED AUTH=PLAIN\r\n{tag} OK\r\n";
+        for (password, offered, sent) in [
+            ("pass", disabled, "AHBvc3QAcGFzcw=="),
+            ("på", both, "AHBvc3QAcMOl"),
+        ] {
+            let script = [
+                ("CAPABILITY", offered),
+                ("AUTHENTICATE PLAIN", "+ \r\n"),
+                // The line has no tag; async-imap's next tag is the one of AUTHENTICATE.
+                (sent, "A0001 OK\r\n"),
+                LOGIN[2],
+            ];
+            let (result, server) = log_in(password, &script, Then::HangUp).await;
+            assert!(result.unwrap().has("IDLE"));
+            server.await.unwrap();
+        }
+        let neither = "* CAPABILITY IMAP4rev1 LOGINDISABLED\r\n{tag} OK\r\n";
+        let (result, _server) = log_in("pass", &[("CAPABILITY", neither)], Then::HangUp).await;
+        assert!(
+            result
+                .unwrap_err()
+                .to_string()
+                .contains("takes no passwords")
+        );
+    }
+
+    #[tokio::test]
+    async fn only_a_server_that_asks_for_the_password_is_greeted() {
+        for greeting in [
+            "* PREAUTH hello\r\n",
+            "* BYE busy\r\n",
+            "220 smtp.example\r\n",
+            "",
+        ] {
+            let (here, mut there) = tokio::io::duplex(1024);
+            there.write_all(greeting.as_bytes()).await.unwrap();
+            drop(there);
+            assert!(
+                greeted(Box::new(here), "imap.example:993").await.is_err(),
+                "{greeting}"
+            );
+        }
     }
 }
