@@ -48,9 +48,9 @@ pub const DONE_TIMEOUT: Duration = Duration::from_secs(30);
 pub const LOGOUT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// What async-imap reads from and writes to.
-trait Wire: AsyncRead + AsyncWrite + Unpin + Send + std::fmt::Debug {}
+pub(super) trait Wire: AsyncRead + AsyncWrite + Unpin + Send + std::fmt::Debug {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send + std::fmt::Debug> Wire for T {}
-type Stream = Box<dyn Wire>;
+pub(super) type Stream = Box<dyn Wire>;
 
 /// The server's last word on a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -153,7 +153,7 @@ impl Connection {
     }
 
     /// The part that is the same on every kind of stream.
-    async fn log_in(
+    pub(super) async fn log_in(
         mut client: Client<Stream>,
         user: &str,
         password: &Secret,
@@ -492,7 +492,7 @@ async fn handshake(stream: Stream, server: &Server, place: &str) -> Result<Strea
 }
 
 /// Reads the greeting.
-async fn greeted(stream: Stream, place: &str) -> Result<Client<Stream>, SourceError> {
+pub(super) async fn greeted(stream: Stream, place: &str) -> Result<Client<Stream>, SourceError> {
     let doing = "waiting for the greeting";
     let mut client = Client::new(stream);
     let response = limited(GREETING_TIMEOUT, doing, place, client.read_response())
@@ -660,78 +660,9 @@ fn lost(doing: &str, place: &str, error: &ImapError) -> SourceError {
     SourceError::temporary(format!("{place} {what} while {doing}"), source)
 }
 
-/// A server that follows a script, for tests of what a real one cannot be made to say.
-#[cfg(test)]
-pub(super) mod scripted {
-    use tokio::io::{AsyncBufReadExt as _, BufReader, duplex};
-    use tokio::task::JoinHandle;
-
-    use super::*;
-
-    /// What the server does after its last line.
-    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-    pub(in super::super) enum Then {
-        HangUp,
-        Stall,
-    }
-
-    /// The usual beginning.
-    pub(in super::super) const LOGIN: [(&str, &str); 3] = [
-        ("CAPABILITY", "* CAPABILITY IMAP4rev1\r\n{tag} OK\r\n"),
-        ("LOGIN \"post\" \"pass\"", "{tag} OK\r\n"),
-        ("CAPABILITY", "* CAPABILITY IMAP4rev1 IDLE\r\n{tag} OK\r\n"),
-    ];
-
-    /// A log-in at a server that expects these commands and gives these answers. The task ends with the script; it fails
-    /// when another command comes.
-    pub(in super::super) async fn log_in(
-        password: &str,
-        script: &[(&'static str, &'static str)],
-        then: Then,
-    ) -> (Result<Connection, SourceError>, JoinHandle<()>) {
-        let (here, there) = duplex(64 * 1024);
-        let script = script.to_vec();
-        let server = tokio::spawn(async move {
-            let mut there = BufReader::new(there);
-            there.write_all(b"* OK ready\r\n").await.unwrap();
-            for (expected, answer) in script {
-                let mut line = String::new();
-                there.read_line(&mut line).await.unwrap();
-                let (tag, command) = line
-                    .trim_end()
-                    .split_once(' ')
-                    .unwrap_or(("", line.trim_end()));
-                assert_eq!(command, expected);
-                there
-                    .write_all(answer.replace("{tag}", tag).as_bytes())
-                    .await
-                    .unwrap();
-            }
-            let mut line = String::new();
-            if then == Then::Stall {
-                while there.read_line(&mut line).await.is_ok_and(|read| read > 0) {}
-            }
-        });
-        let client = greeted(Box::new(here), "imap.example:993").await.unwrap();
-        let password = Secret::new(password.to_owned());
-        let connection =
-            Connection::log_in(client, "post", &password, "imap.example:993".to_owned()).await;
-        (connection, server)
-    }
-
-    /// Logged in, with this conversation to follow.
-    pub(in super::super) async fn conversation(
-        script: &[(&'static str, &'static str)],
-        then: Then,
-    ) -> (Connection, JoinHandle<()>) {
-        let (connection, server) = log_in("pass", &[&LOGIN, script].concat(), then).await;
-        (connection.unwrap(), server)
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::scripted::{LOGIN, Then, conversation, log_in};
+    use super::super::scripted::{LOGIN, Then, conversation, log_in};
     use super::*;
 
     #[test]
