@@ -67,12 +67,12 @@ fn segments(value: &str) -> Vec<&str> {
             _ => {}
         }
     }
-    let last = value.get(start..).unwrap_or_default();
+    let rest = value.get(start..).unwrap_or_default();
     if quoted || angle {
         // An open quote swallows the rest: then the commas count.
-        list.extend(last.split(','));
+        list.extend(rest.split(','));
     } else {
-        list.push(last);
+        list.push(rest);
     }
     list
 }
