@@ -22,6 +22,7 @@ mod parts;
 mod subject;
 mod text;
 mod transfer;
+mod walk;
 mod words;
 mod zones;
 
