@@ -36,7 +36,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         setup::live_since(&mut engine).await?;
         tracing::info!(
             mode = ?engine.mode,
-            ruleset = engine.rules.hash(),
+            ruleset = engine.rulebook.current().rules.hash(),
             version = env!("CARGO_PKG_VERSION"),
             "starting"
         );

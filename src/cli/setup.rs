@@ -14,7 +14,7 @@ use crate::outbox::smtp::SmtpTransport;
 use crate::rules::RuleSet;
 use crate::store::{SharedStore, SqliteStore};
 use crate::template::Templates;
-use crate::worker::Engine;
+use crate::worker::{Engine, Rulebook};
 use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io::{Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
@@ -123,8 +123,7 @@ pub(super) async fn engine(config: &Config) -> Result<Engine, Failure> {
     Ok(Engine {
         store,
         clock,
-        rules: Arc::new(rules),
-        templates: Arc::new(templates),
+        rulebook: Rulebook::new(rules, templates),
         identity: Arc::new(config.identity.clone()),
         keys: Arc::new(keys),
         policy: Arc::new(policy(config)),
