@@ -6,6 +6,7 @@
 mod chasing;
 mod compositor;
 mod deciding;
+pub mod reloading;
 mod rulebook;
 mod sending;
 pub mod supervisor;

@@ -81,7 +81,8 @@ struct Demo {
 impl Demo {
     async fn new(dir: &Path) -> Result<Self, Failure> {
         let faulty = |faults: crate::diagnostic::Faults| Failure::software(format!("the built-in files are faulty:\n{faults}"));
-        let rules = RuleSet::compile(&rule_files::shipped()).map_err(faulty)?;
+        let files = rule_files::shipped();
+        let rules = RuleSet::compile(&files).map_err(faulty)?;
         let templates = Templates::compile(&crate::template::shipped()).map_err(faulty)?;
         let data = dir.join("data");
         setup::data_folder(&data)?;
@@ -93,7 +94,7 @@ impl Demo {
         let engine = Engine {
             store: setup::store(&data).await?,
             clock: Arc::<ManualClock>::clone(&clock),
-            rulebook: Rulebook::new(rules, templates),
+            rulebook: Rulebook::new(rules, templates, files),
             identity: Arc::new(Identity {
                 address: "samhandlingsavvik@so-hf.example".to_owned(),
                 name: "Samhandlingsavdelingen, Sykehuset Østfold".to_owned(),

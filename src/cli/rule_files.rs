@@ -7,12 +7,18 @@ use include_dir::{Dir, include_dir};
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 /// The rules of Østfold, as they were when the program was built.
 static SHIPPED: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/rules/ostfold");
 
 /// Where the rules of Østfold lie in a checkout or beside an installed program.
 const DEFAULT_FOLDER: &str = "rules/ostfold";
+
+/// What rule files end with.
+pub(super) const RULE_FILES: &[&str] = &["toml"];
+/// What templates end with.
+pub(super) const TEMPLATE_FILES: &[&str] = &["txt", "html"];
 
 /// Files a folder may hold.
 const FILES_MAX: usize = 2_000;
@@ -38,7 +44,7 @@ pub(super) fn shipped() -> RuleFiles {
 
 /// The rule files of a folder and the folders in it.
 pub(super) fn read(folder: &Path) -> Result<RuleFiles, Failure> {
-    let files = read_tree(folder, &["toml"])?;
+    let files = read_tree(folder, RULE_FILES)?;
     if files.is_empty() {
         return Err(Failure::data(format!("{}: there are no rule files (*.toml) in this folder", folder.display())));
     }
@@ -81,6 +87,18 @@ pub(super) fn read_tree(folder: &Path, extensions: &[&str]) -> Result<BTreeMap<S
         files.insert(name, text);
     }
     Ok(files)
+}
+
+/// Names, sizes and times of the files that [`read_tree`] would read: differs when any of them was changed.
+pub(super) fn look(folder: &Path, extensions: &[&str]) -> Vec<(PathBuf, u64, Option<SystemTime>)> {
+    let files = list(folder, extensions).unwrap_or_default();
+    files
+        .into_iter()
+        .filter_map(|path| {
+            let metadata = path.metadata().ok()?;
+            Some((path, metadata.len(), metadata.modified().ok()))
+        })
+        .collect()
 }
 
 fn read_text(path: &Path) -> Result<String, Failure> {

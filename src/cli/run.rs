@@ -5,6 +5,7 @@ use crate::config::{Config, SourceConfig};
 use crate::intake;
 use crate::worker::supervisor::{self, Watched};
 use std::process::ExitCode;
+use std::sync::Arc;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -40,11 +41,12 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
             version = env!("CARGO_PKG_VERSION"),
             "starting"
         );
+        let folders = Arc::new(setup::Folders { rules: config.rules.clone(), templates: config.templates.clone() });
         let soft = CancellationToken::new();
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let stopper = soft.clone();
-        let running = supervisor::run(engine, sources, soft, config.grace);
+        let running = supervisor::run(engine, sources, folders, soft, config.grace);
         tokio::pin!(running);
         let ended = tokio::select! {
             ended = &mut running => ended,

@@ -159,11 +159,12 @@ impl House {
             std::fs::create_dir_all(dir.path().join(folder)).unwrap();
         }
         let clock = Arc::new(ManualClock::new(morning(day)));
-        let rules = RuleSet::compile(&BTreeMap::from([("regler.toml".to_owned(), RULES.to_owned())])).unwrap();
+        let files = BTreeMap::from([("regler.toml".to_owned(), RULES.to_owned())]);
+        let rules = RuleSet::compile(&files).unwrap();
         let engine = Engine {
             store: Arc::new(SqliteStore::open(&dir.path().join("linjevei.db")).await.unwrap()),
             clock: Arc::<ManualClock>::clone(&clock),
-            rulebook: Rulebook::new(rules, Templates::compile(&shipped()).unwrap()),
+            rulebook: Rulebook::new(rules, Templates::compile(&shipped()).unwrap(), files),
             identity: Arc::new(Identity {
                 address: "samhandlingsavvik@so-hf.example".to_owned(),
                 name: "Samhandlingsavdelingen".to_owned(),
