@@ -173,9 +173,9 @@ mod tests {
         let found = parse(value)?;
         let mut text = found.authserv_id;
         for one in found.results {
-            text.push_str(&format!("; {}={}", one.method, one.result));
+            text += &format!("; {}={}", one.method, one.result);
             for (name, value) in one.properties {
-                text.push_str(&format!(" {name}={value}"));
+                text += &format!(" {name}={value}");
             }
         }
         Some(text)
