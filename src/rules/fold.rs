@@ -13,6 +13,9 @@ use std::collections::BTreeSet;
 /// Parts of one hyphenated word that are also read as one.
 const HYPHEN_PARTS_MAX: usize = 4;
 
+/// Bytes of a folded word that are kept; longer runs of letters are no words.
+const WORD_BYTES_MAX: usize = 256;
+
 /// Words after which a full stop ends no sentence, folded.
 const ABBREVIATIONS: [&str; 58] = [
     "adr", "ang", "ansv", "apr", "aug", "avd", "beh", "bl", "ca", "des", "dr", "dvs", "eks",
@@ -206,7 +209,9 @@ fn split_words(text: &str) -> Vec<Token> {
             clause: 0,
             joined: None,
         });
-        push_folded(&mut token.word, c);
+        if token.word.len() < WORD_BYTES_MAX {
+            push_folded(&mut token.word, c);
+        }
         token.end = place.saturating_add(c.len_utf8());
     }
     tokens.extend(open);
@@ -409,6 +414,14 @@ mod tests {
             let tokens = tokenise(text, &breaks);
             assert_eq!(tokens.last().unwrap().clause + 1, count, "{text}");
         }
+    }
+
+    #[test]
+    fn endless_words_are_cut() {
+        let tokens = tokenise(&"ø".repeat(10_000), &ClauseBreaks::default());
+        assert_eq!(tokens.len(), 1);
+        assert!(tokens[0].word.len() <= WORD_BYTES_MAX);
+        assert_eq!(tokens[0].end, 20_000);
     }
 
     #[test]
