@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::ops::Range;
 
-use regex::{Regex, RegexBuilder, RegexSet, RegexSetBuilder};
+use regex::bytes::{Regex, RegexBuilder, RegexSet, RegexSetBuilder};
 use sha2::{Digest, Sha256};
 use toml::Spanned;
 
@@ -355,7 +355,7 @@ impl Compiler {
             ));
         }
         let mut regexes = RegexSetBuilder::new(self.patterns.iter().map(|pattern| pattern.raw.as_str()));
-        let pattern_set = regexes.case_insensitive(true).size_limit(REGEX_SET_BYTES_MAX).build();
+        let pattern_set = regexes.case_insensitive(true).unicode(false).size_limit(REGEX_SET_BYTES_MAX).build();
         let pattern_set = pattern_set.unwrap_or_else(|_| {
             let name = files.first().map_or("", |(name, _)| name.as_str());
             self.faults.push(Fault::whole(name, "de regulære uttrykkene er for store til sammen", "bruk vanlige ord der det går"));
@@ -804,8 +804,8 @@ impl Compiler {
         let none = self.terms(file, "none", rule.none.as_ref(), index);
         let regex = self.regexes(file, rule.regex.as_ref(), index);
         let has = |list: &Option<Spanned<Vec<Text>>>| list.is_some();
-        if !(has(&rule.any) || has(&rule.all) || has(&rule.near) || has(&rule.regex) || rule.when.is_some()) {
-            let help = "skriv minst én av any, all, near, regex eller when";
+        if !(has(&rule.any) || has(&rule.all) || has(&rule.near) || has(&rule.regex) || rule.when.is_some() || rule.marks.is_some()) {
+            let help = "skriv minst én av any, all, near, regex, marks eller when";
             self.fault(file, rule.id.span(), format!("regelen «{}» har ingen vilkår", rule.id.get_ref()), help);
         }
         if let Some(list) = &rule.near
@@ -824,7 +824,13 @@ impl Compiler {
             }
             (None, _) => WITHIN_DEFAULT,
         };
-        let when = rule.when.as_ref().map(|when| self.when(file, when, facet, readable)).unwrap_or_default();
+        let mut when = rule.when.as_ref().map(|when| self.when(file, when, facet, readable)).unwrap_or_default();
+        if let Some(list) = &rule.marks {
+            if when.marks.is_some() || list.get_ref().is_empty() {
+                self.fault(file, list.span(), "marks er tom eller står både her og i when", "skriv merkene ett sted");
+            }
+            when.marks = Some(list.get_ref().clone());
+        }
         let zones = rule.zones.as_ref().map(|zones| zones.get_ref().as_slice());
         if zones.is_some_and(<[Zone]>::is_empty)
             && let Some(list) = &rule.zones
@@ -903,8 +909,8 @@ impl Compiler {
             let known = self.pattern_numbers.get(raw).copied();
             let number = match known {
                 Some(number) => number,
-                None => match RegexBuilder::new(raw).case_insensitive(true).size_limit(REGEX_BYTES_MAX).build() {
-                    Ok(regex) if regex.is_match("") => {
+                None => match RegexBuilder::new(raw).case_insensitive(true).unicode(false).size_limit(REGEX_BYTES_MAX).build() {
+                    Ok(regex) if regex.is_match(b"") => {
                         self.fault(file, text.span(), "uttrykket treffer tom tekst", "da treffer det alltid; krev minst ett tegn");
                         continue;
                     }

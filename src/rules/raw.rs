@@ -168,6 +168,8 @@ pub(super) struct Rule {
     #[serde(default)]
     pub(super) zones: Option<Spanned<Vec<Zone>>>,
     #[serde(default)]
+    pub(super) marks: Option<Spanned<Vec<Mark>>>,
+    #[serde(default)]
     pub(super) when: Option<Spanned<When>>,
     #[serde(default)]
     pub(super) negatable: Option<bool>,

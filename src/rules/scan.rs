@@ -38,8 +38,8 @@ impl Scan {
         let mut patterns = Vec::new();
         if !set.patterns.is_empty() {
             let (folded, places) = fold_text(&view.text);
-            for number in set.pattern_set.matches(&folded) {
-                let found = set.patterns.get(number).and_then(|pattern| pattern.regex.find(&folded));
+            for number in set.pattern_set.matches(folded.as_bytes()) {
+                let found = set.patterns.get(number).and_then(|pattern| pattern.regex.find(folded.as_bytes()));
                 if let Some(found) = found {
                     let place = places.get(found.start()).and_then(|place| usize::try_from(*place).ok());
                     patterns.push((number, place.unwrap_or_default()));

@@ -1,0 +1,157 @@
+//! Folders of rule and template files: from disk, or as shipped with the program.
+
+use super::Failure;
+use crate::diagnostic::Faults;
+use crate::rules::{FILE_BYTES_MAX, RuleFiles, RuleSet, SET_BYTES_MAX};
+use include_dir::{Dir, include_dir};
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+/// The rules of Østfold, as they were when the program was built.
+static SHIPPED: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/rules/ostfold");
+
+/// Where the rules of Østfold lie in a checkout or beside an installed program.
+const DEFAULT_FOLDER: &str = "rules/ostfold";
+
+/// Files a folder may hold.
+const FILES_MAX: usize = 2_000;
+/// Folders within folders that are read.
+const DEPTH_MAX: usize = 8;
+
+/// The rules that come with the program.
+pub(super) fn shipped() -> RuleFiles {
+    let mut files = RuleFiles::new();
+    let mut folders = vec![&SHIPPED];
+    while let Some(folder) = folders.pop() {
+        for file in folder.files() {
+            if let (Some(name), Some(text)) = (file.path().to_str(), file.contents_utf8())
+                && is_wanted(file.path(), &["toml"])
+            {
+                files.insert(name.to_owned(), text.to_owned());
+            }
+        }
+        folders.extend(folder.dirs());
+    }
+    files
+}
+
+/// The rule files of a folder and the folders in it.
+pub(super) fn read(folder: &Path) -> Result<RuleFiles, Failure> {
+    let files = read_tree(folder, &["toml"])?;
+    if files.is_empty() {
+        return Err(Failure::data(format!("{}: there are no rule files (*.toml) in this folder", folder.display())));
+    }
+    Ok(files)
+}
+
+/// Compiles the rules of `folder`; without one those of `rules/ostfold`, or the shipped ones where that is no folder.
+pub(super) fn compile(folder: Option<&Path>) -> Result<RuleSet, Failure> {
+    let (files, place) = sources(folder)?;
+    RuleSet::compile(&files).map_err(|faults| faulty(&place, &faults))
+}
+
+/// The files that [`compile`] takes, and what they are called.
+pub(super) fn sources(folder: Option<&Path>) -> Result<(RuleFiles, String), Failure> {
+    let default = Path::new(DEFAULT_FOLDER);
+    match folder.or_else(|| default.is_dir().then_some(default)) {
+        Some(folder) => Ok((read(folder)?, folder.display().to_string())),
+        None => Ok((shipped(), "the shipped rules".to_owned())),
+    }
+}
+
+/// The failure that shows all faults of a rule set.
+pub(super) fn faulty(place: &str, faults: &Faults) -> Failure {
+    Failure::data(format!("the rules in {place} are faulty:\n\n{}", faults.coloured()))
+}
+
+/// The text files with one of these extensions, by path relative to the folder. What editors leave behind (hidden files,
+/// `#…#`, `…~`, `.swp`, `.bak`) is passed over.
+pub(super) fn read_tree(folder: &Path, extensions: &[&str]) -> Result<BTreeMap<String, String>, Failure> {
+    let mut files = BTreeMap::new();
+    let mut total = 0_usize;
+    for path in list(folder, extensions)? {
+        let name = path.strip_prefix(folder).unwrap_or(&path);
+        let name = name.components().map(|part| part.as_os_str().to_string_lossy()).collect::<Vec<_>>().join("/");
+        let text = read_text(&path)?;
+        total = total.saturating_add(text.len());
+        if total > SET_BYTES_MAX {
+            return Err(Failure::data(format!("{}: more than {} MB of text", folder.display(), SET_BYTES_MAX >> 20)));
+        }
+        files.insert(name, text);
+    }
+    Ok(files)
+}
+
+fn read_text(path: &Path) -> Result<String, Failure> {
+    let failed = |error: std::io::Error| Failure::io(format!("{}: {error}", path.display()));
+    let most = u64::try_from(FILE_BYTES_MAX).unwrap_or(u64::MAX);
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(path).map_err(failed)?;
+    file.take(most.saturating_add(1)).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() > FILE_BYTES_MAX {
+        return Err(Failure::data(format!("{}: larger than {} MB", path.display(), FILE_BYTES_MAX >> 20)));
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        let line = error.as_bytes().iter().take(at).filter(|byte| **byte == b'\n').count().saturating_add(1);
+        Failure::data(format!("{}:{line}: not UTF-8; save the file as UTF-8", path.display()))
+    })
+}
+
+fn list(folder: &Path, extensions: &[&str]) -> Result<Vec<PathBuf>, Failure> {
+    let mut found = Vec::new();
+    let mut folders = vec![(folder.to_path_buf(), 0_usize)];
+    while let Some((folder, depth)) = folders.pop() {
+        let failed = |error: std::io::Error| Failure::io(format!("{}: {error}", folder.display()));
+        for entry in std::fs::read_dir(&folder).map_err(failed)? {
+            let path = entry.map_err(failed)?.path();
+            if path.is_dir() {
+                if depth < DEPTH_MAX && !is_hidden(&path) {
+                    folders.push((path, depth.saturating_add(1)));
+                }
+            } else if is_wanted(&path, extensions) {
+                found.push(path);
+            }
+            if found.len() > FILES_MAX {
+                return Err(Failure::data(format!("{}: more than {FILES_MAX} files", folder.display())));
+            }
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+fn is_hidden(path: &Path) -> bool {
+    path.file_name().is_none_or(|name| name.to_string_lossy().starts_with(['.', '#']))
+}
+
+fn is_wanted(path: &Path, extensions: &[&str]) -> bool {
+    !is_hidden(path) && path.extension().is_some_and(|extension| extensions.iter().any(|wanted| extension == *wanted))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_editors_leave_behind_is_passed_over() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("flere")).unwrap();
+        std::fs::create_dir(folder.path().join(".git")).unwrap();
+        for name in ["a.toml", "flere/b.toml", ".a.toml.swp", ".#a.toml", "#a.toml#", "a.toml~", "a.toml.bak", ".git/c.toml", "les.txt"] {
+            std::fs::write(folder.path().join(name), "x = 1\n").unwrap();
+        }
+        let names: Vec<String> = read(folder.path()).unwrap().into_keys().collect();
+        assert_eq!(names, ["a.toml", "flere/b.toml"]);
+        std::fs::write(folder.path().join("a.toml"), b"x = \"\xff\"").unwrap();
+        assert!(read(folder.path()).is_err());
+    }
+
+    #[test]
+    fn shipped_rules_compile() {
+        if let Err(faults) = RuleSet::compile(&shipped()) {
+            panic!("{faults}");
+        }
+    }
+}
