@@ -1,8 +1,22 @@
 //! A case (sak): its number, its states, its history and what follows from each change. Pure.
 
+pub mod admit;
+pub mod chase;
+pub mod names;
 pub mod number;
+pub mod person;
+mod policy;
+pub mod record;
+pub mod reply;
+mod routing;
+mod state;
+pub mod undeliverable;
 
 pub use number::CaseNumber;
+pub use policy::Policy;
+pub use record::{Acknowledgement, Actor, Case, Change, Event, EventKind, MailOrder, Reminder};
+pub use routing::SAMHANDLING;
+pub use state::State;
 
 use serde::{Deserialize, Serialize};
 
@@ -66,6 +80,22 @@ impl MailKind {
     /// The kind with that id.
     pub fn from_id(id: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.id() == id)
+    }
+
+    /// What people see in lists.
+    pub const fn navn(self) -> &'static str {
+        match self {
+            Self::Kvittering => "kvittering",
+            Self::Sak => "saken med vedlegg",
+            Self::Varsel => "varsel uten innhold",
+            Self::Orientering => "orientering med vedlegg",
+            Self::Orienteringsvarsel => "orientering uten innhold",
+            Self::Kort => "kort beskjed (har meldingen fra før)",
+            Self::Purring => "purring",
+            Self::Status => "beskjed om hvem som har saken",
+            Self::Svar => "svaret",
+            Self::Svarvarsel => "beskjed om at svaret er kommet",
+        }
     }
 
     /// Whether the mail may carry the report's text and files.

@@ -1,7 +1,26 @@
 //! `linjevei.toml` and the environment → one checked [`Config`].
+//!
+//! [`Config::parse`] is pure: text, folder and [`Surroundings`] in, settings or all faults at once out. [`Config::load`]
+//! reads the file first. Passwords stand in files, variables or systemd credentials, never in the settings.
 
-use std::path::PathBuf;
+mod check;
+mod file;
+mod server;
+mod surroundings;
+mod values;
+
+use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+use crate::diagnostic::{Fault, Faults, Sources};
+
+pub use surroundings::{Guard, SecretProblem, Surroundings, System};
+
+/// Variable that names the settings file when the command line does not.
+pub const CONFIG_ENV: &str = "LINJEVEI_CONFIG";
+
+/// The settings file when neither command line nor variable names one.
+pub const CONFIG_DEFAULT: &str = "linjevei.toml";
 
 /// A password or token: never printed.
 #[derive(Clone, PartialEq, Eq, Default)]
@@ -171,4 +190,63 @@ pub struct Config {
     pub parse_max_bytes: usize,
     /// Grace period at SIGTERM.
     pub grace: Duration,
+}
+
+impl Config {
+    /// Reads the settings file and what it refers to.
+    ///
+    /// # Errors
+    /// [`ConfigError`], with every fault that was found.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let file = path.display().to_string();
+        let text = std::fs::read(path).map_err(|source| ConfigError::Unreadable {
+            path: path.to_owned(),
+            source,
+        })?;
+        let text = String::from_utf8(text).map_err(|error| {
+            let line = error.utf8_error().valid_up_to();
+            let before = error.as_bytes().get(..line).unwrap_or_default();
+            let line = before.split(|byte| *byte == b'\n').count();
+            let fault = Fault::whole(
+                file.as_str(),
+                format!("linje {line} har tegn som ikke er UTF-8"),
+                "lagre filen som UTF-8",
+            );
+            ConfigError::Faults(Faults::new(vec![fault], Sources::new()))
+        })?;
+        let folder = path
+            .parent()
+            .filter(|parent| !parent.as_os_str().is_empty());
+        let folder = folder.unwrap_or_else(|| Path::new("."));
+        Ok(Self::parse(&file, &text, folder, &System)?)
+    }
+
+    /// Checks the text of a settings file. `file` is its name in faults, `folder` the one that relative paths start from.
+    ///
+    /// # Errors
+    /// Every fault that was found, with passwords that stand in the text made unreadable.
+    pub fn parse(
+        file: &str,
+        text: &str,
+        folder: &Path,
+        surroundings: &dyn Surroundings,
+    ) -> Result<Self, Faults> {
+        check::config(file, text, folder, surroundings)
+    }
+}
+
+/// The settings cannot be used. Nothing has been touched; the exit code is 78 (`EX_CONFIG`).
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// There is no such file, or it may not be read.
+    #[error("kan ikke lese innstillingene i «{}»", path.display())]
+    Unreadable {
+        /// The settings file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file has faults.
+    #[error(transparent)]
+    Faults(#[from] Faults),
 }

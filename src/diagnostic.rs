@@ -13,7 +13,7 @@ use std::ops::Range;
 use annotate_snippets::renderer::DecorStyle;
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 
-pub use parse::parse_toml;
+pub use parse::{Partial, parse_toml, parse_toml_partial};
 
 /// One fault in a text file that a person edits.
 #[derive(Debug, Clone, PartialEq, Eq)]

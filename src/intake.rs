@@ -3,16 +3,45 @@
 //! A [`MailSource`] lists what is there, fetches bytes, and, only after the store has committed, treats what is ours
 //! (flag, move, leave). It never changes anything else at the source.
 
+use std::io;
+use std::path::Path;
 use std::time::Duration;
 
-/// Position of a message at its source; unique within (source, mailbox, uid_validity).
+use crate::config::SourceConfig;
+
+pub mod files;
+pub mod imap;
+
+pub mod maildir;
+pub mod mbox;
+
+pub use files::{Shape, StreamSource, detect, open_path};
+
+pub use imap::{ImapReport, ImapSource};
+pub use maildir::MaildirSource;
+
+/// Opens a watched mailbox of the configuration. Nothing is connected or read before the first call.
+///
+/// # Errors
+/// [`SourceError::NeedsPerson`] for settings that cannot work.
+pub fn open(config: &SourceConfig) -> Result<Box<dyn MailSource>, SourceError> {
+    Ok(match config {
+        SourceConfig::Imap { .. } => Box::new(ImapSource::new(config)?),
+        SourceConfig::Maildir { name, path, .. } => {
+            Box::new(MaildirSource::new(name.clone(), path.clone()))
+        }
+    })
+}
+
+/// Position of a message at its source; unique within source, mailbox and `uid_validity`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Position {
     /// IMAP folder as people write it, or empty.
     pub mailbox: String,
     /// UIDVALIDITY (RFC 3501 section 2.3.1.1) for IMAP, else 0.
     pub uid_validity: u32,
-    /// IMAP UID in decimal; unique file name of a Maildir without flags; offset and hash in an mbox; path of a file.
+    /// IMAP UID in decimal; unique file name of a Maildir without flags; offset and hash in an mbox; path and hash of a
+    /// file (another text under the same path is another message); hash of standard input.
     pub key: String,
 }
 
@@ -99,6 +128,41 @@ pub enum SourceError {
 }
 
 impl SourceError {
+    /// A failure that may go away by itself; `source` must not hold text of mail.
+    pub(crate) fn temporary(
+        what: impl Into<String>,
+        source: impl Into<Option<Box<dyn std::error::Error + Send + Sync>>>,
+    ) -> Self {
+        Self::Temporary {
+            what: what.into(),
+            source: source.into(),
+        }
+    }
+
+    /// A failure that somebody must mend.
+    pub(crate) fn needs_person(what: impl Into<String>, advice: impl Into<String>) -> Self {
+        Self::NeedsPerson {
+            what: what.into(),
+            advice: advice.into(),
+        }
+    }
+
+    /// Sorts a failure of the file system: what is missing or forbidden needs a person, the rest may pass.
+    pub(crate) fn from_io(what: &str, path: &Path, error: io::Error) -> Self {
+        let place = path.display();
+        match error.kind() {
+            io::ErrorKind::NotFound => Self::needs_person(
+                format!("{what}: {place} does not exist"),
+                "correct the path",
+            ),
+            io::ErrorKind::PermissionDenied => Self::needs_person(
+                format!("{what}: no permission for {place}"),
+                "let the user that runs linjevei read it",
+            ),
+            _ => Self::temporary(format!("{what}: {place}"), Some(error.into())),
+        }
+    }
+
     /// Whether it may go away by itself.
     pub const fn is_temporary(&self) -> bool {
         matches!(self, Self::Temporary { .. })
@@ -112,6 +176,10 @@ pub trait MailSource: Send {
     fn name(&self) -> &str;
 
     /// What is there after `cursor`, at most `limit` messages.
+    ///
+    /// IMAP goes on at `cursor`, wherever it was last. The other sources have no cursor: they walk through everything that
+    /// is there, page by page while [`Listing::more`], and begin anew after that; the caller leaves out the positions it
+    /// has stored. So what could not be stored comes again in the next walk.
     ///
     /// # Errors
     /// [`SourceError`] when the source cannot be reached or read.
@@ -138,4 +206,25 @@ pub trait MailSource: Send {
 
     /// Says goodbye; never fails and takes at most a few seconds.
     async fn close(&mut self);
+}
+
+/// Runs file-system work where it may block.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, SourceError> + Send + 'static,
+) -> Result<T, SourceError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => Err(SourceError::temporary(
+            "reading files was cut short",
+            Some(error.into()),
+        )),
+    }
+}
+
+/// What is said of a file that cannot be read; never its name or its text.
+pub(crate) fn unreadable_because(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => "no permission to read it".to_owned(),
+        kind => format!("cannot be read ({kind})"),
+    }
 }

@@ -3,6 +3,17 @@
 //! A mail is composed once, to its last byte, in the transaction of the case change it belongs to; every attempt sends
 //! those bytes.
 
+pub mod compose;
+pub mod maildir;
+pub mod message_id;
+pub mod retry;
+pub mod smtp;
+
+pub use compose::{AutoSubmitted, ComposeError, Composed, Draft, compose};
+pub use maildir::MaildirTransport;
+pub use message_id::SigningKey;
+pub use smtp::SmtpTransport;
+
 /// SMTP envelope (RFC 5321 section 2.3.1).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Envelope {

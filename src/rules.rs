@@ -10,6 +10,7 @@ mod fold;
 mod inflect;
 mod language;
 mod lexicon;
+mod model;
 mod raw;
 mod reporter;
 mod scan;
@@ -48,7 +49,9 @@ pub enum Facet {
 }
 
 /// Written language of a mail.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Default)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Default,
+)]
 pub enum Language {
     /// Bokmål.
     #[default]
@@ -158,6 +161,52 @@ pub enum WhyNot {
     TooOld,
     /// A duplicate of a stored message, or joined a case.
     Joined,
+}
+
+impl WhyNot {
+    const ALL: [Self; 15] = [
+        Self::AutoSubmitted,
+        Self::List,
+        Self::Bounce,
+        Self::Receipt,
+        Self::NoReply,
+        Self::OwnAddress,
+        Self::Suppressed,
+        Self::NoAddress,
+        Self::UncertainType,
+        Self::Unauthenticated,
+        Self::IkkeAvvik,
+        Self::Svar,
+        Self::Unreadable,
+        Self::TooOld,
+        Self::Joined,
+    ];
+
+    /// Stable id, as in `classify --json`.
+    pub const fn id(self) -> &'static str {
+        match self {
+            Self::AutoSubmitted => "auto-submitted",
+            Self::List => "list",
+            Self::Bounce => "bounce",
+            Self::Receipt => "receipt",
+            Self::NoReply => "no-reply",
+            Self::OwnAddress => "own-address",
+            Self::Suppressed => "suppressed",
+            Self::NoAddress => "no-address",
+            Self::UncertainType => "uncertain-type",
+            Self::Unauthenticated => "unauthenticated",
+            Self::IkkeAvvik => "ikke-avvik",
+            Self::Svar => "svar",
+            Self::Unreadable => "unreadable",
+            Self::TooOld => "too-old",
+            Self::Joined => "joined",
+        }
+    }
+
+    /// The reason with that id.
+    pub fn from_id(id: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|why_not| why_not.id() == id)
+    }
 }
 
 /// A named field of a form in the message («Konsekvens:» → `konsekvens`).

@@ -1,1 +1,309 @@
-//! x
+//! What is kept: raw messages, verdicts, cases, history and the outbox. [I/O]
+//!
+//! [`Store`] is a port of whole use-cases; each method is one transaction. All SQL is in this module. A message's bytes and
+//! position are one transaction ([`Store::store_raw`]); its outcome, the case change and the mail it asks for are one more
+//! ([`Store::settle`]). A process that dies in between leaves a message that is still `pending` and is picked up again.
+
+mod rows;
+mod sqlite;
+
+pub use sqlite::SqliteStore;
+
+use crate::case::admit::Thread;
+use crate::case::{Case, CaseNumber, Change, Event, MailKind, MailOrder, State};
+use crate::intake::{Cursor, Position, RawMessage};
+use crate::message::ContentHash;
+use crate::outbox::compose::Composed;
+use crate::outbox::retry::Next;
+use crate::outbox::{Delivery, Envelope};
+use jiff::civil::Date;
+use std::sync::Arc;
+
+/// What went wrong in the store, cut by what the caller does next.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Another process holds the database, or the disk is full: try again later; nothing was written.
+    #[error("the database cannot take it now ({what})")]
+    Temporary {
+        /// What the database said.
+        what: String,
+        /// Cause.
+        #[source]
+        source: sqlx::Error,
+    },
+    /// Somebody else changed the case in between: read it again and decide again.
+    #[error("the case was changed by somebody else at the same time")]
+    Conflict,
+    /// The database holds something that cannot be.
+    #[error("the database holds something unexpected: {0}")]
+    Broken(String),
+    /// The database cannot be opened or brought up to date.
+    #[error("the database {path} cannot be opened: {what}")]
+    Open {
+        /// File.
+        path: String,
+        /// What was wrong.
+        what: String,
+    },
+}
+
+impl StoreError {
+    /// Whether trying again may help.
+    pub const fn is_temporary(&self) -> bool {
+        matches!(self, Self::Temporary { .. } | Self::Conflict)
+    }
+}
+
+/// Composes a mail to its last byte, inside the transaction that gives the case its number.
+pub trait Compose: Send + Sync {
+    /// The mail; `previous` is the Message-ID of our last mail to the same party in this case.
+    ///
+    /// # Errors
+    /// A line that says why this mail cannot be written (an address that is none, a template that fails).
+    fn compose(&self, case: &Case, order: &MailOrder, previous: Option<&str>) -> Result<Composed, String>;
+}
+
+/// A message to be stored, with its identity by content.
+#[derive(Debug, Clone)]
+pub struct Incoming {
+    /// Bytes and position.
+    pub raw: RawMessage,
+    /// Identity by content.
+    pub hash: ContentHash,
+}
+
+/// What storing a message came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stored {
+    /// New; to be decided.
+    New(i64),
+    /// The same content is stored already; recorded as a duplicate of it.
+    Duplicate(i64),
+    /// This position is stored already.
+    Known,
+}
+
+/// A stored message that is to be decided.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pending {
+    /// Row id.
+    pub id: i64,
+    /// Attempts to decide it, this one included.
+    pub attempts: i64,
+    /// INTERNALDATE, if the source had one.
+    pub internal_date_ms: Option<i64>,
+    /// When it was stored first.
+    pub first_seen_at_ms: i64,
+}
+
+/// By what a message may refer to a case.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ThreadKeys {
+    /// Cases named by Message-IDs of ours with a valid signature, nearest first.
+    pub signed: Vec<CaseNumber>,
+    /// Cases named by tokens in the subject.
+    pub tokens: Vec<CaseNumber>,
+    /// All Message-IDs that it cites, nearest first.
+    pub cited: Vec<String>,
+}
+
+/// What becomes of a message, to be stored.
+#[derive(Debug, Clone)]
+pub struct Settlement {
+    /// The message's row.
+    pub message_id: i64,
+    /// When it was received.
+    pub received_at_ms: i64,
+    /// Domain of the sender, for the list of what was left alone.
+    pub sender_domain: String,
+    /// Its own Message-ID.
+    pub rfc_message_id: Option<String>,
+    /// Rule set hash and verdict as JSON.
+    pub verdict: Option<(String, String)>,
+    /// The outcome.
+    pub outcome: Outcome,
+    /// Now.
+    pub at_ms: i64,
+}
+
+/// Outcome of a message.
+#[derive(Debug, Clone)]
+pub enum Outcome {
+    /// A new case.
+    Opened(Box<Change>),
+    /// Joins a case.
+    Joined(Box<Change>),
+    /// Left where it is, with the reason.
+    LeftAlone(String),
+}
+
+/// A message in lists.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct MessageRow {
+    /// Row id.
+    pub id: i64,
+    /// Source name.
+    pub source: String,
+    /// `pending`, `opened`, `joined`, `duplicate`, `left-alone`.
+    pub outcome: String,
+    /// Reason for `left-alone`.
+    pub reason: String,
+    /// Case number, if it is in one.
+    pub case: Option<String>,
+    /// Row of the original for `duplicate`.
+    pub duplicate_of: Option<i64>,
+    /// When it was received, Unix milliseconds; 0 while pending.
+    pub received_at_ms: i64,
+    /// Domain of the sender.
+    pub sender_domain: String,
+    /// Size in bytes.
+    pub size_bytes: i64,
+}
+
+/// Which cases to list.
+#[derive(Debug, Clone, Default)]
+pub struct CaseFilter {
+    /// Only this state.
+    pub state: Option<State>,
+    /// Only this responsible party.
+    pub party: Option<String>,
+    /// Only open ones whose due date is before this day.
+    pub overdue_on: Option<Date>,
+    /// Only those that a person should look at.
+    pub attention: bool,
+    /// Also closed, registered and dismissed ones.
+    pub all: bool,
+    /// At most so many, newest last.
+    pub limit: u32,
+}
+
+/// A claimed mail, ready to be handed to a transport.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claimed {
+    /// Row id.
+    pub id: i64,
+    /// Its case.
+    pub number: CaseNumber,
+    /// Which text.
+    pub kind: MailKind,
+    /// Attempts, this one included.
+    pub attempts: u32,
+    /// When it was queued.
+    pub created_at_ms: i64,
+    /// Envelope with the recipients that still wait.
+    pub envelope: Envelope,
+    /// The bytes.
+    pub bytes: Vec<u8>,
+}
+
+/// A mail in lists.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct OutboxRow {
+    /// Row id.
+    pub id: i64,
+    /// Case number.
+    pub case: String,
+    /// Mail kind.
+    pub kind: String,
+    /// Party id; empty for the reporter.
+    pub party: String,
+    /// `queued`, `sending`, `sent`, `failed`, `held`.
+    pub state: String,
+    /// Attempts so far.
+    pub attempts: i64,
+    /// Attempts whose outcome is unknown.
+    pub unknown_outcomes: i64,
+    /// When it is tried next, Unix milliseconds.
+    pub next_attempt_at_ms: i64,
+    /// When it was sent; 0 when it was not.
+    pub sent_at_ms: i64,
+    /// Last SMTP code of each recipient, in order.
+    pub codes: Vec<i64>,
+    /// Our Message-ID.
+    pub message_id: String,
+}
+
+/// Numbers for `doctor` and the demo.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Counts {
+    /// Messages by outcome.
+    pub messages: Vec<(String, i64)>,
+    /// Cases by state.
+    pub cases: Vec<(String, i64)>,
+    /// Mail by state.
+    pub outbox: Vec<(String, i64)>,
+    /// When the oldest mail that still waits was queued, Unix milliseconds.
+    pub oldest_unsent_ms: Option<i64>,
+}
+
+/// The store as everything else sees it.
+pub type SharedStore = Arc<dyn Store>;
+
+/// Port to the database. Every method is one transaction; an error means that nothing of it was written.
+#[async_trait::async_trait]
+pub trait Store: Send + Sync {
+    /// Where the last check of the source ended.
+    async fn cursor(&self, source: &str) -> Result<Cursor, StoreError>;
+    /// Which of the positions are not stored yet, in order.
+    async fn unknown(&self, source: &str, positions: &[Position]) -> Result<Vec<bool>, StoreError>;
+    /// Stores raw bytes and positions of a batch; one bad message undoes only itself.
+    async fn store_raw(&self, source: &str, batch: &[Incoming], now_ms: i64) -> Result<Vec<Stored>, StoreError>;
+    /// Remembers that a check of the source was completed.
+    async fn source_checked(&self, source: &str, cursor: &Cursor, gone: u32, now_ms: i64) -> Result<(), StoreError>;
+    /// Messages that are stored and not decided, oldest first.
+    async fn undecided(&self, limit: u32) -> Result<Vec<i64>, StoreError>;
+    /// Counts an attempt to decide a message, before it is made. `None` when it is decided already.
+    async fn begin_attempt(&self, message_id: i64) -> Result<Option<Pending>, StoreError>;
+    /// The raw bytes of a message; of a duplicate those of its original.
+    async fn raw(&self, message_id: i64) -> Result<Option<Vec<u8>>, StoreError>;
+    /// The case that a message refers to.
+    async fn find_thread(&self, keys: &ThreadKeys) -> Result<Option<Thread>, StoreError>;
+    /// Acknowledgements queued for an address since a moment.
+    async fn acknowledgements_since(&self, address: &str, since_ms: i64) -> Result<u32, StoreError>;
+    /// Stores what became of a message: outcome, case, history and outbox rows together. `None` when it was settled before.
+    async fn settle(&self, settlement: Settlement, composer: &dyn Compose) -> Result<Option<Case>, StoreError>;
+    /// Positions at a source of messages that are ours and not treated there yet.
+    async fn untreated(&self, source: &str, limit: u32) -> Result<Vec<Position>, StoreError>;
+    /// Marks positions as treated at the source.
+    async fn mark_treated(&self, source: &str, positions: &[Position]) -> Result<(), StoreError>;
+    /// Messages for lists, newest last; `left_alone` only those.
+    async fn messages(&self, left_alone: bool, limit: u32) -> Result<Vec<MessageRow>, StoreError>;
+    /// One message.
+    async fn message(&self, id: i64) -> Result<Option<MessageRow>, StoreError>;
+    /// The verdict stored with a message, as JSON.
+    async fn verdict(&self, message_id: i64) -> Result<Option<String>, StoreError>;
+    /// Keeps a rule set whole.
+    async fn keep_ruleset(&self, hash: &str, engine_version: &str, files_json: &str, now_ms: i64) -> Result<(), StoreError>;
+    /// A case by its number.
+    async fn case(&self, number: CaseNumber) -> Result<Option<Case>, StoreError>;
+    /// Cases, by due date and number.
+    async fn cases(&self, filter: &CaseFilter) -> Result<Vec<Case>, StoreError>;
+    /// The history of a case, oldest first.
+    async fn history(&self, case_id: i64) -> Result<Vec<Event>, StoreError>;
+    /// Rows of the messages in a case, oldest first.
+    async fn case_messages(&self, case_id: i64) -> Result<Vec<i64>, StoreError>;
+    /// Stores a person's or the calendar's change of a case, creating the case when it has no id.
+    async fn apply(&self, change: Change, composer: &dyn Compose) -> Result<Case, StoreError>;
+    /// Cases for which time may have something to do: due and not reminded, or answered since before `answered_before_ms`.
+    async fn chaseable(&self, today: Date, answered_before_ms: i64) -> Result<Vec<Case>, StoreError>;
+    /// Claims mail that is due, for `lease_ms`.
+    async fn claim(&self, limit: u32, lease_ms: i64, now_ms: i64) -> Result<Vec<Claimed>, StoreError>;
+    /// Mail whose sender died or was cut off: outcome unknown. `all` at start, when nobody else can be sending.
+    async fn recover_sending(&self, all: bool, now_ms: i64) -> Result<u64, StoreError>;
+    /// Stores the result of an attempt.
+    async fn record_delivery(&self, claimed: &Claimed, delivery: &Delivery, next: Next, now_ms: i64) -> Result<(), StoreError>;
+    /// Mail for lists: what waits, failed or is held; with `all` also what was sent.
+    async fn outbox(&self, all: bool, limit: u32) -> Result<Vec<OutboxRow>, StoreError>;
+    /// A person's word: try again now (`queued`), or keep it (`held`). `false` when the row is not in a state for that.
+    async fn set_outbox(&self, id: i64, hold: bool, now_ms: i64) -> Result<bool, StoreError>;
+    /// When the next queued mail is due.
+    async fn next_due_ms(&self) -> Result<Option<i64>, StoreError>;
+    /// A remembered setting.
+    async fn setting(&self, name: &str) -> Result<Option<String>, StoreError>;
+    /// Remembers a setting unless it is there; returns what is there now.
+    async fn setting_once(&self, name: &str, value: &str) -> Result<String, StoreError>;
+    /// Numbers.
+    async fn counts(&self) -> Result<Counts, StoreError>;
+    /// When the last check of a source was completed, Unix milliseconds.
+    async fn checked_at_ms(&self, source: &str) -> Result<Option<i64>, StoreError>;
+}

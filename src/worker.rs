@@ -1,1 +1,81 @@
-//! x
+//! The worker: joins sources, rules, cases, store and transport.
+//!
+//! [`Engine`] holds the parts and has one method a step (take in, decide, send, chase); each step can be called by itself,
+//! by tests, by the demo and by the commands. [`supervisor`] runs the steps as loops until it is told to stop.
+
+mod chasing;
+mod compositor;
+mod deciding;
+mod sending;
+pub mod supervisor;
+mod taking_in;
+
+pub use deciding::PersonError;
+pub use sending::SendReport;
+pub use taking_in::TakenIn;
+
+use crate::calendar::Calendar;
+use crate::case::Policy;
+use crate::clock::SharedClock;
+use crate::config::{Identity, Mode};
+use crate::message::Limits;
+use crate::outbox::MailTransport;
+use crate::outbox::message_id::SigningKey;
+use crate::rules::RuleSet;
+use crate::store::{SharedStore, StoreError};
+use crate::template::Templates;
+use std::sync::Arc;
+
+/// Everything that a step needs.
+#[derive(Clone)]
+pub struct Engine {
+    /// The store.
+    pub store: SharedStore,
+    /// The clock.
+    pub clock: SharedClock,
+    /// Rules in force.
+    pub rules: Arc<RuleSet>,
+    /// Templates in force.
+    pub templates: Arc<Templates>,
+    /// Who we are.
+    pub identity: Arc<Identity>,
+    /// Keys of our Message-IDs, the one that signs first.
+    pub keys: Arc<Vec<SigningKey>>,
+    /// The installation's choices.
+    pub policy: Arc<Policy>,
+    /// Working days.
+    pub calendar: Arc<Calendar>,
+    /// How mail goes out.
+    pub transport: Arc<dyn MailTransport>,
+    /// Observe or live.
+    pub mode: Mode,
+    /// In live mode: what a source received before this moment (Unix milliseconds) is left alone.
+    pub live_since_ms: i64,
+    /// Limits for parsing.
+    pub limits: Limits,
+}
+
+/// A step could not be finished.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkError {
+    /// The store did not take it.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The source could not be read.
+    #[error(transparent)]
+    Source(#[from] crate::intake::SourceError),
+    /// A background thread was lost.
+    #[error("a background task ended by surprise")]
+    TaskLost,
+}
+
+impl WorkError {
+    /// Whether trying again may help.
+    pub fn is_temporary(&self) -> bool {
+        match self {
+            Self::Store(error) => error.is_temporary(),
+            Self::Source(error) => error.is_temporary(),
+            Self::TaskLost => true,
+        }
+    }
+}

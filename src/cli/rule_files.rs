@@ -40,7 +40,10 @@ pub(super) fn shipped() -> RuleFiles {
 pub(super) fn read(folder: &Path) -> Result<RuleFiles, Failure> {
     let files = read_tree(folder, &["toml"])?;
     if files.is_empty() {
-        return Err(Failure::data(format!("{}: there are no rule files (*.toml) in this folder", folder.display())));
+        return Err(Failure::data(format!(
+            "{}: there are no rule files (*.toml) in this folder",
+            folder.display()
+        )));
     }
     Ok(files)
 }
@@ -62,21 +65,35 @@ pub(super) fn sources(folder: Option<&Path>) -> Result<(RuleFiles, String), Fail
 
 /// The failure that shows all faults of a rule set.
 pub(super) fn faulty(place: &str, faults: &Faults) -> Failure {
-    Failure::data(format!("the rules in {place} are faulty:\n\n{}", faults.coloured()))
+    Failure::data(format!(
+        "the rules in {place} are faulty:\n\n{}",
+        faults.coloured()
+    ))
 }
 
 /// The text files with one of these extensions, by path relative to the folder. What editors leave behind (hidden files,
 /// `#…#`, `…~`, `.swp`, `.bak`) is passed over.
-pub(super) fn read_tree(folder: &Path, extensions: &[&str]) -> Result<BTreeMap<String, String>, Failure> {
+pub(super) fn read_tree(
+    folder: &Path,
+    extensions: &[&str],
+) -> Result<BTreeMap<String, String>, Failure> {
     let mut files = BTreeMap::new();
     let mut total = 0_usize;
     for path in list(folder, extensions)? {
         let name = path.strip_prefix(folder).unwrap_or(&path);
-        let name = name.components().map(|part| part.as_os_str().to_string_lossy()).collect::<Vec<_>>().join("/");
+        let name = name
+            .components()
+            .map(|part| part.as_os_str().to_string_lossy())
+            .collect::<Vec<_>>()
+            .join("/");
         let text = read_text(&path)?;
         total = total.saturating_add(text.len());
         if total > SET_BYTES_MAX {
-            return Err(Failure::data(format!("{}: more than {} MB of text", folder.display(), SET_BYTES_MAX >> 20)));
+            return Err(Failure::data(format!(
+                "{}: more than {} MB of text",
+                folder.display(),
+                SET_BYTES_MAX >> 20
+            )));
         }
         files.insert(name, text);
     }
@@ -88,14 +105,29 @@ fn read_text(path: &Path) -> Result<String, Failure> {
     let most = u64::try_from(FILE_BYTES_MAX).unwrap_or(u64::MAX);
     let mut bytes = Vec::new();
     let file = std::fs::File::open(path).map_err(failed)?;
-    file.take(most.saturating_add(1)).read_to_end(&mut bytes).map_err(failed)?;
+    file.take(most.saturating_add(1))
+        .read_to_end(&mut bytes)
+        .map_err(failed)?;
     if bytes.len() > FILE_BYTES_MAX {
-        return Err(Failure::data(format!("{}: larger than {} MB", path.display(), FILE_BYTES_MAX >> 20)));
+        return Err(Failure::data(format!(
+            "{}: larger than {} MB",
+            path.display(),
+            FILE_BYTES_MAX >> 20
+        )));
     }
     String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
-        let line = error.as_bytes().iter().take(at).filter(|byte| **byte == b'\n').count().saturating_add(1);
-        Failure::data(format!("{}:{line}: not UTF-8; save the file as UTF-8", path.display()))
+        let line = error
+            .as_bytes()
+            .iter()
+            .take(at)
+            .filter(|byte| **byte == b'\n')
+            .count()
+            .saturating_add(1);
+        Failure::data(format!(
+            "{}:{line}: not UTF-8; save the file as UTF-8",
+            path.display()
+        ))
     })
 }
 
@@ -114,7 +146,10 @@ fn list(folder: &Path, extensions: &[&str]) -> Result<Vec<PathBuf>, Failure> {
                 found.push(path);
             }
             if found.len() > FILES_MAX {
-                return Err(Failure::data(format!("{}: more than {FILES_MAX} files", folder.display())));
+                return Err(Failure::data(format!(
+                    "{}: more than {FILES_MAX} files",
+                    folder.display()
+                )));
             }
         }
     }
@@ -123,11 +158,15 @@ fn list(folder: &Path, extensions: &[&str]) -> Result<Vec<PathBuf>, Failure> {
 }
 
 fn is_hidden(path: &Path) -> bool {
-    path.file_name().is_none_or(|name| name.to_string_lossy().starts_with(['.', '#']))
+    path.file_name()
+        .is_none_or(|name| name.to_string_lossy().starts_with(['.', '#']))
 }
 
 fn is_wanted(path: &Path, extensions: &[&str]) -> bool {
-    !is_hidden(path) && path.extension().is_some_and(|extension| extensions.iter().any(|wanted| extension == *wanted))
+    !is_hidden(path)
+        && path
+            .extension()
+            .is_some_and(|extension| extensions.iter().any(|wanted| extension == *wanted))
 }
 
 #[cfg(test)]
@@ -139,7 +178,17 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("flere")).unwrap();
         std::fs::create_dir(folder.path().join(".git")).unwrap();
-        for name in ["a.toml", "flere/b.toml", ".a.toml.swp", ".#a.toml", "#a.toml#", "a.toml~", "a.toml.bak", ".git/c.toml", "les.txt"] {
+        for name in [
+            "a.toml",
+            "flere/b.toml",
+            ".a.toml.swp",
+            ".#a.toml",
+            "#a.toml#",
+            "a.toml~",
+            "a.toml.bak",
+            ".git/c.toml",
+            "les.txt",
+        ] {
             std::fs::write(folder.path().join(name), "x = 1\n").unwrap();
         }
         let names: Vec<String> = read(folder.path()).unwrap().into_keys().collect();

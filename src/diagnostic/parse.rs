@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, Deserializer, Error};
 
-use super::{Fault, line_column, translate};
+use super::{Fault, line_column, suggest, translate};
 
 /// Faults of one file that are shown; beyond that, they are repetitions of one mistake.
 const FAULTS_MAX: usize = 50;
@@ -20,38 +20,80 @@ const FAULTS_MAX: usize = 50;
 /// All faults found, in the order of their places: unknown keys and values with «mente du …?», missing keys, wrong types,
 /// keys that stand twice, and syntax. After a syntax error the meaning of the rest is not judged.
 pub fn parse_toml<T: DeserializeOwned>(file: &str, text: &str) -> Result<T, Vec<Fault>> {
-    let (root, syntax) = DeTable::parse_recoverable(text);
-    if !syntax.is_empty() {
-        return Err(syntax_faults(file, text, &syntax));
+    let partial = parse_toml_partial(file, text);
+    match partial.value {
+        Some(value) if partial.faults.is_empty() => Ok(value),
+        _ => Err(partial.faults),
     }
-    let root_span = root.span();
-    let mut table = root.into_inner();
-    let mut faults = Vec::new();
-    let mut removed = Vec::new();
+}
+
+/// What could be read of a file, so that its meaning can be checked together with its form.
+#[derive(Debug, Clone)]
+pub struct Partial<T> {
+    /// What could be read; `None` after a syntax error or when something needed is missing.
+    pub value: Option<T>,
+    /// The faults of form.
+    pub faults: Vec<Fault>,
+    /// Span of the file's outermost table.
+    pub root: Range<usize>,
+    /// Faulty keys that `value` was read without, with the span of the table that they stood in.
+    pub without: Vec<(Range<usize>, String)>,
+}
+
+impl<T> Partial<T> {
+    /// Whether `key` in the table with this span is missing only because it was faulty or misspelt.
+    pub fn was_there(&self, table: &Range<usize>, key: &str) -> bool {
+        self.without
+            .iter()
+            .any(|(from, name)| from == table && suggest(name, [key]).is_some())
+    }
+}
+
+/// Like [`parse_toml`], but hands out what could be read without the faulty entries.
+pub fn parse_toml_partial<T: DeserializeOwned>(file: &str, text: &str) -> Partial<T> {
+    let (document, syntax) = DeTable::parse_recoverable(text);
+    let root = document.span();
+    let mut partial = Partial {
+        value: None,
+        faults: syntax_faults(file, text, &syntax),
+        root: root.clone(),
+        without: Vec::new(),
+    };
+    if !partial.faults.is_empty() {
+        return partial;
+    }
+    let mut table = document.into_inner();
     loop {
-        let whole = Spanned::new(root_span.clone(), table.clone());
+        let whole = Spanned::new(root.clone(), table.clone());
         let error = match T::deserialize(Deserializer::from(whole)) {
-            Ok(value) if faults.is_empty() => return Ok(value),
-            Ok(_) => break,
+            Ok(value) => {
+                partial.value = Some(value);
+                break;
+            }
             Err(error) => error,
         };
+        let span = error.span();
         let follows = translate::missing_field(error.message()).is_some_and(|name| {
-            let gone = |(from, key): &(Range<usize>, String)| {
-                Some(from) == error.span().as_ref() && key == name
-            };
-            removed.iter().any(gone)
+            let table = span.clone().unwrap_or_else(|| root.clone());
+            partial.was_there(&table, name)
         });
         let fault = fault(file, text, &error);
-        if !follows && !faults.contains(&fault) {
-            faults.push(fault);
+        if !follows && !partial.faults.contains(&fault) {
+            partial.faults.push(fault);
         }
-        let Some(span) = error.span() else { break };
-        if faults.len() >= FAULTS_MAX || !take_out(&mut table, &root_span, &span, &mut removed) {
+        let Some(span) = span else { break };
+        if partial.faults.len() >= FAULTS_MAX
+            || !take_out(&mut table, &root, &span, &mut partial.without)
+        {
             break;
         }
     }
-    faults.sort_by_key(|fault| fault.span.start);
-    Err(faults)
+    partial.faults.sort_by_key(|fault| fault.span.start);
+    debug_assert!(
+        partial.value.is_some() || !partial.faults.is_empty(),
+        "what cannot be read has a fault"
+    );
+    partial
 }
 
 /// One fault a line: what the parser says about the rest of a broken line follows from its beginning.

@@ -1,0 +1,218 @@
+//! A message arrives: it opens a case, joins one, or is left alone with a reason.
+
+use super::record::{Acknowledgement, Actor, Case, Change, EventKind, Reminder};
+use super::routing::{self, Placing};
+use super::{CaseNumber, Policy, State, names, reply};
+use crate::calendar;
+use crate::message::Message;
+use crate::rules::{Directory, Verdict, WhyNot};
+use serde_json::json;
+
+/// What is known of a message when it is decided on.
+#[derive(Debug, Clone, Copy)]
+pub struct Arrival<'a> {
+    /// Row id of the stored message.
+    pub message_id: i64,
+    /// When it was received, Unix milliseconds; see [`received_at_ms`].
+    pub received_at_ms: i64,
+    /// The message; `None` when it could not be parsed.
+    pub message: Option<&'a Message>,
+    /// What the rules say; `None` when it could not be parsed.
+    pub verdict: Option<&'a Verdict>,
+}
+
+/// A stored case that the message refers to, and how it does.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Thread {
+    /// The case.
+    pub case: Case,
+    /// The strongest way in which the message refers to it.
+    pub by: ThreadBy,
+}
+
+/// Ways in which a message refers to a case, strongest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ThreadBy {
+    /// One of our Message-IDs with a valid signature.
+    SignedId,
+    /// `[SAK-…]` in the subject.
+    Token,
+    /// An earlier message of the case.
+    EarlierMessage,
+}
+
+impl ThreadBy {
+    pub(super) const fn id(self) -> &'static str {
+        match self {
+            Self::SignedId => "signed-id",
+            Self::Token => "token",
+            Self::EarlierMessage => "earlier-message",
+        }
+    }
+}
+
+/// What surrounds the decision.
+#[derive(Debug, Clone, Copy)]
+pub struct Surroundings<'a> {
+    /// The directory of the rule set that gave the verdict.
+    pub directory: &'a Directory,
+    /// The installation's choices.
+    pub policy: &'a Policy,
+    /// Now, Unix milliseconds.
+    pub now_ms: i64,
+    /// Acknowledgements queued for the reporter's address within the last hour.
+    pub recent_acknowledgements: u32,
+}
+
+/// What becomes of a message.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Admission {
+    /// A new case; number and id are set by the store.
+    Opened(Box<Change>),
+    /// It joins a case.
+    Joined(Box<Change>),
+    /// Not ours; the reason is one of the `why_not` ids.
+    LeftAlone(String),
+}
+
+/// The moment of receipt (Unix milliseconds): INTERNALDATE, else the topmost Received, else Date if not later than first
+/// seen, else first seen.
+pub fn received_at_ms(internal_date_ms: Option<i64>, message: Option<&Message>, first_seen_ms: i64) -> i64 {
+    internal_date_ms
+        .or_else(|| message.and_then(|message| message.received_ms))
+        .or_else(|| message.and_then(|message| message.date_ms).filter(|date| *date <= first_seen_ms))
+        .unwrap_or(first_seen_ms)
+}
+
+/// Decides what becomes of a message.
+pub fn admit(arrival: &Arrival<'_>, thread: Option<Thread>, around: &Surroundings<'_>) -> Admission {
+    let (Some(message), Some(verdict)) = (arrival.message, arrival.verdict) else {
+        return Admission::Opened(Box::new(unreadable(arrival, around)));
+    };
+    if let Some(thread) = thread {
+        if reply::joins(&thread, message, verdict, around) {
+            return Admission::Joined(Box::new(reply::join(arrival.message_id, thread, message, verdict, around)));
+        }
+        return Admission::Opened(Box::new(open(arrival, message, verdict, Some(&thread.case), around)));
+    }
+    if verdict.kind.certain && verdict.kind.value.as_deref() == Some("ikke-avvik") {
+        let reason = verdict.why_not.unwrap_or(WhyNot::IkkeAvvik);
+        return Admission::LeftAlone(reason.id().to_owned());
+    }
+    Admission::Opened(Box::new(open(arrival, message, verdict, None, around)))
+}
+
+fn too_old(arrival: &Arrival<'_>, around: &Surroundings<'_>) -> bool {
+    around.now_ms.saturating_sub(arrival.received_at_ms) > around.policy.acknowledge_max_age_ms
+}
+
+fn unreadable(arrival: &Arrival<'_>, around: &Surroundings<'_>) -> Change {
+    let mut case = blank(arrival.received_at_ms, around.now_ms);
+    case.message_id = arrival.message_id;
+    case.acknowledgement = Acknowledgement::Not(WhyNot::Unreadable);
+    case.attention = true;
+    let mut change = Change::of(case);
+    change.case.state = State::Triage;
+    change.note(EventKind::Opened, around.now_ms, &Actor::Worker, "", json!({ "message": arrival.message_id, "unreadable": true }));
+    note_no_acknowledgement(&mut change, WhyNot::Unreadable, around.now_ms);
+    change
+}
+
+/// An empty case, before anything is known of it.
+pub(super) fn blank(received_at_ms: i64, now_ms: i64) -> Case {
+    let received_day = calendar::oslo_day(received_at_ms);
+    Case {
+        id: 0,
+        number: CaseNumber { year: calendar::oslo_day(now_ms).year(), count: 0 },
+        version: 0,
+        state: State::Received,
+        kind: String::new(),
+        direction: "ukjent".to_owned(),
+        destination: String::new(),
+        copies: Vec::new(),
+        category: String::new(),
+        severity: String::new(),
+        reporter_address: String::new(),
+        reporter_source: crate::rules::ReporterSource::None,
+        reporter_party: String::new(),
+        reporter_message_id: String::new(),
+        language: crate::rules::Language::Bokmal,
+        reference: String::new(),
+        received_at_ms,
+        received_day,
+        due_day: Some(calendar::due_day(received_day)),
+        created_at_ms: now_ms,
+        sent_at_ms: None,
+        answered_at_ms: None,
+        closed_at_ms: None,
+        acknowledgement: Acknowledgement::Not(WhyNot::UncertainType),
+        told_party: String::new(),
+        reminder: Reminder::Allowed,
+        attention: false,
+        message_id: 0,
+    }
+}
+
+fn open(arrival: &Arrival<'_>, message: &Message, verdict: &Verdict, linked: Option<&Case>, around: &Surroundings<'_>) -> Change {
+    let value = |decision: &crate::rules::Decision| decision.value.clone().unwrap_or_default();
+    let too_old = too_old(arrival, around);
+    let mut case = blank(arrival.received_at_ms, around.now_ms);
+    case.message_id = arrival.message_id;
+    case.kind = value(&verdict.kind);
+    case.direction = verdict.direction.value.clone().unwrap_or_else(|| "ukjent".to_owned());
+    // `sak` and `postmottak` are places of the guide, not parties that could be asked.
+    case.destination = verdict.destination.value.clone().filter(|id| around.directory.party(id).is_some()).unwrap_or_default();
+    case.copies.clone_from(&verdict.copies);
+    case.category = value(&verdict.category);
+    case.severity = value(&verdict.severity);
+    case.reporter_address.clone_from(&verdict.reporter.address);
+    case.reporter_source = verdict.reporter.source;
+    case.reporter_party = verdict.reporter.party.clone().unwrap_or_default();
+    case.reporter_message_id = message.message_id.clone().unwrap_or_default();
+    case.language = verdict.language;
+    case.reference = verdict.reference.clone().unwrap_or_default();
+    if !names::expects_answer(&case.kind) {
+        case.due_day = None;
+    }
+    case.reminder = routing::reminder_for(&case.kind, too_old);
+    let mut change = Change::of(case);
+    let linked = linked.map(|case| case.number.to_string());
+    change.note(
+        EventKind::Opened,
+        around.now_ms,
+        &Actor::Worker,
+        "",
+        json!({ "message": arrival.message_id, "ruleset": verdict.ruleset, "linked": linked }),
+    );
+
+    let addressed: Vec<String> = message.to.iter().chain(&message.cc).map(crate::message::Address::key).collect();
+    let placing = Placing {
+        directory: around.directory,
+        policy: around.policy,
+        now_ms: around.now_ms,
+        actor: &Actor::Worker,
+        reason: "",
+        approved: false,
+        addressed: &addressed,
+    };
+    if verdict.triage || change.case.destination.is_empty() || matches!(change.case.kind.as_str(), "" | "svar" | "ikke-avvik") {
+        change.case.state = State::Triage;
+    } else {
+        routing::place(&mut change, &placing);
+    }
+    let why_not = verdict.why_not.or(too_old.then_some(WhyNot::TooOld));
+    if why_not.is_none() {
+        let held = around.recent_acknowledgements >= around.policy.acknowledgements_per_hour;
+        routing::tell_reporter(&mut change, &placing, true, held);
+    }
+    if change.case.acknowledgement != Acknowledgement::Queued {
+        let why_not = why_not.unwrap_or(WhyNot::NoAddress);
+        change.case.acknowledgement = Acknowledgement::Not(why_not);
+        note_no_acknowledgement(&mut change, why_not, around.now_ms);
+    }
+    change
+}
+
+fn note_no_acknowledgement(change: &mut Change, why_not: WhyNot, now_ms: i64) {
+    change.note(EventKind::Acknowledgement, now_ms, &Actor::Worker, "", json!({ "why_not": why_not.id() }));
+}

@@ -1,0 +1,61 @@
+//! Norwegian names of the vocabulary's ids, and which ids there are.
+
+/// Types: id, name, whether an answer is expected within 30 days.
+pub const TYPES: [(&str, &str, bool); 7] = [
+    ("avvik", "Samhandlingsavvik", true),
+    ("forbedring", "Forbedringsforslag", true),
+    ("faktura", "Fakturainnsigelse", true),
+    ("orientering", "Til orientering", false),
+    ("ros", "Positiv tilbakemelding", false),
+    ("svar", "Svar i sak", false),
+    ("ikke-avvik", "Annen post", false),
+];
+
+/// Directions: id, name.
+pub const DIRECTIONS: [(&str, &str); 4] = [
+    ("fra-fastlege", "Fra fastlege"),
+    ("fra-kommune", "Fra kommune"),
+    ("fra-sykehus", "Fra sykehus"),
+    ("ukjent", "Ukjent"),
+];
+
+/// The nine categories of the annual report: id, name.
+pub const CATEGORIES: [(&str, &str); 9] = [
+    ("meldingsutveksling", "Rutiner for meldingsutveksling ikke fulgt / manglende dialog"),
+    ("informasjon", "Mangelfull, manglende eller feil i informasjon"),
+    ("utstyr-legemidler", "Manglende utstyr, medikamenter, resepter, hjelpemidler"),
+    ("dialog-innleggelse", "Dialog under innleggelse"),
+    ("manglende-tilbud", "Ikke etablert tilbud til utskrivningsklar pasient"),
+    ("utskrivningsklar", "Kriterier for utskrivningsklar pasient ikke oppfylt"),
+    ("transport", "Pasienttransport"),
+    ("feilsending", "Feilsendinger av elektroniske meldinger"),
+    ("annet", "Annet / forbedringsforslag"),
+];
+
+/// Severities: id, name.
+pub const SEVERITIES: [(&str, &str); 4] = [
+    ("betydelig", "Betydelig"),
+    ("moderat", "Moderat"),
+    ("mindre", "Mindre"),
+    ("ukjent", "Ukjent"),
+];
+
+/// Name of a type; the id itself when there is no such type.
+pub fn type_name(id: &str) -> &str {
+    TYPES.iter().find(|(key, ..)| *key == id).map_or(id, |(_, name, _)| name)
+}
+
+/// Whether the type expects an answer within 30 days.
+pub fn expects_answer(id: &str) -> bool {
+    TYPES.iter().any(|(key, _, expects)| *key == id && *expects)
+}
+
+/// Name of a direction, category or severity; the id itself when there is none.
+pub fn facet_name(id: &str) -> &str {
+    DIRECTIONS
+        .iter()
+        .chain(&CATEGORIES)
+        .chain(&SEVERITIES)
+        .find(|(key, _)| *key == id)
+        .map_or(id, |(_, name)| name)
+}

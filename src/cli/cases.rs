@@ -1,0 +1,353 @@
+//! `linjevei cases`: the samhandlingsavdeling's work from a terminal.
+
+use super::{ConfigPath, Failure, logging, setup, show};
+use crate::case::person::{DISMISS_REASONS, HANDOVER_WAYS, Order};
+use crate::case::{Actor, Case, CaseNumber, Event, EventKind, State, names};
+use crate::message;
+use crate::store::CaseFilter;
+use crate::worker::Engine;
+use clap::{Args as ClapArgs, Subcommand};
+use serde_json::json;
+use std::process::ExitCode;
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct Args {
+    #[command(flatten)]
+    config: ConfigPath,
+    /// Print JSON
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// List cases; without options the open ones
+    List(List),
+    /// Show one case: facets, mail, history and evidence
+    Show(Show),
+    /// The history of a case
+    History {
+        /// Case number, SAK-2026-000123
+        case: CaseNumber,
+    },
+    /// Open a case for a report that came on paper or by telephone
+    New(New),
+    /// Give a case to another party, or correct its type, category or severity
+    Reroute(Reroute),
+    /// Send a case that waits for approval
+    Approve(OnCase),
+    /// Say that a case which must be sent securely has reached the party
+    HandedOver(HandedOver),
+    /// Say that the final answer came in another way than by a trusted mail
+    Answer(OnCase),
+    /// Close a case
+    Close(OnCase),
+    /// Dismiss what does not belong here; the number stays
+    Dismiss(Dismiss),
+    /// Open a closed, answered, registered or dismissed case again
+    Reopen(OnCase),
+    /// Write a note in the history
+    Note(OnCase),
+}
+
+#[derive(Debug, ClapArgs)]
+struct List {
+    /// Only this state: received, triage, approval, secure-handover, sent, answered, closed, registered, dismissed
+    #[arg(long, value_parser = state)]
+    state: Option<State>,
+    /// Only cases of this responsible party
+    #[arg(long)]
+    party: Option<String>,
+    /// Only open cases past their due date
+    #[arg(long)]
+    overdue: bool,
+    /// Only cases that a person should look at
+    #[arg(long)]
+    attention: bool,
+    /// Also closed, registered and dismissed cases
+    #[arg(long)]
+    all: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+struct Show {
+    /// Case number, SAK-2026-000123
+    case: CaseNumber,
+    /// Also the text of the report, identity numbers masked; the history notes who looked
+    #[arg(long)]
+    show_content: bool,
+}
+
+/// Who decides and why; every change asks for it.
+#[derive(Debug, ClapArgs)]
+struct Why {
+    /// Why; stands in the history for ever, so no names of patients
+    #[arg(long)]
+    reason: String,
+    /// On whose behalf you decide
+    #[arg(long, value_name = "NAME", default_value = "")]
+    on_behalf_of: String,
+}
+
+#[derive(Debug, ClapArgs)]
+struct OnCase {
+    /// Case number, SAK-2026-000123
+    case: CaseNumber,
+    #[command(flatten)]
+    why: Why,
+}
+
+#[derive(Debug, ClapArgs)]
+struct New {
+    /// avvik, forbedring, faktura, orientering, ros
+    #[arg(long = "type", default_value = "avvik")]
+    kind: String,
+    /// Responsible party
+    #[arg(long)]
+    party: String,
+    /// Day of receipt, YYYY-MM-DD; today when not given
+    #[arg(long)]
+    received: Option<jiff::civil::Date>,
+    #[command(flatten)]
+    why: Why,
+}
+
+#[derive(Debug, ClapArgs)]
+struct Reroute {
+    /// Case number, SAK-2026-000123
+    case: CaseNumber,
+    /// New responsible party
+    #[arg(long, value_name = "PARTY")]
+    to: Option<String>,
+    /// New type
+    #[arg(long = "type")]
+    kind: Option<String>,
+    /// New category
+    #[arg(long)]
+    category: Option<String>,
+    /// New severity
+    #[arg(long)]
+    severity: Option<String>,
+    #[command(flatten)]
+    why: Why,
+}
+
+#[derive(Debug, ClapArgs)]
+struct HandedOver {
+    /// Case number, SAK-2026-000123
+    case: CaseNumber,
+    /// How it reached the party
+    #[arg(long, value_parser = HANDOVER_WAYS)]
+    by: String,
+    #[command(flatten)]
+    why: Why,
+}
+
+#[derive(Debug, ClapArgs)]
+struct Dismiss {
+    /// Case number, SAK-2026-000123
+    case: CaseNumber,
+    /// Why it does not belong here
+    #[arg(long, value_parser = DISMISS_REASONS)]
+    because: String,
+    #[command(flatten)]
+    why: Why,
+}
+
+fn state(id: &str) -> Result<State, String> {
+    State::from_id(id).ok_or_else(|| format!("use one of: {}", State::ALL.map(State::id).join(", ")))
+}
+
+pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {
+    logging::start(logging::Noise::Warnings);
+    let config = setup::config(&args.config.config)?;
+    setup::runtime()?.block_on(async {
+        let engine = setup::engine(&config).await?;
+        let (order, case, why) = match args.command {
+            Command::List(list) => return self::list(&engine, &list, args.json).await,
+            Command::Show(show) => return self::show(&engine, &show, args.json).await,
+            Command::History { case } => return history(&engine, case, args.json).await,
+            Command::New(new) => return self::new(&engine, &new, args.json).await,
+            Command::Reroute(Reroute { case, to, kind, category, severity, why }) => {
+                if to.is_none() && kind.is_none() && category.is_none() && severity.is_none() {
+                    return Err(Failure::not_done("nothing to change: give --to, --type, --category or --severity"));
+                }
+                (Order::Reroute { destination: to, kind, category, severity }, case, why)
+            }
+            Command::Approve(OnCase { case, why }) => (Order::Approve, case, why),
+            Command::HandedOver(HandedOver { case, by, why }) => (Order::HandedOver { by }, case, why),
+            Command::Answer(OnCase { case, why }) => (Order::Answer, case, why),
+            Command::Close(OnCase { case, why }) => (Order::Close, case, why),
+            Command::Dismiss(Dismiss { case, because, why }) => (Order::Dismiss { because }, case, why),
+            Command::Reopen(OnCase { case, why }) => (Order::Reopen, case, why),
+            Command::Note(OnCase { case, why }) => (Order::Note, case, why),
+        };
+        let changed = engine.carry_out(case, &order, &actor(&why), &why.reason).await?;
+        print_changed(&changed, args.json);
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+/// The operating system's user; `USER` only names it for people, it is no proof.
+pub(super) fn user() -> String {
+    std::env::var("SUDO_USER").or_else(|_| std::env::var("USER")).unwrap_or_else(|_| format!("uid {}", rustix::process::getuid().as_raw()))
+}
+
+fn actor(why: &Why) -> Actor {
+    Actor::Person { user: user(), on_behalf_of: why.on_behalf_of.clone() }
+}
+
+fn print_changed(case: &Case, as_json: bool) {
+    if as_json {
+        println!("{}", show::case_json(case, show::today()));
+    } else {
+        println!("{}: {}, {}", case.number, case.state.navn(), show::or_dash(&case.destination));
+    }
+}
+
+async fn new(engine: &Engine, new: &New, as_json: bool) -> Result<ExitCode, Failure> {
+    let received_at_ms = new.received.map_or_else(|| engine.clock.now_ms(), |day| crate::calendar::oslo_at(day, 12));
+    let case = engine.new_case(&new.kind, &new.party, &actor(&new.why), &new.why.reason, received_at_ms).await?;
+    print_changed(&case, as_json);
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn list(engine: &Engine, list: &List, as_json: bool) -> Result<ExitCode, Failure> {
+    let today = show::today();
+    let filter = CaseFilter {
+        state: list.state,
+        party: list.party.clone(),
+        overdue_on: list.overdue.then_some(today),
+        attention: list.attention,
+        all: list.all,
+        limit: 0,
+    };
+    let cases = engine.store.cases(&filter).await?;
+    if as_json {
+        for case in &cases {
+            println!("{}", show::case_json(case, today));
+        }
+    } else if cases.is_empty() {
+        println!("No such cases.");
+    } else {
+        show::table(&show::CASE_HEADING, &cases.iter().map(|case| show::case_row(case, today)).collect::<Vec<_>>());
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn find(engine: &Engine, number: CaseNumber) -> Result<Case, Failure> {
+    engine.store.case(number).await?.ok_or_else(|| Failure::not_done(format!("there is no case {number}")))
+}
+
+async fn history(engine: &Engine, number: CaseNumber, as_json: bool) -> Result<ExitCode, Failure> {
+    let case = find(engine, number).await?;
+    let events = engine.store.history(case.id).await?;
+    if as_json {
+        for event in &events {
+            println!("{}", event_json(event));
+        }
+    } else {
+        print_history(&events);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn event_json(event: &Event) -> serde_json::Value {
+    json!({
+        "at": show::moment(event.at_ms), "event": event.kind.id(), "state": event.state.id(), "who": event.actor.to_string(),
+        "reason": event.reason, "data": event.data,
+    })
+}
+
+fn print_history(events: &[Event]) {
+    let rows: Vec<Vec<String>> = events
+        .iter()
+        .map(|event| {
+            let details: Vec<String> = event
+                .data
+                .as_object()
+                .into_iter()
+                .flatten()
+                .filter(|(key, value)| !value.is_null() && *key != "ruleset")
+                .map(|(key, value)| format!("{key}={}", value.as_str().map_or_else(|| value.to_string(), str::to_owned)))
+                .collect();
+            vec![
+                show::moment(event.at_ms),
+                event.kind.navn().to_owned(),
+                event.state.navn().to_owned(),
+                event.actor.to_string(),
+                [event.reason.as_str(), &details.join(" ")].join(" ").trim().to_owned(),
+            ]
+        })
+        .collect();
+    show::table(&["Tid", "Hendelse", "Status", "Hvem", "Hva"], &rows);
+}
+
+async fn show(engine: &Engine, args: &Show, as_json: bool) -> Result<ExitCode, Failure> {
+    let case = find(engine, args.case).await?;
+    let content = if args.show_content { content(engine, &case).await? } else { None };
+    let events = engine.store.history(case.id).await?;
+    let verdict = engine.store.verdict(case.message_id).await?.and_then(|json| serde_json::from_str::<crate::rules::Verdict>(&json).ok());
+    if as_json {
+        let mut value = show::case_json(&case, show::today());
+        if let Some(object) = value.as_object_mut() {
+            object.insert("history".to_owned(), events.iter().map(event_json).collect());
+            object.insert("because".to_owned(), json!(verdict.as_ref().map(|verdict| &verdict.because)));
+            object.insert("content".to_owned(), json!(content));
+        }
+        println!("{value}");
+        return Ok(ExitCode::SUCCESS);
+    }
+    let line = |name: &str, value: &str| println!("{name:<14} {}", show::or_dash(value));
+    anstream::println!("{}{}{:#}  {}", show::FINE.bold(), case.number, show::FINE.bold(), case.state.navn());
+    let party = engine.rules.directory().party(&case.destination).map_or(case.destination.as_str(), |party| party.name.as_str());
+    line("Part", party);
+    line("Kopi til", &case.copies.join(", "));
+    line("Type", names::type_name(&case.kind));
+    line("Retning", names::facet_name(&case.direction));
+    line("Kategori", names::facet_name(&case.category));
+    line("Alvorlighet", names::facet_name(&case.severity));
+    line("Mottatt", &show::moment(case.received_at_ms));
+    line("Svarfrist", &case.due_day.map(|day| day.to_string()).unwrap_or_default());
+    if case.attention {
+        anstream::println!("{}Noe i saken må ses på av et menneske.{:#}", show::ALERT, show::ALERT);
+    }
+    println!();
+    print_history(&events);
+    if let Some(verdict) = verdict {
+        println!();
+        let rows: Vec<Vec<String>> = verdict
+            .because
+            .iter()
+            .map(|evidence| {
+                let zone = serde_json::to_value(evidence.zone).ok().and_then(|zone| zone.as_str().map(str::to_owned)).unwrap_or_default();
+                let strength =
+                    if evidence.strength >= crate::rules::DECISIVE { "avgjør".to_owned() } else { evidence.strength.to_string() };
+                vec![evidence.value.clone(), strength, evidence.rule.clone(), evidence.term.clone(), zone]
+            })
+            .collect();
+        show::table(&["Taler for", "Styrke", "Regel", "Ord i regelen", "Sted"], &rows);
+    }
+    if let Some(content) = content {
+        println!("\n{content}");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The report's text, identity numbers masked; that it was shown stands in the history before it is.
+async fn content(engine: &Engine, case: &Case) -> Result<Option<String>, Failure> {
+    let Some(raw) = engine.store.raw(case.message_id).await? else {
+        return Ok(None);
+    };
+    let mut change = crate::case::Change::of(case.clone());
+    let actor = Actor::Person { user: user(), on_behalf_of: String::new() };
+    change.record_by(EventKind::Shown, engine.clock.now_ms(), &actor, json!({ "message": case.message_id }));
+    engine.apply_plain(change).await?;
+    let text = match message::parse(&raw, &engine.limits) {
+        Ok(message) => message::report_text(&message),
+        Err(error) => format!("({error})"),
+    };
+    Ok(Some(message::identity_numbers::mask(&text)))
+}

@@ -1,0 +1,174 @@
+//! `linjevei doctor`: one screen that says whether everything is ready, and what to do where it is not.
+
+use super::{ConfigPath, Failure, logging, setup, show};
+use crate::config::{Config, Mode, SendConfig, SourceConfig};
+use crate::intake::imap::ImapSource;
+use crate::intake::maildir::MaildirSource;
+use crate::intake::{Cursor, MailSource};
+use crate::store::SqliteStore;
+use serde_json::json;
+use std::process::ExitCode;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    config: ConfigPath,
+    /// Print JSON, one line a check
+    #[arg(long)]
+    json: bool,
+}
+
+/// What was found out about one part.
+struct Finding {
+    part: String,
+    result: Result<String, String>,
+}
+
+#[derive(Default)]
+struct Findings(Vec<Finding>);
+
+impl Findings {
+    fn add(&mut self, part: impl Into<String>, result: Result<String, String>) {
+        self.0.push(Finding { part: part.into(), result });
+    }
+}
+
+pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
+    logging::start(logging::Noise::Warnings);
+    let mut findings = Findings::default();
+    let config = match Config::load(&args.config.config) {
+        Ok(config) => config,
+        Err(error) => {
+            findings.add("configuration", Err(error.to_string()));
+            print(&findings, args.json);
+            return Ok(ExitCode::from(78));
+        }
+    };
+    let mode = match config.mode {
+        Mode::Observe => "observe: stores and classifies, takes no case number, sends and touches nothing; set mode = \"live\" for the real work",
+        Mode::Live => "live",
+    };
+    findings.add("configuration", Ok(format!("{} ({mode})", args.config.config.display())));
+    findings.add(
+        "rules",
+        setup::rules(&config.rules)
+            .map(|(rules, _)| format!("{} ({} parties, {})", config.rules.display(), rules.directory().parties().count(), rules.hash()))
+            .map_err(|failure| failure.text().to_owned()),
+    );
+    findings.add(
+        "templates",
+        setup::templates(&config.templates).map(|_| config.templates.display().to_string()).map_err(|failure| failure.text().to_owned()),
+    );
+    setup::runtime()?.block_on(async {
+        database(&config, &mut findings).await;
+        for source in &config.sources {
+            findings.add(format!("source {}", source.name()), check_source(source).await);
+        }
+        let sending = match &config.send {
+            SendConfig::Smtp(server) => format!("sending by {}:{}", server.host, server.port),
+            SendConfig::Maildir(path) => format!("sending into {}", path.display()),
+        };
+        findings.add(sending, setup::transport(&config).check().await);
+    });
+    findings.add("clock", clock());
+    print(&findings, args.json);
+    let well = findings.0.iter().all(|finding| finding.result.is_ok());
+    Ok(if well { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}
+
+/// Looks at the database without creating it: a check changes nothing.
+async fn database(config: &Config, findings: &mut Findings) {
+    let path = config.data.join(setup::DATABASE);
+    if !path.exists() {
+        let parent_exists = config.data.parent().is_none_or(std::path::Path::exists) || config.data.exists();
+        findings.add(
+            "database",
+            if parent_exists {
+                Ok(format!("{} is created at first start", path.display()))
+            } else {
+                Err(format!("neither {} nor the folder above it exists; create it for the user that runs linjevei", config.data.display()))
+            },
+        );
+        return;
+    }
+    let found = async {
+        let store: crate::store::SharedStore = std::sync::Arc::new(SqliteStore::open(&path).await?);
+        let counts = store.counts().await?;
+        let sum = |rows: &[(String, i64)]| rows.iter().map(|(_, count)| count).sum::<i64>();
+        let waiting = counts.oldest_unsent_ms.map_or_else(|| "nothing waits to be sent".to_owned(), |ms| format!("oldest unsent mail from {}", show::moment(ms)));
+        let mut line =
+            format!("{}: {} messages, {} cases, {waiting}", path.display(), sum(&counts.messages), sum(&counts.cases));
+        for source in &config.sources {
+            if let Some(at) = store.checked_at_ms(source.name()).await? {
+                let checked = [source.name(), &show::moment(at)].join(" checked ");
+                line = [line, checked].join("; ");
+            }
+        }
+        Ok::<String, crate::store::StoreError>(line)
+    };
+    findings.add("database", found.await.map_err(|error| error.to_string()));
+}
+
+async fn check_source(config: &SourceConfig) -> Result<String, String> {
+    match config {
+        SourceConfig::Imap { .. } => {
+            let mut source = ImapSource::new(config).map_err(|error| error.to_string())?;
+            let report = source.check().await;
+            source.close().await;
+            let report = report.map_err(|error| with_causes(&error))?;
+            let line = format!(
+                "{}, folder {}: {} messages, new mail is told by {}",
+                report.server,
+                report.folder,
+                report.messages,
+                if report.idle { "IDLE" } else { "polling" }
+            );
+            report.obstacle().map_or(Ok(line), |obstacle| Err(obstacle.to_owned()))
+        }
+        SourceConfig::Maildir { name, path, .. } => {
+            let mut source = MaildirSource::new(name, path);
+            let listing = source.list(&Cursor::default(), 1000).await.map_err(|error| with_causes(&error))?;
+            let more = if listing.more { " or more" } else { "" };
+            Ok(format!("{}: {}{more} messages", path.display(), listing.candidates.len()))
+        }
+    }
+}
+
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut line = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        line.push_str(": ");
+        line.push_str(&error.to_string());
+        cause = error.source();
+    }
+    line
+}
+
+/// A clock that is off by years would acknowledge nothing or remind everybody.
+fn clock() -> Result<String, String> {
+    let now = jiff::Timestamp::now().as_millisecond();
+    let built = i64::from(BUILT_YEAR);
+    if i64::from(crate::calendar::oslo_day(now).year()) < built {
+        return Err(format!("the clock says {}, before linjevei was made; set it (timedatectl)", show::moment(now)));
+    }
+    Ok(format!("{} Europe/Oslo", show::moment(now)))
+}
+
+/// The year before which no clock can be right.
+const BUILT_YEAR: i16 = 2026;
+
+fn print(findings: &Findings, as_json: bool) {
+    for Finding { part, result } in &findings.0 {
+        let (ok, text) = match result {
+            Ok(text) => (true, text),
+            Err(text) => (false, text),
+        };
+        if as_json {
+            println!("{}", json!({ "part": part, "ok": ok, "text": text }));
+        } else {
+            let (mark, style) = if ok { ("✓", show::FINE) } else { ("✗", show::ALERT) };
+            anstream::println!("{style}{mark}{style:#} {part:<28} {}", text.replace('\n', "\n  "));
+        }
+    }
+}

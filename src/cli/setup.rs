@@ -1,0 +1,166 @@
+//! From a configuration file to a working [`Engine`]: what all commands on a database share.
+
+use super::Failure;
+use super::rule_files;
+use crate::calendar::Calendar;
+use crate::case::Policy;
+use crate::clock::SystemClock;
+use crate::config::{Config, Mode, SendConfig};
+use crate::message::Limits;
+use crate::outbox::MailTransport;
+use crate::outbox::maildir::MaildirTransport;
+use crate::outbox::message_id::SigningKey;
+use crate::outbox::smtp::SmtpTransport;
+use crate::rules::RuleSet;
+use crate::store::{SharedStore, SqliteStore};
+use crate::template::Templates;
+use crate::worker::Engine;
+use std::fs::{DirBuilder, File, OpenOptions, Permissions};
+use std::io::{Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+use std::sync::Arc;
+
+/// The database in the data folder.
+pub(super) const DATABASE: &str = "linjevei.db";
+/// The key that signs our Message-IDs, with older ones below it.
+const KEY_FILE: &str = "message-id.key";
+/// Held by the worker.
+const LOCK_FILE: &str = "worker.lock";
+/// The moment of the first start in live mode.
+const LIVE_SINCE: &str = "live-since-ms";
+
+/// Reads the configuration; all its faults at once (exit code 78).
+pub(super) fn config(path: &Path) -> Result<Config, Failure> {
+    Config::load(path).map_err(|error| Failure::config(error.to_string()))
+}
+
+/// Compiles the rules of a folder (exit code 65 when faulty).
+pub(super) fn rules(folder: &Path) -> Result<(RuleSet, String), Failure> {
+    let files = rule_files::read(folder)?;
+    let json = serde_json::to_string(&files).map_err(|error| Failure::software(error.to_string()))?;
+    let rules = RuleSet::compile(&files).map_err(|faults| Failure::data(format!("the rules in {} are faulty:\n{faults}", folder.display())))?;
+    Ok((rules, json))
+}
+
+/// Compiles the templates of a folder (exit code 65 when faulty).
+pub(super) fn templates(folder: &Path) -> Result<Templates, Failure> {
+    let files = rule_files::read_tree(folder, &["txt", "html"])?;
+    Templates::compile(&files).map_err(|faults| Failure::data(format!("the templates in {} are faulty:\n{faults}", folder.display())))
+}
+
+/// The case logic's part of the configuration.
+pub(super) fn policy(config: &Config) -> Policy {
+    Policy {
+        acknowledge_max_age_ms: i64::try_from(config.acknowledge_max_age.as_millis()).unwrap_or(i64::MAX),
+        serious_needs_approval: config.serious_needs_approval,
+        acknowledgements_per_hour: config.acknowledgements_per_hour,
+        close_after_days: config.close_after_days,
+        reminder_hour: config.reminder_hour,
+        authserv_id: config.authserv_id.clone(),
+    }
+}
+
+/// How mail goes out.
+pub(super) fn transport(config: &Config) -> Arc<dyn MailTransport> {
+    match &config.send {
+        SendConfig::Smtp(server) => Arc::new(SmtpTransport::new(server.clone(), &config.identity.message_id_domain)),
+        SendConfig::Maildir(path) => Arc::new(MaildirTransport::new(path.clone())),
+    }
+}
+
+/// Creates the data folder, readable by its owner only.
+pub(super) fn data_folder(path: &Path) -> Result<(), Failure> {
+    let failed = |error: std::io::Error| Failure::temporary(format!("the data folder {} cannot be used: {error}", path.display()));
+    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed)?;
+    std::fs::set_permissions(path, Permissions::from_mode(0o700)).map_err(failed)
+}
+
+/// Opens the database in the data folder.
+pub(super) async fn store(data: &Path) -> Result<SharedStore, Failure> {
+    Ok(Arc::new(SqliteStore::open(&data.join(DATABASE)).await?))
+}
+
+/// Reads the keys of our Message-IDs; makes one at first start. One hex key a line, the one that signs first.
+pub(super) fn keys(data: &Path) -> Result<Vec<SigningKey>, Failure> {
+    let path = data.join(KEY_FILE);
+    let failed = |error: std::io::Error| Failure::temporary(format!("the key file {} cannot be used: {error}", path.display()));
+    let mut text = String::new();
+    match File::open(&path) {
+        Ok(mut file) => {
+            file.read_to_string(&mut text).map_err(failed)?;
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let mut bytes = [0_u8; 32];
+            getrandom::fill(&mut bytes).map_err(|error| Failure::software(format!("no randomness for a key: {error}")))?;
+            text = SigningKey::new(bytes).to_file_content();
+            // Written whole under another name first: a key that is half written would disown every mail of ours.
+            let temporary = data.join(format!("{KEY_FILE}.new"));
+            let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary).map_err(failed)?;
+            file.write_all(text.as_bytes()).map_err(failed)?;
+            file.sync_all().map_err(failed)?;
+            std::fs::rename(&temporary, &path).map_err(failed)?;
+        }
+        Err(error) => return Err(failed(error)),
+    }
+    let keys: Option<Vec<SigningKey>> =
+        text.lines().filter(|line| !line.trim().is_empty()).map(|line| SigningKey::parse(line).ok()).collect();
+    keys.filter(|keys| !keys.is_empty())
+        .ok_or_else(|| Failure::config(format!("{}: every line must be a key of 64 hex digits; restore it from the backup", path.display())))
+}
+
+/// Opens everything that the configuration names.
+pub(super) async fn engine(config: &Config) -> Result<Engine, Failure> {
+    let (rules, files) = rules(&config.rules)?;
+    let templates = templates(&config.templates)?;
+    let calendar = Calendar::new(&config.closed_days).map_err(|error| Failure::config(error.to_string()))?;
+    data_folder(&config.data)?;
+    let keys = keys(&config.data)?;
+    let store = store(&config.data).await?;
+    let clock = Arc::new(SystemClock);
+    let now_ms = jiff::Timestamp::now().as_millisecond();
+    store.keep_ruleset(rules.hash(), env!("CARGO_PKG_VERSION"), &files, now_ms).await?;
+    Ok(Engine {
+        store,
+        clock,
+        rules: Arc::new(rules),
+        templates: Arc::new(templates),
+        identity: Arc::new(config.identity.clone()),
+        keys: Arc::new(keys),
+        policy: Arc::new(policy(config)),
+        calendar: Arc::new(calendar),
+        transport: transport(config),
+        mode: config.mode,
+        live_since_ms: 0,
+        limits: Limits { max_bytes: config.parse_max_bytes, ..Limits::default() },
+    })
+}
+
+/// In live mode, what arrived before the first live start is left alone: remembers that moment and puts it in force.
+pub(super) async fn live_since(engine: &mut Engine) -> Result<(), Failure> {
+    if engine.mode == Mode::Live {
+        let stored = engine.store.setting_once(LIVE_SINCE, &engine.clock.now_ms().to_string()).await?;
+        engine.live_since_ms =
+            stored.parse().map_err(|_| Failure::software(format!("the database says «{stored}» for {LIVE_SINCE}")))?;
+    }
+    Ok(())
+}
+
+/// Only one worker on a `SQLite` file: held until the process ends.
+pub(super) fn worker_lock(data: &Path) -> Result<File, Failure> {
+    let path = data.join(LOCK_FILE);
+    let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) => Err(Failure::unavailable(format!(
+            "another «linjevei run» works on {}; one is enough. The other commands may be used beside it.",
+            data.display()
+        ))),
+        Err(std::fs::TryLockError::Error(error)) => Err(error.into()),
+    }
+}
+
+/// A runtime for one command.
+pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
+}

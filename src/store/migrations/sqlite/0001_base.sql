@@ -1,0 +1,171 @@
+-- Times are Unix milliseconds UTC, days are ISO dates in Europe/Oslo. 0 and '' stand for «none»: columns are NOT NULL.
+
+CREATE TABLE setting (
+    name  TEXT NOT NULL PRIMARY KEY,
+    value TEXT NOT NULL
+) STRICT;
+
+-- One row a delivery: what stands at a position of a source. Raw bytes are in message_chunk.
+CREATE TABLE message (
+    id               INTEGER PRIMARY KEY AUTOINCREMENT,
+    source           TEXT    NOT NULL,
+    mailbox          TEXT    NOT NULL,
+    uid_validity     INTEGER NOT NULL,
+    position_key     TEXT    NOT NULL,
+    content_hash     TEXT    NOT NULL,
+    size_bytes       INTEGER NOT NULL,
+    internal_date_ms INTEGER NOT NULL,
+    first_seen_at_ms INTEGER NOT NULL,
+    received_at_ms   INTEGER NOT NULL DEFAULT 0,
+    sender_domain    TEXT    NOT NULL DEFAULT '',
+    attempts         INTEGER NOT NULL DEFAULT 0,
+    outcome          TEXT    NOT NULL CHECK (outcome IN ('pending', 'opened', 'joined', 'duplicate', 'left-alone')),
+    reason           TEXT    NOT NULL DEFAULT '',
+    case_id          INTEGER NOT NULL DEFAULT 0,
+    duplicate_of     INTEGER NOT NULL DEFAULT 0,
+    settled_at_ms    INTEGER NOT NULL DEFAULT 0,
+    treated          INTEGER NOT NULL DEFAULT 0,
+    UNIQUE (source, mailbox, uid_validity, position_key)
+) STRICT;
+CREATE INDEX message_content ON message (content_hash, id);
+CREATE INDEX message_pending ON message (id) WHERE outcome = 'pending';
+CREATE INDEX message_untreated ON message (source, id) WHERE treated = 0 AND outcome IN ('opened', 'joined', 'duplicate');
+CREATE INDEX message_case ON message (case_id) WHERE case_id <> 0;
+
+CREATE TABLE message_chunk (
+    message_id INTEGER NOT NULL REFERENCES message (id),
+    seq        INTEGER NOT NULL,
+    bytes      BLOB    NOT NULL,
+    PRIMARY KEY (message_id, seq)
+) STRICT;
+
+-- Message-IDs (RFC 5322) by which later mail can refer to a case: those of the messages in it.
+CREATE TABLE thread_id (
+    rfc_message_id TEXT    NOT NULL,
+    case_id        INTEGER NOT NULL,
+    message_id     INTEGER NOT NULL REFERENCES message (id),
+    PRIMARY KEY (rfc_message_id, message_id)
+) STRICT;
+
+-- Every rule set that decided anything, whole, so that a decision can be replayed.
+CREATE TABLE ruleset (
+    hash             TEXT    NOT NULL PRIMARY KEY,
+    engine_version   TEXT    NOT NULL,
+    first_used_at_ms INTEGER NOT NULL,
+    files            TEXT    NOT NULL
+) STRICT;
+
+CREATE TABLE verdict (
+    message_id INTEGER NOT NULL PRIMARY KEY REFERENCES message (id),
+    ruleset    TEXT    NOT NULL,
+    at_ms      INTEGER NOT NULL,
+    verdict    TEXT    NOT NULL
+) STRICT;
+
+CREATE TABLE case_counter (
+    year INTEGER NOT NULL PRIMARY KEY,
+    last INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE cases (
+    id                  INTEGER PRIMARY KEY AUTOINCREMENT,
+    year                INTEGER NOT NULL,
+    count               INTEGER NOT NULL,
+    version             INTEGER NOT NULL,
+    state               TEXT    NOT NULL,
+    kind                TEXT    NOT NULL,
+    direction           TEXT    NOT NULL,
+    destination         TEXT    NOT NULL,
+    copies              TEXT    NOT NULL,
+    category            TEXT    NOT NULL,
+    severity            TEXT    NOT NULL,
+    reporter_address    TEXT    NOT NULL,
+    reporter_source     TEXT    NOT NULL,
+    reporter_party      TEXT    NOT NULL,
+    reporter_message_id TEXT    NOT NULL,
+    language            TEXT    NOT NULL,
+    reference           TEXT    NOT NULL,
+    received_at_ms      INTEGER NOT NULL,
+    received_day        TEXT    NOT NULL,
+    due_day             TEXT    NOT NULL,
+    created_at_ms       INTEGER NOT NULL,
+    sent_at_ms          INTEGER NOT NULL,
+    answered_at_ms      INTEGER NOT NULL,
+    closed_at_ms        INTEGER NOT NULL,
+    acknowledgement     TEXT    NOT NULL,
+    told_party          TEXT    NOT NULL,
+    reminder            TEXT    NOT NULL,
+    attention           INTEGER NOT NULL,
+    message_id          INTEGER NOT NULL,
+    UNIQUE (year, count)
+) STRICT;
+CREATE INDEX cases_to_remind ON cases (due_day) WHERE state = 'sent' AND reminder = 'allowed';
+CREATE INDEX cases_to_close ON cases (answered_at_ms) WHERE state = 'answered';
+CREATE INDEX cases_open ON cases (state, due_day) WHERE state NOT IN ('closed', 'registered', 'dismissed');
+
+-- Append-only.
+CREATE TABLE case_event (
+    id           INTEGER PRIMARY KEY AUTOINCREMENT,
+    case_id      INTEGER NOT NULL REFERENCES cases (id),
+    at_ms        INTEGER NOT NULL,
+    kind         TEXT    NOT NULL,
+    state        TEXT    NOT NULL,
+    actor        TEXT    NOT NULL,
+    on_behalf_of TEXT    NOT NULL,
+    reason       TEXT    NOT NULL,
+    data         TEXT    NOT NULL
+) STRICT;
+CREATE INDEX case_event_case ON case_event (case_id, id);
+CREATE TRIGGER case_event_no_update BEFORE UPDATE ON case_event BEGIN SELECT RAISE(ABORT, 'the history is append-only'); END;
+CREATE TRIGGER case_event_no_delete BEFORE DELETE ON case_event BEGIN SELECT RAISE(ABORT, 'the history is append-only'); END;
+
+-- One row a mail. The bytes are fixed when the row is written; every attempt sends them.
+CREATE TABLE outbox (
+    id                  INTEGER PRIMARY KEY AUTOINCREMENT,
+    case_id             INTEGER NOT NULL REFERENCES cases (id),
+    kind                TEXT    NOT NULL,
+    party               TEXT    NOT NULL,
+    seq                 INTEGER NOT NULL,
+    rfc_message_id      TEXT    NOT NULL UNIQUE,
+    replaced_message_id TEXT    NOT NULL DEFAULT '',
+    envelope_from       TEXT    NOT NULL,
+    created_at_ms       INTEGER NOT NULL,
+    state               TEXT    NOT NULL CHECK (state IN ('queued', 'sending', 'sent', 'failed', 'held')),
+    attempts            INTEGER NOT NULL DEFAULT 0,
+    unknown_outcomes    INTEGER NOT NULL DEFAULT 0,
+    next_attempt_at_ms  INTEGER NOT NULL,
+    claimed_at_ms       INTEGER NOT NULL DEFAULT 0,
+    lease_until_ms      INTEGER NOT NULL DEFAULT 0,
+    sent_at_ms          INTEGER NOT NULL DEFAULT 0,
+    UNIQUE (case_id, party, kind, seq)
+) STRICT;
+CREATE INDEX outbox_due ON outbox (next_attempt_at_ms) WHERE state = 'queued';
+CREATE INDEX outbox_sending ON outbox (lease_until_ms) WHERE state = 'sending';
+CREATE INDEX outbox_replaced ON outbox (replaced_message_id) WHERE replaced_message_id <> '';
+
+CREATE TABLE outbox_recipient (
+    outbox_id INTEGER NOT NULL REFERENCES outbox (id),
+    position  INTEGER NOT NULL,
+    address   TEXT    NOT NULL,
+    state     TEXT    NOT NULL CHECK (state IN ('waiting', 'accepted', 'refused')),
+    code      INTEGER NOT NULL DEFAULT 0,
+    enhanced  TEXT    NOT NULL DEFAULT '',
+    at_ms     INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (outbox_id, position)
+) STRICT;
+CREATE INDEX outbox_recipient_address ON outbox_recipient (address);
+
+CREATE TABLE outbox_chunk (
+    outbox_id INTEGER NOT NULL REFERENCES outbox (id),
+    seq       INTEGER NOT NULL,
+    bytes     BLOB    NOT NULL,
+    PRIMARY KEY (outbox_id, seq)
+) STRICT;
+
+CREATE TABLE source_cursor (
+    source        TEXT    NOT NULL PRIMARY KEY,
+    uid_validity  INTEGER NOT NULL,
+    last_uid      INTEGER NOT NULL,
+    checked_at_ms INTEGER NOT NULL,
+    gone          INTEGER NOT NULL DEFAULT 0
+) STRICT;

@@ -1,0 +1,246 @@
+//! `SQLite`: one file, WAL, `synchronous = FULL` so that an acknowledged mail survives a power cut.
+//!
+//! Writing goes through one connection with `BEGIN IMMEDIATE`; reading through a small pool. Other processes (the commands
+//! beside a running worker) may write to the same file.
+
+mod cases;
+mod intake;
+mod outbox;
+
+use super::{
+    CaseFilter, Claimed, Compose, Counts, Incoming, MessageRow, OutboxRow, Pending, Settlement, Store, StoreError, Stored,
+    ThreadKeys,
+};
+use crate::case::admit::Thread;
+use crate::case::{Case, CaseNumber, Change, Event};
+use crate::intake::{Cursor, Position};
+use crate::outbox::Delivery;
+use crate::outbox::retry::Next;
+use jiff::civil::Date;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{ConnectOptions, Connection, Sqlite, SqliteConnection, SqlitePool, Transaction};
+use std::path::Path;
+use std::time::Duration;
+use tokio::sync::{Mutex, MutexGuard};
+
+/// How long a write waits for another process.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+/// Connections for reading: the worker's loops are few.
+const READERS: u32 = 3;
+/// Raw bytes lie in chunks of this size.
+const CHUNK_BYTES: usize = 1 << 20;
+
+/// The store on one `SQLite` file.
+#[derive(Debug)]
+pub struct SqliteStore {
+    writer: Mutex<SqliteConnection>,
+    readers: SqlitePool,
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        match &error {
+            sqlx::Error::Database(database) => {
+                Self::Temporary { what: format!("SQLite code {}", database.code().unwrap_or_default()), source: error }
+            }
+            sqlx::Error::ColumnDecode { index, .. } => Self::Broken(format!("column {index}")),
+            _ => Self::Temporary { what: "connection".to_owned(), source: error },
+        }
+    }
+}
+
+impl SqliteStore {
+    /// Opens the file, creating it and bringing it up to date as needed.
+    ///
+    /// # Errors
+    /// [`StoreError::Open`] when that is not possible.
+    pub async fn open(path: &Path) -> Result<Self, StoreError> {
+        let failed = |what: String| StoreError::Open { path: path.display().to_string(), what };
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .busy_timeout(BUSY_TIMEOUT)
+            .foreign_keys(true);
+        let mut writer = options.connect().await.map_err(|error| failed(error.to_string()))?;
+        sqlx::migrate!("src/store/migrations/sqlite").run(&mut writer).await.map_err(|error| failed(error.to_string()))?;
+        let readers = SqlitePoolOptions::new()
+            .max_connections(READERS)
+            .connect_with(options.read_only(true))
+            .await
+            .map_err(|error| failed(error.to_string()))?;
+        Ok(Self { writer: Mutex::new(writer), readers })
+    }
+
+    async fn writer(&self) -> MutexGuard<'_, SqliteConnection> {
+        self.writer.lock().await
+    }
+}
+
+/// Begins a transaction that holds the write lock from the start: a deferred one fails when it first writes.
+async fn begin(connection: &mut SqliteConnection) -> Result<Transaction<'_, Sqlite>, StoreError> {
+    Ok(connection.begin_with("BEGIN IMMEDIATE").await?)
+}
+
+#[async_trait::async_trait]
+impl Store for SqliteStore {
+    async fn cursor(&self, source: &str) -> Result<Cursor, StoreError> {
+        intake::cursor(&self.readers, source).await
+    }
+
+    async fn unknown(&self, source: &str, positions: &[Position]) -> Result<Vec<bool>, StoreError> {
+        intake::unknown(&self.readers, source, positions).await
+    }
+
+    async fn store_raw(&self, source: &str, batch: &[Incoming], now_ms: i64) -> Result<Vec<Stored>, StoreError> {
+        intake::store_raw(&mut *self.writer().await, source, batch, now_ms).await
+    }
+
+    async fn source_checked(&self, source: &str, cursor: &Cursor, gone: u32, now_ms: i64) -> Result<(), StoreError> {
+        intake::source_checked(&mut *self.writer().await, source, cursor, gone, now_ms).await
+    }
+
+    async fn undecided(&self, limit: u32) -> Result<Vec<i64>, StoreError> {
+        intake::undecided(&self.readers, limit).await
+    }
+
+    async fn begin_attempt(&self, message_id: i64) -> Result<Option<Pending>, StoreError> {
+        intake::begin_attempt(&mut *self.writer().await, message_id).await
+    }
+
+    async fn raw(&self, message_id: i64) -> Result<Option<Vec<u8>>, StoreError> {
+        intake::raw(&self.readers, message_id).await
+    }
+
+    async fn find_thread(&self, keys: &ThreadKeys) -> Result<Option<Thread>, StoreError> {
+        cases::find_thread(&self.readers, keys).await
+    }
+
+    async fn acknowledgements_since(&self, address: &str, since_ms: i64) -> Result<u32, StoreError> {
+        outbox::acknowledgements_since(&self.readers, address, since_ms).await
+    }
+
+    async fn settle(&self, settlement: Settlement, composer: &dyn Compose) -> Result<Option<Case>, StoreError> {
+        cases::settle(&mut *self.writer().await, settlement, composer).await
+    }
+
+    async fn untreated(&self, source: &str, limit: u32) -> Result<Vec<Position>, StoreError> {
+        intake::untreated(&self.readers, source, limit).await
+    }
+
+    async fn mark_treated(&self, source: &str, positions: &[Position]) -> Result<(), StoreError> {
+        intake::mark_treated(&mut *self.writer().await, source, positions).await
+    }
+
+    async fn messages(&self, left_alone: bool, limit: u32) -> Result<Vec<MessageRow>, StoreError> {
+        intake::messages(&self.readers, left_alone, limit).await
+    }
+
+    async fn message(&self, id: i64) -> Result<Option<MessageRow>, StoreError> {
+        intake::message(&self.readers, id).await
+    }
+
+    async fn verdict(&self, message_id: i64) -> Result<Option<String>, StoreError> {
+        intake::verdict(&self.readers, message_id).await
+    }
+
+    async fn keep_ruleset(&self, hash: &str, engine_version: &str, files_json: &str, now_ms: i64) -> Result<(), StoreError> {
+        sqlx::query("INSERT INTO ruleset (hash, engine_version, first_used_at_ms, files) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING")
+            .bind(hash)
+            .bind(engine_version)
+            .bind(now_ms)
+            .bind(files_json)
+            .execute(&mut *self.writer().await)
+            .await?;
+        Ok(())
+    }
+
+    async fn case(&self, number: CaseNumber) -> Result<Option<Case>, StoreError> {
+        cases::by_number(&self.readers, number).await
+    }
+
+    async fn cases(&self, filter: &CaseFilter) -> Result<Vec<Case>, StoreError> {
+        cases::list(&self.readers, filter).await
+    }
+
+    async fn history(&self, case_id: i64) -> Result<Vec<Event>, StoreError> {
+        cases::history(&self.readers, case_id).await
+    }
+
+    async fn case_messages(&self, case_id: i64) -> Result<Vec<i64>, StoreError> {
+        Ok(sqlx::query_scalar("SELECT id FROM message WHERE case_id = $1 AND case_id <> 0 AND outcome IN ('opened', 'joined') ORDER BY id")
+            .bind(case_id)
+            .fetch_all(&self.readers)
+            .await?)
+    }
+
+    async fn apply(&self, change: Change, composer: &dyn Compose) -> Result<Case, StoreError> {
+        cases::apply(&mut *self.writer().await, change, composer).await
+    }
+
+    async fn chaseable(&self, today: Date, answered_before_ms: i64) -> Result<Vec<Case>, StoreError> {
+        cases::chaseable(&self.readers, today, answered_before_ms).await
+    }
+
+    async fn claim(&self, limit: u32, lease_ms: i64, now_ms: i64) -> Result<Vec<Claimed>, StoreError> {
+        outbox::claim(&mut *self.writer().await, limit, lease_ms, now_ms).await
+    }
+
+    async fn recover_sending(&self, all: bool, now_ms: i64) -> Result<u64, StoreError> {
+        outbox::recover_sending(&mut *self.writer().await, all, now_ms).await
+    }
+
+    async fn record_delivery(&self, claimed: &Claimed, delivery: &Delivery, next: Next, now_ms: i64) -> Result<(), StoreError> {
+        outbox::record_delivery(&mut *self.writer().await, claimed, delivery, next, now_ms).await
+    }
+
+    async fn outbox(&self, all: bool, limit: u32) -> Result<Vec<OutboxRow>, StoreError> {
+        outbox::list(&self.readers, all, limit).await
+    }
+
+    async fn set_outbox(&self, id: i64, hold: bool, now_ms: i64) -> Result<bool, StoreError> {
+        outbox::set(&mut *self.writer().await, id, hold, now_ms).await
+    }
+
+    async fn next_due_ms(&self) -> Result<Option<i64>, StoreError> {
+        Ok(sqlx::query_scalar("SELECT min(next_attempt_at_ms) FROM outbox WHERE state = 'queued'").fetch_one(&self.readers).await?)
+    }
+
+    async fn setting(&self, name: &str) -> Result<Option<String>, StoreError> {
+        Ok(sqlx::query_scalar("SELECT value FROM setting WHERE name = $1").bind(name).fetch_optional(&self.readers).await?)
+    }
+
+    async fn setting_once(&self, name: &str, value: &str) -> Result<String, StoreError> {
+        let mut writer = self.writer().await;
+        let mut transaction = begin(&mut writer).await?;
+        sqlx::query("INSERT INTO setting (name, value) VALUES ($1, $2) ON CONFLICT DO NOTHING")
+            .bind(name)
+            .bind(value)
+            .execute(&mut *transaction)
+            .await?;
+        let stored = sqlx::query_scalar("SELECT value FROM setting WHERE name = $1").bind(name).fetch_one(&mut *transaction).await?;
+        transaction.commit().await?;
+        Ok(stored)
+    }
+
+    async fn counts(&self) -> Result<Counts, StoreError> {
+        Ok(Counts {
+            messages: sqlx::query_as("SELECT outcome, count(*) FROM message GROUP BY outcome ORDER BY outcome")
+                .fetch_all(&self.readers)
+                .await?,
+            cases: sqlx::query_as("SELECT state, count(*) FROM cases GROUP BY state ORDER BY state").fetch_all(&self.readers).await?,
+            outbox: sqlx::query_as("SELECT state, count(*) FROM outbox GROUP BY state ORDER BY state").fetch_all(&self.readers).await?,
+            oldest_unsent_ms: sqlx::query_scalar("SELECT min(created_at_ms) FROM outbox WHERE state IN ('queued', 'sending')")
+                .fetch_one(&self.readers)
+                .await?,
+        })
+    }
+
+    async fn checked_at_ms(&self, source: &str) -> Result<Option<i64>, StoreError> {
+        Ok(sqlx::query_scalar("SELECT checked_at_ms FROM source_cursor WHERE source = $1")
+            .bind(source)
+            .fetch_optional(&self.readers)
+            .await?)
+    }
+}

@@ -1,0 +1,327 @@
+//! Cases, their history, and settling messages.
+
+use super::begin;
+use super::outbox;
+use crate::case::admit::{Thread, ThreadBy};
+use crate::case::{Case, CaseNumber, Change, Event, undeliverable};
+use crate::outbox::compose::Composed;
+use crate::store::rows::{self, CASE_COLUMNS, CaseRow, EventRow};
+use crate::store::{CaseFilter, Compose, Outcome, Settlement, StoreError, ThreadKeys};
+use jiff::civil::Date;
+use sqlx::{AssertSqlSafe, SqliteConnection, SqlitePool};
+
+/// `SELECT` of all case columns with a constant tail.
+macro_rules! select_cases {
+    ($tail:literal) => {
+        AssertSqlSafe(format!("SELECT {CASE_COLUMNS} FROM cases {}", $tail))
+    };
+}
+
+pub(super) async fn by_number(readers: &SqlitePool, number: CaseNumber) -> Result<Option<Case>, StoreError> {
+    let row: Option<CaseRow> = sqlx::query_as(select_cases!("WHERE year = $1 AND count = $2"))
+        .bind(i64::from(number.year))
+        .bind(i64::try_from(number.count).unwrap_or(i64::MAX))
+        .fetch_optional(readers)
+        .await?;
+    row.map(CaseRow::into_case).transpose()
+}
+
+async fn by_id(connection: &mut SqliteConnection, id: i64) -> Result<Option<Case>, StoreError> {
+    let row: Option<CaseRow> = sqlx::query_as(select_cases!("WHERE id = $1")).bind(id).fetch_optional(connection).await?;
+    row.map(CaseRow::into_case).transpose()
+}
+
+pub(super) async fn list(readers: &SqlitePool, filter: &CaseFilter) -> Result<Vec<Case>, StoreError> {
+    let rows: Vec<CaseRow> = sqlx::query_as(select_cases!(
+        "WHERE ($1 = '' OR state = $1) AND ($2 = '' OR destination = $2) AND ($3 = 0 OR attention = 1) \
+         AND ($4 = '' OR (due_day <> '' AND due_day < $4 AND state IN ('received', 'triage', 'approval', 'secure-handover', 'sent'))) \
+         AND ($5 = 1 OR $1 <> '' OR state NOT IN ('closed', 'registered', 'dismissed')) \
+         ORDER BY year, count LIMIT $6"
+    ))
+    .bind(filter.state.map(crate::case::State::id).unwrap_or_default())
+    .bind(filter.party.clone().unwrap_or_default())
+    .bind(i64::from(filter.attention))
+    .bind(filter.overdue_on.map(|day| day.to_string()).unwrap_or_default())
+    .bind(i64::from(filter.all))
+    .bind(i64::from(if filter.limit == 0 { u32::MAX } else { filter.limit }))
+    .fetch_all(readers)
+    .await?;
+    rows.into_iter().map(CaseRow::into_case).collect()
+}
+
+pub(super) async fn history(readers: &SqlitePool, case_id: i64) -> Result<Vec<Event>, StoreError> {
+    let rows: Vec<EventRow> =
+        sqlx::query_as("SELECT at_ms, kind, state, actor, on_behalf_of, reason, data FROM case_event WHERE case_id = $1 ORDER BY id")
+            .bind(case_id)
+            .fetch_all(readers)
+            .await?;
+    rows.into_iter().map(EventRow::into_event).collect()
+}
+
+pub(super) async fn chaseable(readers: &SqlitePool, today: Date, answered_before_ms: i64) -> Result<Vec<Case>, StoreError> {
+    let mut due: Vec<CaseRow> = sqlx::query_as(select_cases!(
+        "WHERE state = 'sent' AND reminder = 'allowed' AND due_day <= $1 AND due_day <> '' ORDER BY due_day, id"
+    ))
+    .bind(today.to_string())
+    .fetch_all(readers)
+    .await?;
+    let answered: Vec<CaseRow> =
+        sqlx::query_as(select_cases!("WHERE state = 'answered' AND answered_at_ms <= $1 ORDER BY answered_at_ms, id"))
+            .bind(answered_before_ms)
+            .fetch_all(readers)
+            .await?;
+    due.extend(answered);
+    due.into_iter().map(CaseRow::into_case).collect()
+}
+
+/// The case that a message refers to: by our signed Message-ID, by a token, by an earlier message; nearest first in each.
+pub(super) async fn find_thread(readers: &SqlitePool, keys: &ThreadKeys) -> Result<Option<Thread>, StoreError> {
+    for number in &keys.signed {
+        if let Some(case) = by_number(readers, *number).await? {
+            return Ok(Some(Thread { case, by: ThreadBy::SignedId }));
+        }
+    }
+    let mut connection = readers.acquire().await?;
+    for cited in &keys.cited {
+        // A server that replaced our Message-ID told us its own: as good as ours, since nobody else could know it.
+        let found: Option<i64> =
+            sqlx::query_scalar("SELECT case_id FROM outbox WHERE replaced_message_id = $1 AND replaced_message_id <> '' LIMIT 1")
+                .bind(cited)
+                .fetch_optional(&mut *connection)
+                .await?;
+        if let Some(id) = found
+            && let Some(case) = by_id(&mut connection, id).await?
+        {
+            return Ok(Some(Thread { case, by: ThreadBy::SignedId }));
+        }
+    }
+    for number in &keys.tokens {
+        if let Some(case) = by_number(readers, *number).await? {
+            return Ok(Some(Thread { case, by: ThreadBy::Token }));
+        }
+    }
+    for cited in &keys.cited {
+        let found: Option<i64> =
+            sqlx::query_scalar("SELECT case_id FROM thread_id WHERE rfc_message_id = $1 ORDER BY message_id LIMIT 1")
+                .bind(cited)
+                .fetch_optional(&mut *connection)
+                .await?;
+        if let Some(id) = found
+            && let Some(case) = by_id(&mut connection, id).await?
+        {
+            return Ok(Some(Thread { case, by: ThreadBy::EarlierMessage }));
+        }
+    }
+    Ok(None)
+}
+
+pub(super) async fn settle(
+    writer: &mut SqliteConnection,
+    settlement: Settlement,
+    composer: &dyn Compose,
+) -> Result<Option<Case>, StoreError> {
+    let mut transaction = begin(writer).await?;
+    let pending: Option<i64> = sqlx::query_scalar("SELECT id FROM message WHERE id = $1 AND outcome = 'pending'")
+        .bind(settlement.message_id)
+        .fetch_optional(&mut *transaction)
+        .await?;
+    if pending.is_none() {
+        return Ok(None);
+    }
+    let (outcome, reason, case) = match settlement.outcome {
+        Outcome::Opened(change) => ("opened", String::new(), Some(store_change(&mut transaction, *change, composer, settlement.at_ms).await?)),
+        Outcome::Joined(change) => ("joined", String::new(), Some(store_change(&mut transaction, *change, composer, settlement.at_ms).await?)),
+        Outcome::LeftAlone(reason) => ("left-alone", reason, None),
+    };
+    sqlx::query(
+        "UPDATE message SET outcome = $1, reason = $2, case_id = $3, settled_at_ms = $4, received_at_ms = $5, sender_domain = $6 \
+         WHERE id = $7",
+    )
+    .bind(outcome)
+    .bind(reason)
+    .bind(case.as_ref().map_or(0, |case| case.id))
+    .bind(settlement.at_ms)
+    .bind(settlement.received_at_ms)
+    .bind(&settlement.sender_domain)
+    .bind(settlement.message_id)
+    .execute(&mut *transaction)
+    .await?;
+    if let Some((ruleset, verdict)) = &settlement.verdict {
+        sqlx::query("INSERT INTO verdict (message_id, ruleset, at_ms, verdict) VALUES ($1, $2, $3, $4)")
+            .bind(settlement.message_id)
+            .bind(ruleset)
+            .bind(settlement.at_ms)
+            .bind(verdict)
+            .execute(&mut *transaction)
+            .await?;
+    }
+    if let (Some(case), Some(rfc_message_id)) = (&case, &settlement.rfc_message_id) {
+        sqlx::query("INSERT INTO thread_id (rfc_message_id, case_id, message_id) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING")
+            .bind(rfc_message_id)
+            .bind(case.id)
+            .bind(settlement.message_id)
+            .execute(&mut *transaction)
+            .await?;
+    }
+    transaction.commit().await?;
+    Ok(case)
+}
+
+pub(super) async fn apply(writer: &mut SqliteConnection, change: Change, composer: &dyn Compose) -> Result<Case, StoreError> {
+    let mut transaction = begin(writer).await?;
+    let at_ms = change.events.last().map_or(change.case.created_at_ms, |event| event.at_ms);
+    let case = store_change(&mut transaction, change, composer, at_ms).await?;
+    transaction.commit().await?;
+    Ok(case)
+}
+
+/// Writes the case, its events and its mail. The number is taken here, so that the mail can carry it.
+async fn store_change(
+    connection: &mut SqliteConnection,
+    mut change: Change,
+    composer: &dyn Compose,
+    now_ms: i64,
+) -> Result<Case, StoreError> {
+    let is_new = change.case.id == 0;
+    if is_new {
+        let count: i64 = sqlx::query_scalar(
+            "INSERT INTO case_counter (year, last) VALUES ($1, 1) ON CONFLICT (year) DO UPDATE SET last = last + 1 RETURNING last",
+        )
+        .bind(i64::from(change.case.number.year))
+        .fetch_one(&mut *connection)
+        .await?;
+        change.case.number.count = u64::try_from(count).map_err(|_| rows::broken("case_counter", count))?;
+    }
+    let mut written: Vec<(crate::case::MailOrder, Composed)> = Vec::with_capacity(change.mails.len());
+    for order in std::mem::take(&mut change.mails) {
+        let previous = outbox::last_message_id(connection, change.case.id, &order.party).await?;
+        match composer.compose(&change.case, &order, previous.as_deref()) {
+            Ok(mail) => written.push((order, mail)),
+            Err(why) => undeliverable::note_unwritten(&mut change, order.kind, &order.party, &why, now_ms),
+        }
+    }
+    let expected = change.case.version;
+    change.case.version = expected.saturating_add(1);
+    if is_new {
+        change.case.id = insert_case(connection, &change.case).await?;
+    } else if !update_case(connection, &change.case, expected).await? {
+        return Err(StoreError::Conflict);
+    }
+    for event in &change.events {
+        insert_event(connection, change.case.id, event).await?;
+    }
+    for (order, mail) in &written {
+        outbox::queue(connection, change.case.id, order, mail, now_ms).await?;
+    }
+    Ok(change.case)
+}
+
+async fn insert_event(connection: &mut SqliteConnection, case_id: i64, event: &Event) -> Result<(), StoreError> {
+    let (actor, on_behalf_of) = rows::actor_columns(&event.actor);
+    sqlx::query(
+        "INSERT INTO case_event (case_id, at_ms, kind, state, actor, on_behalf_of, reason, data) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+    )
+    .bind(case_id)
+    .bind(event.at_ms)
+    .bind(event.kind.id())
+    .bind(event.state.id())
+    .bind(actor)
+    .bind(on_behalf_of)
+    .bind(&event.reason)
+    .bind(event.data.to_string())
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+async fn insert_case(connection: &mut SqliteConnection, case: &Case) -> Result<i64, StoreError> {
+    let row = CaseRow::from_case(case);
+    Ok(sqlx::query_scalar(
+        "INSERT INTO cases (year, count, version, state, kind, direction, destination, copies, category, severity, reporter_address, \
+         reporter_source, reporter_party, reporter_message_id, language, reference, received_at_ms, received_day, due_day, \
+         created_at_ms, sent_at_ms, answered_at_ms, closed_at_ms, acknowledgement, told_party, reminder, attention, message_id) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, \
+         $26, $27, $28) RETURNING id",
+    )
+    .bind(row.year)
+    .bind(row.count)
+    .bind(row.version)
+    .bind(row.state)
+    .bind(row.kind)
+    .bind(row.direction)
+    .bind(row.destination)
+    .bind(row.copies)
+    .bind(row.category)
+    .bind(row.severity)
+    .bind(row.reporter_address)
+    .bind(row.reporter_source)
+    .bind(row.reporter_party)
+    .bind(row.reporter_message_id)
+    .bind(row.language)
+    .bind(row.reference)
+    .bind(row.received_at_ms)
+    .bind(row.received_day)
+    .bind(row.due_day)
+    .bind(row.created_at_ms)
+    .bind(row.sent_at_ms)
+    .bind(row.answered_at_ms)
+    .bind(row.closed_at_ms)
+    .bind(row.acknowledgement)
+    .bind(row.told_party)
+    .bind(row.reminder)
+    .bind(row.attention)
+    .bind(row.message_id)
+    .fetch_one(connection)
+    .await?)
+}
+
+/// Updates what may change; `false` when the case is no longer at the expected version.
+async fn update_case(connection: &mut SqliteConnection, case: &Case, expected_version: i64) -> Result<bool, StoreError> {
+    let row = CaseRow::from_case(case);
+    let done = sqlx::query(
+        "UPDATE cases SET version = $1, state = $2, kind = $3, direction = $4, destination = $5, copies = $6, category = $7, \
+         severity = $8, due_day = $9, sent_at_ms = $10, answered_at_ms = $11, closed_at_ms = $12, acknowledgement = $13, \
+         told_party = $14, reminder = $15, attention = $16 WHERE id = $17 AND version = $18",
+    )
+    .bind(row.version)
+    .bind(row.state)
+    .bind(row.kind)
+    .bind(row.direction)
+    .bind(row.destination)
+    .bind(row.copies)
+    .bind(row.category)
+    .bind(row.severity)
+    .bind(row.due_day)
+    .bind(row.sent_at_ms)
+    .bind(row.answered_at_ms)
+    .bind(row.closed_at_ms)
+    .bind(row.acknowledgement)
+    .bind(row.told_party)
+    .bind(row.reminder)
+    .bind(row.attention)
+    .bind(row.id)
+    .bind(expected_version)
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Changes a case inside a running transaction, from its present state; for results of sending.
+pub(super) async fn amend(
+    connection: &mut SqliteConnection,
+    case_id: i64,
+    amend: impl FnOnce(&mut Change) + Send,
+) -> Result<(), StoreError> {
+    let case = by_id(connection, case_id).await?.ok_or_else(|| rows::broken("case id", case_id))?;
+    let mut change = Change::of(case);
+    amend(&mut change);
+    let expected = change.case.version;
+    change.case.version = expected.saturating_add(1);
+    if !update_case(connection, &change.case, expected).await? {
+        return Err(StoreError::Conflict);
+    }
+    for event in &change.events {
+        insert_event(connection, case_id, event).await?;
+    }
+    Ok(())
+}

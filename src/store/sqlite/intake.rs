@@ -1,0 +1,258 @@
+//! Raw messages and source positions.
+
+use super::{CHUNK_BYTES, begin};
+use crate::intake::{Cursor, Position};
+use crate::store::rows;
+use crate::store::{Incoming, MessageRow, Pending, StoreError, Stored};
+use sqlx::{Acquire, SqliteConnection, SqlitePool};
+
+pub(super) async fn cursor(readers: &SqlitePool, source: &str) -> Result<Cursor, StoreError> {
+    let row: Option<(i64, i64)> = sqlx::query_as("SELECT uid_validity, last_uid FROM source_cursor WHERE source = $1")
+        .bind(source)
+        .fetch_optional(readers)
+        .await?;
+    let Some((uid_validity, last_uid)) = row else {
+        return Ok(Cursor::default());
+    };
+    Ok(Cursor {
+        uid_validity: u32::try_from(uid_validity).map_err(|_| rows::broken("uid_validity", uid_validity))?,
+        last_uid: u32::try_from(last_uid).map_err(|_| rows::broken("last_uid", last_uid))?,
+    })
+}
+
+pub(super) async fn unknown(readers: &SqlitePool, source: &str, positions: &[Position]) -> Result<Vec<bool>, StoreError> {
+    let mut connection = readers.acquire().await?;
+    let mut unknown = Vec::with_capacity(positions.len());
+    for position in positions {
+        let found: Option<i64> = sqlx::query_scalar(
+            "SELECT id FROM message WHERE source = $1 AND mailbox = $2 AND uid_validity = $3 AND position_key = $4",
+        )
+        .bind(source)
+        .bind(&position.mailbox)
+        .bind(i64::from(position.uid_validity))
+        .bind(&position.key)
+        .fetch_optional(&mut *connection)
+        .await?;
+        unknown.push(found.is_none());
+    }
+    Ok(unknown)
+}
+
+pub(super) async fn store_raw(
+    writer: &mut SqliteConnection,
+    source: &str,
+    batch: &[Incoming],
+    now_ms: i64,
+) -> Result<Vec<Stored>, StoreError> {
+    let mut transaction = begin(writer).await?;
+    let mut stored = Vec::with_capacity(batch.len());
+    for incoming in batch {
+        // A savepoint a message: a message that cannot be stored undoes only itself; it is fetched again later.
+        let mut savepoint = transaction.begin().await?;
+        let outcome = store_one(&mut savepoint, source, incoming, now_ms).await?;
+        savepoint.commit().await?;
+        stored.push(outcome);
+    }
+    transaction.commit().await?;
+    Ok(stored)
+}
+
+async fn store_one(connection: &mut SqliteConnection, source: &str, incoming: &Incoming, now_ms: i64) -> Result<Stored, StoreError> {
+    let raw = &incoming.raw;
+    let original: Option<i64> =
+        sqlx::query_scalar("SELECT id FROM message WHERE content_hash = $1 AND outcome <> 'duplicate' ORDER BY id LIMIT 1")
+            .bind(&incoming.hash.0)
+            .fetch_optional(&mut *connection)
+            .await?;
+    let inserted: Option<i64> = sqlx::query_scalar(
+        "INSERT INTO message (source, mailbox, uid_validity, position_key, content_hash, size_bytes, internal_date_ms, \
+         first_seen_at_ms, outcome, duplicate_of, settled_at_ms) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) \
+         ON CONFLICT (source, mailbox, uid_validity, position_key) DO NOTHING RETURNING id",
+    )
+    .bind(source)
+    .bind(&raw.position.mailbox)
+    .bind(i64::from(raw.position.uid_validity))
+    .bind(&raw.position.key)
+    .bind(&incoming.hash.0)
+    .bind(i64::try_from(raw.bytes.len()).unwrap_or(i64::MAX))
+    .bind(raw.internal_date_ms.unwrap_or_default())
+    .bind(now_ms)
+    .bind(if original.is_some() { "duplicate" } else { "pending" })
+    .bind(original.unwrap_or_default())
+    .bind(if original.is_some() { now_ms } else { 0 })
+    .fetch_optional(&mut *connection)
+    .await?;
+    match (inserted, original) {
+        (None, _) => Ok(Stored::Known),
+        (Some(_), Some(original)) => Ok(Stored::Duplicate(original)),
+        (Some(id), None) => {
+            for (seq, bytes) in raw.bytes.chunks(CHUNK_BYTES).enumerate() {
+                sqlx::query("INSERT INTO message_chunk (message_id, seq, bytes) VALUES ($1, $2, $3)")
+                    .bind(id)
+                    .bind(i64::try_from(seq).unwrap_or(i64::MAX))
+                    .bind(bytes)
+                    .execute(&mut *connection)
+                    .await?;
+            }
+            Ok(Stored::New(id))
+        }
+    }
+}
+
+pub(super) async fn source_checked(
+    writer: &mut SqliteConnection,
+    source: &str,
+    cursor: &Cursor,
+    gone: u32,
+    now_ms: i64,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT INTO source_cursor (source, uid_validity, last_uid, checked_at_ms, gone) VALUES ($1, $2, $3, $4, $5) \
+         ON CONFLICT (source) DO UPDATE SET uid_validity = excluded.uid_validity, last_uid = excluded.last_uid, \
+         checked_at_ms = excluded.checked_at_ms, gone = source_cursor.gone + excluded.gone",
+    )
+    .bind(source)
+    .bind(i64::from(cursor.uid_validity))
+    .bind(i64::from(cursor.last_uid))
+    .bind(now_ms)
+    .bind(i64::from(gone))
+    .execute(writer)
+    .await?;
+    Ok(())
+}
+
+pub(super) async fn undecided(readers: &SqlitePool, limit: u32) -> Result<Vec<i64>, StoreError> {
+    Ok(sqlx::query_scalar("SELECT id FROM message WHERE outcome = 'pending' ORDER BY id LIMIT $1")
+        .bind(i64::from(limit))
+        .fetch_all(readers)
+        .await?)
+}
+
+pub(super) async fn begin_attempt(writer: &mut SqliteConnection, message_id: i64) -> Result<Option<Pending>, StoreError> {
+    let row: Option<(i64, i64, i64)> = sqlx::query_as(
+        "UPDATE message SET attempts = attempts + 1 WHERE id = $1 AND outcome = 'pending' \
+         RETURNING attempts, internal_date_ms, first_seen_at_ms",
+    )
+    .bind(message_id)
+    .fetch_optional(writer)
+    .await?;
+    Ok(row.map(|(attempts, internal_date_ms, first_seen_at_ms)| Pending {
+        id: message_id,
+        attempts,
+        internal_date_ms: (internal_date_ms != 0).then_some(internal_date_ms),
+        first_seen_at_ms,
+    }))
+}
+
+pub(super) async fn raw(readers: &SqlitePool, message_id: i64) -> Result<Option<Vec<u8>>, StoreError> {
+    let mut connection = readers.acquire().await?;
+    let holder: Option<i64> =
+        sqlx::query_scalar("SELECT CASE duplicate_of WHEN 0 THEN id ELSE duplicate_of END FROM message WHERE id = $1")
+            .bind(message_id)
+            .fetch_optional(&mut *connection)
+            .await?;
+    let Some(holder) = holder else { return Ok(None) };
+    let chunks: Vec<Vec<u8>> = sqlx::query_scalar("SELECT bytes FROM message_chunk WHERE message_id = $1 ORDER BY seq")
+        .bind(holder)
+        .fetch_all(&mut *connection)
+        .await?;
+    Ok(Some(chunks.concat()))
+}
+
+pub(super) async fn untreated(readers: &SqlitePool, source: &str, limit: u32) -> Result<Vec<Position>, StoreError> {
+    // A duplicate is treated like its original, once that is decided.
+    let rows: Vec<(String, i64, String)> = sqlx::query_as(
+        "SELECT m.mailbox, m.uid_validity, m.position_key FROM message m LEFT JOIN message o ON o.id = m.duplicate_of \
+         WHERE m.source = $1 AND m.treated = 0 AND (m.outcome IN ('opened', 'joined') \
+         OR (m.outcome = 'duplicate' AND o.outcome IN ('opened', 'joined'))) ORDER BY m.id LIMIT $2",
+    )
+    .bind(source)
+    .bind(i64::from(limit))
+    .fetch_all(readers)
+    .await?;
+    rows.into_iter()
+        .map(|(mailbox, uid_validity, key)| {
+            let uid_validity = u32::try_from(uid_validity).map_err(|_| rows::broken("uid_validity", uid_validity))?;
+            Ok(Position { mailbox, uid_validity, key })
+        })
+        .collect()
+}
+
+pub(super) async fn mark_treated(writer: &mut SqliteConnection, source: &str, positions: &[Position]) -> Result<(), StoreError> {
+    let mut transaction = begin(writer).await?;
+    for position in positions {
+        sqlx::query(
+            "UPDATE message SET treated = 1 WHERE source = $1 AND mailbox = $2 AND uid_validity = $3 AND position_key = $4",
+        )
+        .bind(source)
+        .bind(&position.mailbox)
+        .bind(i64::from(position.uid_validity))
+        .bind(&position.key)
+        .execute(&mut *transaction)
+        .await?;
+    }
+    transaction.commit().await?;
+    Ok(())
+}
+
+#[derive(sqlx::FromRow)]
+struct ListedMessage {
+    id: i64,
+    source: String,
+    outcome: String,
+    reason: String,
+    year: i64,
+    count: i64,
+    duplicate_of: i64,
+    received_at_ms: i64,
+    sender_domain: String,
+    size_bytes: i64,
+}
+
+/// `SELECT` of a listed message with a constant tail.
+macro_rules! select_messages {
+    ($tail:literal) => {
+        concat!(
+            "SELECT m.id, m.source, m.outcome, m.reason, coalesce(c.year, 0) AS year, coalesce(c.count, 0) AS count, \
+             m.duplicate_of, m.received_at_ms, m.sender_domain, m.size_bytes FROM message m LEFT JOIN cases c ON c.id = m.case_id ",
+            $tail
+        )
+    };
+}
+
+impl ListedMessage {
+    fn into_row(self) -> Result<MessageRow, StoreError> {
+        let case = if self.count == 0 { None } else { Some(rows::number(self.year, self.count)?.to_string()) };
+        Ok(MessageRow {
+            id: self.id,
+            source: self.source,
+            outcome: self.outcome,
+            reason: self.reason,
+            case,
+            duplicate_of: (self.duplicate_of != 0).then_some(self.duplicate_of),
+            received_at_ms: self.received_at_ms,
+            sender_domain: self.sender_domain,
+            size_bytes: self.size_bytes,
+        })
+    }
+}
+
+pub(super) async fn messages(readers: &SqlitePool, left_alone: bool, limit: u32) -> Result<Vec<MessageRow>, StoreError> {
+    let rows: Vec<ListedMessage> =
+        sqlx::query_as(select_messages!("WHERE ($1 = 0 OR m.outcome = 'left-alone') ORDER BY m.id DESC LIMIT $2"))
+            .bind(i64::from(left_alone))
+            .bind(i64::from(limit))
+            .fetch_all(readers)
+            .await?;
+    rows.into_iter().rev().map(ListedMessage::into_row).collect()
+}
+
+pub(super) async fn message(readers: &SqlitePool, id: i64) -> Result<Option<MessageRow>, StoreError> {
+    let row: Option<ListedMessage> =
+        sqlx::query_as(select_messages!("WHERE m.id = $1")).bind(id).fetch_optional(readers).await?;
+    row.map(ListedMessage::into_row).transpose()
+}
+
+pub(super) async fn verdict(readers: &SqlitePool, message_id: i64) -> Result<Option<String>, StoreError> {
+    Ok(sqlx::query_scalar("SELECT verdict FROM verdict WHERE message_id = $1").bind(message_id).fetch_optional(readers).await?)
+}

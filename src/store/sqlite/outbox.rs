@@ -1,0 +1,328 @@
+//! The outbox: rows written with the change they belong to, claimed by lease, results per recipient.
+
+use super::{CHUNK_BYTES, begin, cases};
+use crate::case::{EventKind, MailOrder, undeliverable};
+use crate::outbox::compose::Composed;
+use crate::outbox::retry::{Next, UNKNOWN_PAUSE_MS};
+use crate::outbox::{Delivery, Envelope, RecipientOutcome, Reply};
+use crate::store::rows;
+use crate::store::{Claimed, OutboxRow, StoreError};
+use serde_json::json;
+use sqlx::{SqliteConnection, SqlitePool};
+
+/// The Message-ID of our last mail to the same party in the case.
+pub(super) async fn last_message_id(connection: &mut SqliteConnection, case_id: i64, party: &str) -> Result<Option<String>, StoreError> {
+    Ok(sqlx::query_scalar("SELECT rfc_message_id FROM outbox WHERE case_id = $1 AND party = $2 ORDER BY id DESC LIMIT 1")
+        .bind(case_id)
+        .bind(party)
+        .fetch_optional(connection)
+        .await?)
+}
+
+pub(super) async fn queue(
+    connection: &mut SqliteConnection,
+    case_id: i64,
+    order: &MailOrder,
+    mail: &Composed,
+    now_ms: i64,
+) -> Result<(), StoreError> {
+    let id: Option<i64> = sqlx::query_scalar(
+        "INSERT INTO outbox (case_id, kind, party, seq, rfc_message_id, envelope_from, created_at_ms, state, next_attempt_at_ms) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (case_id, party, kind, seq) DO NOTHING RETURNING id",
+    )
+    .bind(case_id)
+    .bind(order.kind.id())
+    .bind(&order.party)
+    .bind(order.seq)
+    .bind(&mail.message_id)
+    .bind(mail.envelope.from.clone().unwrap_or_default())
+    .bind(now_ms)
+    .bind(if order.held { "held" } else { "queued" })
+    .bind(now_ms)
+    .fetch_optional(&mut *connection)
+    .await?;
+    let Some(id) = id else { return Ok(()) };
+    for (position, address) in mail.envelope.to.iter().enumerate() {
+        sqlx::query("INSERT INTO outbox_recipient (outbox_id, position, address, state) VALUES ($1, $2, $3, 'waiting')")
+            .bind(id)
+            .bind(i64::try_from(position).unwrap_or(i64::MAX))
+            .bind(address)
+            .execute(&mut *connection)
+            .await?;
+    }
+    for (seq, bytes) in mail.bytes.chunks(CHUNK_BYTES).enumerate() {
+        sqlx::query("INSERT INTO outbox_chunk (outbox_id, seq, bytes) VALUES ($1, $2, $3)")
+            .bind(id)
+            .bind(i64::try_from(seq).unwrap_or(i64::MAX))
+            .bind(bytes)
+            .execute(&mut *connection)
+            .await?;
+    }
+    Ok(())
+}
+
+pub(super) async fn acknowledgements_since(readers: &SqlitePool, address: &str, since_ms: i64) -> Result<u32, StoreError> {
+    let count: i64 = sqlx::query_scalar(
+        "SELECT count(*) FROM outbox_recipient r JOIN outbox o ON o.id = r.outbox_id \
+         WHERE r.address = $1 AND o.kind = 'kvittering' AND o.created_at_ms > $2",
+    )
+    .bind(address)
+    .bind(since_ms)
+    .fetch_one(readers)
+    .await?;
+    Ok(u32::try_from(count).unwrap_or(u32::MAX))
+}
+
+#[derive(sqlx::FromRow)]
+struct ClaimedRow {
+    id: i64,
+    case_id: i64,
+    kind: String,
+    attempts: i64,
+    created_at_ms: i64,
+    envelope_from: String,
+}
+
+pub(super) async fn claim(writer: &mut SqliteConnection, limit: u32, lease_ms: i64, now_ms: i64) -> Result<Vec<Claimed>, StoreError> {
+    let mut transaction = begin(writer).await?;
+    let rows: Vec<ClaimedRow> = sqlx::query_as(
+        "UPDATE outbox SET state = 'sending', attempts = attempts + 1, claimed_at_ms = $1, lease_until_ms = $2 \
+         WHERE id IN (SELECT id FROM outbox WHERE state = 'queued' AND next_attempt_at_ms <= $1 ORDER BY next_attempt_at_ms, id LIMIT $3) \
+         RETURNING id, case_id, kind, attempts, created_at_ms, envelope_from",
+    )
+    .bind(now_ms)
+    .bind(now_ms.saturating_add(lease_ms))
+    .bind(i64::from(limit))
+    .fetch_all(&mut *transaction)
+    .await?;
+    let mut claimed = Vec::with_capacity(rows.len());
+    for row in rows {
+        let to: Vec<String> =
+            sqlx::query_scalar("SELECT address FROM outbox_recipient WHERE outbox_id = $1 AND state = 'waiting' ORDER BY position")
+                .bind(row.id)
+                .fetch_all(&mut *transaction)
+                .await?;
+        let chunks: Vec<Vec<u8>> = sqlx::query_scalar("SELECT bytes FROM outbox_chunk WHERE outbox_id = $1 ORDER BY seq")
+            .bind(row.id)
+            .fetch_all(&mut *transaction)
+            .await?;
+        let (year, count): (i64, i64) =
+            sqlx::query_as("SELECT year, count FROM cases WHERE id = $1").bind(row.case_id).fetch_one(&mut *transaction).await?;
+        claimed.push(Claimed {
+            id: row.id,
+            number: rows::number(year, count)?,
+            kind: rows::mail_kind(&row.kind)?,
+            attempts: u32::try_from(row.attempts).unwrap_or(u32::MAX),
+            created_at_ms: row.created_at_ms,
+            envelope: Envelope { from: (!row.envelope_from.is_empty()).then_some(row.envelope_from), to },
+            bytes: chunks.concat(),
+        });
+    }
+    transaction.commit().await?;
+    claimed.sort_by_key(|mail| mail.id);
+    Ok(claimed)
+}
+
+/// Rows whose sender died: the outcome is unknown. One more attempt half an hour after the claim, then a person.
+pub(super) async fn recover_sending(writer: &mut SqliteConnection, all: bool, now_ms: i64) -> Result<u64, StoreError> {
+    let mut transaction = begin(writer).await?;
+    let rows: Vec<(i64, i64, i64)> = sqlx::query_as(
+        "SELECT id, unknown_outcomes, claimed_at_ms FROM outbox WHERE state = 'sending' AND ($1 = 1 OR lease_until_ms <= $2) ORDER BY id",
+    )
+    .bind(i64::from(all))
+    .bind(now_ms)
+    .fetch_all(&mut *transaction)
+    .await?;
+    for (id, unknown, claimed_at_ms) in &rows {
+        outcome_unknown(&mut transaction, *id, *unknown, *claimed_at_ms, now_ms).await?;
+    }
+    transaction.commit().await?;
+    Ok(u64::try_from(rows.len()).unwrap_or(u64::MAX))
+}
+
+async fn outcome_unknown(
+    connection: &mut SqliteConnection,
+    id: i64,
+    unknown_before: i64,
+    since_ms: i64,
+    now_ms: i64,
+) -> Result<(), StoreError> {
+    let again = unknown_before == 0;
+    sqlx::query(
+        "UPDATE outbox SET state = $1, unknown_outcomes = unknown_outcomes + 1, next_attempt_at_ms = $2, lease_until_ms = 0 WHERE id = $3",
+    )
+    .bind(if again { "queued" } else { "failed" })
+    .bind(since_ms.saturating_add(UNKNOWN_PAUSE_MS))
+    .bind(id)
+    .execute(&mut *connection)
+    .await?;
+    if !again {
+        failed(connection, id, "unknown outcome", now_ms).await?;
+    }
+    Ok(())
+}
+
+/// A person must know that the row will not be tried again.
+async fn failed(connection: &mut SqliteConnection, id: i64, why: &str, now_ms: i64) -> Result<(), StoreError> {
+    let (case_id, kind, party): (i64, String, String) =
+        sqlx::query_as("SELECT case_id, kind, party FROM outbox WHERE id = $1").bind(id).fetch_one(&mut *connection).await?;
+    let kind = rows::mail_kind(&kind)?;
+    cases::amend(connection, case_id, |change| undeliverable::note(change, kind, &party, why, now_ms)).await
+}
+
+pub(super) async fn record_delivery(
+    writer: &mut SqliteConnection,
+    claimed: &Claimed,
+    delivery: &Delivery,
+    next: Next,
+    now_ms: i64,
+) -> Result<(), StoreError> {
+    let mut transaction = begin(writer).await?;
+    let row: Option<(i64, i64, String)> =
+        sqlx::query_as("SELECT case_id, unknown_outcomes, party FROM outbox WHERE id = $1 AND state = 'sending' AND attempts = $2")
+            .bind(claimed.id)
+            .bind(i64::from(claimed.attempts))
+            .fetch_optional(&mut *transaction)
+            .await?;
+    // Somebody else took the row over when our lease ran out; that attempt's result counts.
+    let Some((case_id, unknown_before, party)) = row else { return Ok(()) };
+
+    let (mut unknown, mut temporary) = (false, false);
+    for (address, outcome) in claimed.envelope.to.iter().zip(&delivery.recipients) {
+        let (state, reply) = match outcome {
+            RecipientOutcome::Accepted(reply) => ("accepted", *reply),
+            RecipientOutcome::Permanent(reply) => ("refused", *reply),
+            RecipientOutcome::Temporary(reply) => {
+                temporary = true;
+                ("waiting", *reply)
+            }
+            RecipientOutcome::Unknown => {
+                unknown = true;
+                ("waiting", Reply::default())
+            }
+        };
+        let (class, subject, detail) = reply.enhanced;
+        sqlx::query(
+            "UPDATE outbox_recipient SET state = $1, code = $2, enhanced = $3, at_ms = $4 \
+             WHERE outbox_id = $5 AND address = $6 AND state = 'waiting'",
+        )
+        .bind(state)
+        .bind(i64::from(reply.code))
+        .bind(if class == 0 { String::new() } else { format!("{class}.{subject}.{detail}") })
+        .bind(now_ms)
+        .bind(claimed.id)
+        .bind(address)
+        .execute(&mut *transaction)
+        .await?;
+    }
+    if let Some(replaced) = &delivery.replaced_message_id {
+        sqlx::query("UPDATE outbox SET replaced_message_id = $1 WHERE id = $2")
+            .bind(replaced)
+            .bind(claimed.id)
+            .execute(&mut *transaction)
+            .await?;
+    }
+    if unknown {
+        outcome_unknown(&mut transaction, claimed.id, unknown_before, now_ms, now_ms).await?;
+        transaction.commit().await?;
+        return Ok(());
+    }
+    let refused: i64 = sqlx::query_scalar("SELECT count(*) FROM outbox_recipient WHERE outbox_id = $1 AND state = 'refused'")
+        .bind(claimed.id)
+        .fetch_one(&mut *transaction)
+        .await?;
+    let (state, next_attempt_at_ms, why) = match next {
+        Next::At(at) if temporary => ("queued", at, ""),
+        Next::Person if temporary => ("failed", 0, "not accepted within the time that is tried"),
+        _ if refused > 0 => ("failed", 0, "refused by the server"),
+        _ => ("sent", 0, ""),
+    };
+    sqlx::query("UPDATE outbox SET state = $1, next_attempt_at_ms = $2, sent_at_ms = $3, lease_until_ms = 0 WHERE id = $4")
+        .bind(state)
+        .bind(next_attempt_at_ms)
+        .bind(if state == "sent" { now_ms } else { 0 })
+        .bind(claimed.id)
+        .execute(&mut *transaction)
+        .await?;
+    match state {
+        "failed" => failed(&mut transaction, claimed.id, why, now_ms).await?,
+        "sent" => {
+            let kind = claimed.kind;
+            cases::amend(&mut transaction, case_id, |change| {
+                change.record(EventKind::MailSent, now_ms, json!({ "mail": kind.id(), "party": party }));
+            })
+            .await?;
+        }
+        _ => {}
+    }
+    transaction.commit().await?;
+    Ok(())
+}
+
+#[derive(sqlx::FromRow)]
+struct ListedRow {
+    id: i64,
+    year: i64,
+    count: i64,
+    kind: String,
+    party: String,
+    state: String,
+    attempts: i64,
+    unknown_outcomes: i64,
+    next_attempt_at_ms: i64,
+    sent_at_ms: i64,
+    rfc_message_id: String,
+}
+
+pub(super) async fn list(readers: &SqlitePool, all: bool, limit: u32) -> Result<Vec<OutboxRow>, StoreError> {
+    let rows: Vec<ListedRow> = sqlx::query_as(
+        "SELECT o.id, c.year, c.count, o.kind, o.party, o.state, o.attempts, o.unknown_outcomes, o.next_attempt_at_ms, o.sent_at_ms, \
+         o.rfc_message_id FROM outbox o JOIN cases c ON c.id = o.case_id WHERE ($1 = 1 OR o.state <> 'sent') ORDER BY o.id DESC LIMIT $2",
+    )
+    .bind(i64::from(all))
+    .bind(i64::from(limit))
+    .fetch_all(readers)
+    .await?;
+    let mut listed = Vec::with_capacity(rows.len());
+    for row in rows.into_iter().rev() {
+        let codes = sqlx::query_scalar("SELECT code FROM outbox_recipient WHERE outbox_id = $1 ORDER BY position")
+            .bind(row.id)
+            .fetch_all(readers)
+            .await?;
+        listed.push(OutboxRow {
+            id: row.id,
+            case: rows::number(row.year, row.count)?.to_string(),
+            kind: row.kind,
+            party: row.party,
+            state: row.state,
+            attempts: row.attempts,
+            unknown_outcomes: row.unknown_outcomes,
+            next_attempt_at_ms: row.next_attempt_at_ms,
+            sent_at_ms: row.sent_at_ms,
+            codes,
+            message_id: row.rfc_message_id,
+        });
+    }
+    Ok(listed)
+}
+
+pub(super) async fn set(writer: &mut SqliteConnection, id: i64, hold: bool, now_ms: i64) -> Result<bool, StoreError> {
+    let mut transaction = begin(writer).await?;
+    let done = if hold {
+        sqlx::query("UPDATE outbox SET state = 'held' WHERE id = $1 AND state IN ('queued', 'failed')").bind(id).execute(&mut *transaction).await?
+    } else {
+        sqlx::query("UPDATE outbox SET state = 'queued', next_attempt_at_ms = $1, unknown_outcomes = 0 WHERE id = $2 AND state IN ('queued', 'held', 'failed')")
+            .bind(now_ms)
+            .bind(id)
+            .execute(&mut *transaction)
+            .await?
+    };
+    if !hold && done.rows_affected() == 1 {
+        sqlx::query("UPDATE outbox_recipient SET state = 'waiting' WHERE outbox_id = $1 AND state = 'refused'")
+            .bind(id)
+            .execute(&mut *transaction)
+            .await?;
+    }
+    transaction.commit().await?;
+    Ok(done.rows_affected() == 1)
+}

@@ -1,0 +1,74 @@
+//! From the outbox to the transport.
+
+use super::{Engine, WorkError};
+use crate::outbox::RecipientOutcome;
+use crate::outbox::retry::{self, Next};
+use tracing::{error, info, warn};
+
+/// Mail claimed at a time: one, so that a lease only has to cover one attempt and a stop loses nothing.
+const CLAIM: u32 = 1;
+/// Longer than the longest attempt: every SMTP step has its own time limit, the final reply 10 minutes.
+pub(super) const LEASE_MS: i64 = 25 * 60_000;
+
+/// What a round of sending came to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SendReport {
+    /// Mail accepted for all recipients.
+    pub sent: usize,
+    /// Mail that is tried again, or given to a person.
+    pub not_sent: usize,
+}
+
+impl Engine {
+    /// Sends everything that is due, until nothing is or `stop` says so between two mails.
+    ///
+    /// # Errors
+    /// [`WorkError`] when the store fails.
+    pub async fn send_due(&self, stop: &(dyn Fn() -> bool + Send + Sync)) -> Result<SendReport, WorkError> {
+        let mut report = SendReport::default();
+        self.store.recover_sending(false, self.clock.now_ms()).await?;
+        let mut unreachable = false;
+        // A server that cannot be reached for one mail is not asked for the others in the same round.
+        while !stop() && !unreachable {
+            let claimed = self.store.claim(CLAIM, LEASE_MS, self.clock.now_ms()).await?;
+            if claimed.is_empty() {
+                break;
+            }
+            for mail in claimed {
+                let delivery = self.transport.send(&mail.envelope, &mail.bytes).await;
+                let now_ms = self.clock.now_ms();
+                let next = retry::after_temporary(mail.attempts, mail.created_at_ms, now_ms, random());
+                self.store.record_delivery(&mail, &delivery, next, now_ms).await?;
+                let accepted = delivery.recipients.iter().all(|outcome| matches!(outcome, RecipientOutcome::Accepted(_)));
+                let refused = delivery.recipients.iter().any(|outcome| matches!(outcome, RecipientOutcome::Permanent(_)));
+                if accepted {
+                    report.sent = report.sent.saturating_add(1);
+                    info!(outbox.id = mail.id, case.id = %mail.number, mail.kind = mail.kind.id(), outbox.attempt = mail.attempts, "mail sent");
+                } else {
+                    report.not_sent = report.not_sent.saturating_add(1);
+                    unreachable = delivery.recipients.iter().all(|outcome| matches!(outcome, RecipientOutcome::Temporary(reply) if reply.code == 0));
+                    if refused || next == Next::Person {
+                        error!(outbox.id = mail.id, case.id = %mail.number, note = delivery.note, "mail not accepted; see «linjevei outbox list»");
+                    } else {
+                        warn!(outbox.id = mail.id, case.id = %mail.number, outbox.attempt = mail.attempts, note = delivery.note, "mail not sent yet");
+                    }
+                }
+            }
+        }
+        Ok(report)
+    }
+}
+
+/// A random byte, for jitter.
+pub(super) fn random_byte() -> u8 {
+    random().to_le_bytes()[0]
+}
+
+/// Randomness for the jitter; without any the delay is only less spread.
+fn random() -> u64 {
+    let mut bytes = [0_u8; 8];
+    match getrandom::fill(&mut bytes) {
+        Ok(()) => u64::from_le_bytes(bytes),
+        Err(_) => 0,
+    }
+}
