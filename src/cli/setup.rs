@@ -136,12 +136,13 @@ pub(super) async fn engine(config: &Config) -> Result<Engine, Failure> {
     })
 }
 
-/// In live mode, what arrived before the first live start is left alone: remembers that moment and puts it in force.
+/// In live mode, what arrived before the first live start is left alone: remembers that moment and puts it in force. IMAP
+/// tells the time of arrival in whole seconds, so what arrived in the same second counts as arrived after the start.
 pub(super) async fn live_since(engine: &mut Engine) -> Result<(), Failure> {
     if engine.mode == Mode::Live {
         let stored = engine.store.setting_once(LIVE_SINCE, &engine.clock.now_ms().to_string()).await?;
-        engine.live_since_ms =
-            stored.parse().map_err(|_| Failure::software(format!("the database says «{stored}» for {LIVE_SINCE}")))?;
+        let since_ms: i64 = stored.parse().map_err(|_| Failure::software(format!("the database says «{stored}» for {LIVE_SINCE}")))?;
+        engine.live_since_ms = since_ms.saturating_sub(since_ms.rem_euclid(1000));
     }
     Ok(())
 }
