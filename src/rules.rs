@@ -10,6 +10,7 @@ mod fold;
 mod inflect;
 mod language;
 mod lexicon;
+mod model;
 mod raw;
 mod reporter;
 mod scan;

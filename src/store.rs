@@ -16,6 +16,7 @@ use crate::message::ContentHash;
 use crate::outbox::compose::Composed;
 use crate::outbox::retry::Next;
 use crate::outbox::{Delivery, Envelope};
+use crate::rules::RuleFiles;
 use jiff::civil::Date;
 use std::sync::Arc;
 
@@ -273,7 +274,7 @@ pub trait Store: Send + Sync {
     /// The verdict stored with a message, as JSON.
     async fn verdict(&self, message_id: i64) -> Result<Option<String>, StoreError>;
     /// Keeps a rule set whole.
-    async fn keep_ruleset(&self, hash: &str, engine_version: &str, files_json: &str, now_ms: i64) -> Result<(), StoreError>;
+    async fn keep_ruleset(&self, hash: &str, engine_version: &str, files: &RuleFiles, now_ms: i64) -> Result<(), StoreError>;
     /// A case by its number.
     async fn case(&self, number: CaseNumber) -> Result<Option<Case>, StoreError>;
     /// Cases, by due date and number.
@@ -300,6 +301,8 @@ pub trait Store: Send + Sync {
     async fn next_due_ms(&self) -> Result<Option<i64>, StoreError>;
     /// A remembered setting.
     async fn setting(&self, name: &str) -> Result<Option<String>, StoreError>;
+    /// Remembers a setting.
+    async fn set_setting(&self, name: &str, value: &str) -> Result<(), StoreError>;
     /// Remembers a setting unless it is there; returns what is there now.
     async fn setting_once(&self, name: &str, value: &str) -> Result<String, StoreError>;
     /// Numbers.

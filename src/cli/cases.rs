@@ -302,7 +302,8 @@ async fn show(engine: &Engine, args: &Show, as_json: bool) -> Result<ExitCode, F
     }
     let line = |name: &str, value: &str| println!("{name:<14} {}", show::or_dash(value));
     anstream::println!("{}{}{:#}  {}", show::FINE.bold(), case.number, show::FINE.bold(), case.state.navn());
-    let party = engine.rules.directory().party(&case.destination).map_or(case.destination.as_str(), |party| party.name.as_str());
+    let rules = engine.rulebook.current().rules;
+    let party = rules.directory().party(&case.destination).map_or(case.destination.as_str(), |party| party.name.as_str());
     line("Part", party);
     line("Kopi til", &case.copies.join(", "));
     line("Type", names::type_name(&case.kind));

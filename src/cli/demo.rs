@@ -15,7 +15,7 @@ use crate::outbox::maildir::MaildirTransport;
 use crate::rules::RuleSet;
 use crate::store::{CaseFilter, MessageRow, SharedStore};
 use crate::template::Templates;
-use crate::worker::Engine;
+use crate::worker::{Engine, Rulebook};
 use account::Account;
 use include_dir::{Dir, include_dir};
 use jiff::ToSpan;
@@ -81,7 +81,8 @@ struct Demo {
 impl Demo {
     async fn new(dir: &Path) -> Result<Self, Failure> {
         let faulty = |faults: crate::diagnostic::Faults| Failure::software(format!("the built-in files are faulty:\n{faults}"));
-        let rules = RuleSet::compile(&rule_files::shipped()).map_err(faulty)?;
+        let files = rule_files::shipped();
+        let rules = RuleSet::compile(&files).map_err(faulty)?;
         let templates = Templates::compile(&crate::template::shipped()).map_err(faulty)?;
         let data = dir.join("data");
         setup::data_folder(&data)?;
@@ -93,8 +94,7 @@ impl Demo {
         let engine = Engine {
             store: setup::store(&data).await?,
             clock: Arc::<ManualClock>::clone(&clock),
-            rules: Arc::new(rules),
-            templates: Arc::new(templates),
+            rulebook: Rulebook::new(rules, templates, files),
             identity: Arc::new(Identity {
                 address: "samhandlingsavvik@so-hf.example".to_owned(),
                 name: "Samhandlingsavdelingen, Sykehuset Østfold".to_owned(),
@@ -164,7 +164,8 @@ impl Demo {
             self.cases.insert(stem.to_owned(), case.number);
         }
         let verdict = self.engine.store.verdict(id).await?.and_then(|json| serde_json::from_str(&json).ok());
-        self.account.message(stem, &message, case.as_ref(), verdict.as_ref(), self.engine.rules.directory());
+        let rules = self.engine.rulebook.current().rules;
+        self.account.message(stem, &message, case.as_ref(), verdict.as_ref(), rules.directory());
         self.send().await
     }
 
@@ -174,7 +175,8 @@ impl Demo {
 
     async fn send(&mut self) -> Result<(), Failure> {
         self.engine.send_due(&|| false).await?;
-        self.account.sent(&self.engine.store.outbox(true, u32::MAX).await?, self.engine.rules.directory());
+        let rules = self.engine.rulebook.current().rules;
+        self.account.sent(&self.engine.store.outbox(true, u32::MAX).await?, rules.directory());
         Ok(())
     }
 
@@ -215,7 +217,8 @@ impl Demo {
         let cases = self.engine.store.cases(&CaseFilter { all: true, ..CaseFilter::default() }).await?;
         let counts = self.engine.store.counts().await?;
         let today = calendar::oslo_day(self.engine.clock.now_ms());
-        let summary = self.account.finish(&cases, &counts, today, self.engine.rules.directory());
+        let rules = self.engine.rulebook.current().rules;
+        let summary = self.account.finish(&cases, &counts, today, rules.directory());
         let path = dir.join("oppsummering.md");
         std::fs::write(&path, summary)?;
         println!("\nAlt ligger i {}/: oppsummering.md, sendt/ (e-posten som gikk ut), innboks/ og data/linjevei.db.", dir.display());

@@ -6,6 +6,7 @@ use crate::intake::imap::ImapSource;
 use crate::intake::maildir::MaildirSource;
 use crate::intake::{Cursor, MailSource};
 use crate::store::SqliteStore;
+use crate::worker::reloading;
 use serde_json::json;
 use std::process::ExitCode;
 
@@ -104,9 +105,20 @@ async fn database(config: &Config, findings: &mut Findings) {
                 line = [line, checked].join("; ");
             }
         }
+        if let Some(rules) = reloading::in_force(&store).await? {
+            let since = format!("{} since {}", rules.hash, show::moment(rules.since_ms));
+            findings.add(
+                "rules in force",
+                match rules.refused {
+                    None => Ok(since),
+                    Some((at, why)) => Err(format!("{since}; a newer set was refused {}:\n{why}", show::moment(at))),
+                },
+            );
+        }
         Ok::<String, crate::store::StoreError>(line)
-    };
-    findings.add("database", found.await.map_err(|error| error.to_string()));
+    }
+    .await;
+    findings.add("database", found.map_err(|error| error.to_string()));
 }
 
 async fn check_source(config: &SourceConfig) -> Result<String, String> {

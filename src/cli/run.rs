@@ -2,10 +2,10 @@
 
 use super::{ConfigPath, Failure, logging, setup};
 use crate::config::{Config, SourceConfig};
-use crate::intake::imap::ImapSource;
-use crate::intake::maildir::MaildirSource;
+use crate::intake;
 use crate::worker::supervisor::{self, Watched};
 use std::process::ExitCode;
+use std::sync::Arc;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -19,13 +19,9 @@ pub(super) struct Args {
 fn sources(config: &Config) -> Result<Vec<Watched>, Failure> {
     let mut watched = Vec::with_capacity(config.sources.len());
     for source in &config.sources {
-        watched.push(match source {
-            SourceConfig::Imap { name, poll, .. } => {
-                let source = ImapSource::new(source).map_err(|error| Failure::config(format!("source {name}: {error}")))?;
-                Watched { source: Box::new(source), poll: *poll }
-            }
-            SourceConfig::Maildir { name, path, poll } => Watched { source: Box::new(MaildirSource::new(name, path)), poll: *poll },
-        });
+        let (SourceConfig::Imap { poll, .. } | SourceConfig::Maildir { poll, .. }) = source;
+        let opened = intake::open(source).map_err(|error| Failure::config(format!("source {}: {error}", source.name())))?;
+        watched.push(Watched { source: opened, poll: *poll });
     }
     Ok(watched)
 }
@@ -41,15 +37,16 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         setup::live_since(&mut engine).await?;
         tracing::info!(
             mode = ?engine.mode,
-            ruleset = engine.rules.hash(),
+            ruleset = engine.rulebook.current().rules.hash(),
             version = env!("CARGO_PKG_VERSION"),
             "starting"
         );
+        let folders = Arc::new(setup::Folders { rules: config.rules.clone(), templates: config.templates.clone() });
         let soft = CancellationToken::new();
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let stopper = soft.clone();
-        let running = supervisor::run(engine, sources, soft, config.grace);
+        let running = supervisor::run(engine, sources, folders, soft, config.grace);
         tokio::pin!(running);
         let ended = tokio::select! {
             ended = &mut running => ended,

@@ -1,7 +1,7 @@
 //! From a configuration file to a working [`Engine`]: what all commands on a database share.
 
 use super::Failure;
-use super::rule_files;
+use super::rule_files::{self, RULE_FILES, TEMPLATE_FILES};
 use crate::calendar::Calendar;
 use crate::case::Policy;
 use crate::clock::SystemClock;
@@ -11,14 +11,16 @@ use crate::outbox::MailTransport;
 use crate::outbox::maildir::MaildirTransport;
 use crate::outbox::message_id::SigningKey;
 use crate::outbox::smtp::SmtpTransport;
-use crate::rules::RuleSet;
+use crate::rules::{RuleFiles, RuleSet};
 use crate::store::{SharedStore, SqliteStore};
 use crate::template::Templates;
-use crate::worker::Engine;
+use crate::worker::reloading::{Loaded, RuleFolders};
+use crate::worker::{Engine, Rulebook};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io::{Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// The database in the data folder.
@@ -36,16 +38,15 @@ pub(super) fn config(path: &Path) -> Result<Config, Failure> {
 }
 
 /// Compiles the rules of a folder (exit code 65 when faulty).
-pub(super) fn rules(folder: &Path) -> Result<(RuleSet, String), Failure> {
+pub(super) fn rules(folder: &Path) -> Result<(RuleSet, RuleFiles), Failure> {
     let files = rule_files::read(folder)?;
-    let json = serde_json::to_string(&files).map_err(|error| Failure::software(error.to_string()))?;
-    let rules = RuleSet::compile(&files).map_err(|faults| Failure::data(format!("the rules in {} are faulty:\n{faults}", folder.display())))?;
-    Ok((rules, json))
+    let rules = RuleSet::compile(&files).map_err(|faults| rule_files::faulty(&folder.display().to_string(), &faults))?;
+    Ok((rules, files))
 }
 
 /// Compiles the templates of a folder (exit code 65 when faulty).
 pub(super) fn templates(folder: &Path) -> Result<Templates, Failure> {
-    let files = rule_files::read_tree(folder, &["txt", "html"])?;
+    let files = rule_files::read_tree(folder, TEMPLATE_FILES)?;
     Templates::compile(&files).map_err(|faults| Failure::data(format!("the templates in {} are faulty:\n{faults}", folder.display())))
 }
 
@@ -123,8 +124,7 @@ pub(super) async fn engine(config: &Config) -> Result<Engine, Failure> {
     Ok(Engine {
         store,
         clock,
-        rules: Arc::new(rules),
-        templates: Arc::new(templates),
+        rulebook: Rulebook::new(rules, templates, files),
         identity: Arc::new(config.identity.clone()),
         keys: Arc::new(keys),
         policy: Arc::new(policy(config)),
@@ -164,4 +164,29 @@ pub(super) fn worker_lock(data: &Path) -> Result<File, Failure> {
 /// A runtime for one command.
 pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
+}
+
+/// The folders that the worker looks at for edits.
+#[derive(Debug)]
+pub(super) struct Folders {
+    /// Rules.
+    pub rules: PathBuf,
+    /// Templates.
+    pub templates: PathBuf,
+}
+
+impl RuleFolders for Folders {
+    fn fingerprint(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        for (folder, extensions) in [(&self.rules, RULE_FILES), (&self.templates, TEMPLATE_FILES)] {
+            rule_files::look(folder, extensions).hash(&mut hasher);
+        }
+        hasher.finish()
+    }
+
+    fn load(&self) -> Result<Loaded, String> {
+        let (rules, rule_files) = rules(&self.rules).map_err(|failure| failure.text().to_owned())?;
+        let templates = templates(&self.templates).map_err(|failure| failure.text().to_owned())?;
+        Ok(Loaded { rules, rule_files, templates })
+    }
 }

@@ -168,19 +168,18 @@ fn tokens(value: &str) -> Option<Vec<Token>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fmt::Write as _;
 
     fn flat(value: &str) -> Option<String> {
-        parse(value).map(|found| {
-            let results = found.results.iter().map(|one| {
-                let properties: String = one
-                    .properties
-                    .iter()
-                    .map(|(name, value)| format!(" {name}={value}"))
-                    .collect();
-                format!("; {}={}{properties}", one.method, one.result)
-            });
-            format!("{}{}", found.authserv_id, results.collect::<String>())
-        })
+        let found = parse(value)?;
+        let mut text = found.authserv_id;
+        for one in found.results {
+            write!(text, "; {}={}", one.method, one.result).unwrap();
+            for (name, value) in one.properties {
+                write!(text, " {name}={value}").unwrap();
+            }
+        }
+        Some(text)
     }
 
     #[test]

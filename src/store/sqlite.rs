@@ -16,6 +16,7 @@ use crate::case::{Case, CaseNumber, Change, Event};
 use crate::intake::{Cursor, Position};
 use crate::outbox::Delivery;
 use crate::outbox::retry::Next;
+use crate::rules::RuleFiles;
 use jiff::civil::Date;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, Sqlite, SqliteConnection, SqlitePool, Transaction};
@@ -145,7 +146,8 @@ impl Store for SqliteStore {
         intake::verdict(&self.readers, message_id).await
     }
 
-    async fn keep_ruleset(&self, hash: &str, engine_version: &str, files_json: &str, now_ms: i64) -> Result<(), StoreError> {
+    async fn keep_ruleset(&self, hash: &str, engine_version: &str, files: &RuleFiles, now_ms: i64) -> Result<(), StoreError> {
+        let files_json = serde_json::to_string(files).map_err(|error| StoreError::Broken(error.to_string()))?;
         sqlx::query("INSERT INTO ruleset (hash, engine_version, first_used_at_ms, files) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING")
             .bind(hash)
             .bind(engine_version)
@@ -209,6 +211,15 @@ impl Store for SqliteStore {
 
     async fn setting(&self, name: &str) -> Result<Option<String>, StoreError> {
         Ok(sqlx::query_scalar("SELECT value FROM setting WHERE name = $1").bind(name).fetch_optional(&self.readers).await?)
+    }
+
+    async fn set_setting(&self, name: &str, value: &str) -> Result<(), StoreError> {
+        sqlx::query("INSERT INTO setting (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value")
+            .bind(name)
+            .bind(value)
+            .execute(&mut *self.writer().await)
+            .await?;
+        Ok(())
     }
 
     async fn setting_once(&self, name: &str, value: &str) -> Result<String, StoreError> {

@@ -1,6 +1,6 @@
 //! Writes the mail that a case change asks for: template + facts + files → bytes.
 
-use super::Engine;
+use super::{Engine, InForce};
 use crate::calendar;
 use crate::case::{Case, MailKind, MailOrder, names};
 use crate::message::File;
@@ -24,6 +24,8 @@ pub(super) struct Content {
 /// The composer for one change.
 pub(super) struct Compositor<'a> {
     pub engine: &'a Engine,
+    /// Templates and names of the parties.
+    pub in_force: &'a InForce,
     /// Content of the message that the change's mail may carry; `None` when it carries none.
     pub content: Option<Content>,
     /// Now, Unix milliseconds: the Date of the mail.
@@ -34,7 +36,7 @@ impl Compose for Compositor<'_> {
     fn compose(&self, case: &Case, order: &MailOrder, previous: Option<&str>) -> Result<Composed, String> {
         let files = self.files(order.kind);
         let facts = self.facts(case, order, files.len());
-        let rendered = self.engine.templates.render(order.kind, order.language, &facts).map_err(|error| error.to_string())?;
+        let rendered = self.in_force.templates.render(order.kind, order.language, &facts).map_err(|error| error.to_string())?;
         // To the reporter we answer the report; a party sees Message-IDs of ours only.
         let to_reporter = order.party.is_empty();
         let in_reply_to = match previous {
@@ -81,7 +83,7 @@ impl Compositor<'_> {
         };
         // The reporter is told who has it; a party reads its own name.
         let party = if order.party.is_empty() { &case.told_party } else { &order.party };
-        let name = self.engine.rules.directory().party(party).map_or(samhandling, |party| party.name.as_str());
+        let name = self.in_force.rules.directory().party(party).map_or(samhandling, |party| party.name.as_str());
         let overdue = case.due_day.map_or(0, |due| calendar::days_between(due, calendar::oslo_day(self.now_ms)));
         Facts {
             sak: case.number.to_string(),

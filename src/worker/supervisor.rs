@@ -1,9 +1,11 @@
-//! All loops under one roof: one for each source, one that decides, one that sends, one that chases.
+//! All loops under one roof: one for each source, one that decides, one that sends, one that
+//! chases, one that reloads edited rules.
 //!
 //! Two tokens: `soft` means take no new work and finish what is in hand; `hard` comes when the grace period is over. A loop
 //! that ends by surprise stops the process with a failing exit code; a service manager starts it again, and what was in hand
 //! is picked up from the store.
 
+use super::reloading::{Reloader, RuleFolders};
 use super::{Engine, WorkError};
 use crate::intake::MailSource;
 use std::sync::Arc;
@@ -55,7 +57,13 @@ struct Bell {
 ///
 /// # Errors
 /// [`LoopLost`] when a loop ended by surprise.
-pub async fn run(engine: Engine, sources: Vec<Watched>, soft: CancellationToken, grace: Duration) -> Result<(), LoopLost> {
+pub async fn run(
+    engine: Engine,
+    sources: Vec<Watched>,
+    folders: Arc<dyn RuleFolders>,
+    soft: CancellationToken,
+    grace: Duration,
+) -> Result<(), LoopLost> {
     let bell = Arc::new(Bell { stored: Notify::new(), queued: Notify::new(), decided: watch::Sender::new(0) });
     match engine.store.recover_sending(true, engine.clock.now_ms()).await {
         Ok(0) => {}
@@ -69,7 +77,8 @@ pub async fn run(engine: Engine, sources: Vec<Watched>, soft: CancellationToken,
     }
     loops.spawn(decide(engine.clone(), Arc::clone(&bell), soft.clone()));
     loops.spawn(send(engine.clone(), Arc::clone(&bell), soft.clone()));
-    loops.spawn(chase(engine, bell, soft.clone()));
+    loops.spawn(chase(engine.clone(), bell, soft.clone()));
+    loops.spawn(Reloader::start(engine, folders).await.run(soft.clone()));
     info!(sources = watched, "linjevei is running");
 
     let mut lost = None;

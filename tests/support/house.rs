@@ -12,7 +12,7 @@ use linjevei::outbox::message_id::SigningKey;
 use linjevei::rules::RuleSet;
 use linjevei::store::{CaseFilter, MessageRow, SqliteStore};
 use linjevei::template::{Templates, shipped};
-use linjevei::worker::Engine;
+use linjevei::worker::{Engine, Rulebook};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -159,12 +159,12 @@ impl House {
             std::fs::create_dir_all(dir.path().join(folder)).unwrap();
         }
         let clock = Arc::new(ManualClock::new(morning(day)));
-        let rules = RuleSet::compile(&BTreeMap::from([("regler.toml".to_owned(), RULES.to_owned())])).unwrap();
+        let files = BTreeMap::from([("regler.toml".to_owned(), RULES.to_owned())]);
+        let rules = RuleSet::compile(&files).unwrap();
         let engine = Engine {
             store: Arc::new(SqliteStore::open(&dir.path().join("linjevei.db")).await.unwrap()),
             clock: Arc::<ManualClock>::clone(&clock),
-            rules: Arc::new(rules),
-            templates: Arc::new(Templates::compile(&shipped()).unwrap()),
+            rulebook: Rulebook::new(rules, Templates::compile(&shipped()).unwrap(), files),
             identity: Arc::new(Identity {
                 address: "samhandlingsavvik@so-hf.example".to_owned(),
                 name: "Samhandlingsavdelingen".to_owned(),
