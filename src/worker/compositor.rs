@@ -1,7 +1,6 @@
 //! Writes the mail that a case change asks for: template + facts + files → bytes.
 
 use super::Engine;
-use crate::calendar;
 use crate::case::{Case, MailKind, MailOrder, names};
 use crate::message::File;
 use crate::outbox::compose::{AutoSubmitted, Composed, Draft, compose};
@@ -82,14 +81,12 @@ impl Compositor<'_> {
         // The reporter is told who has it; a party reads its own name.
         let party = if order.party.is_empty() { &case.told_party } else { &order.party };
         let name = self.engine.rules.directory().party(party).map_or(samhandling, |party| party.name.as_str());
-        let overdue = case.due_day.map_or(0, |due| calendar::days_between(due, calendar::oslo_day(self.now_ms)));
         Facts {
             sak: case.number.to_string(),
             type_navn: names::type_name(&case.kind).to_owned(),
             part: name.to_owned(),
             mottatt: long_date(case.received_day, order.language),
             frist: case.due_day.map(|due| long_date(due, order.language)).unwrap_or_default(),
-            dager_over_frist: overdue.max(0),
             referanse: if order.party.is_empty() { case.reference.clone() } else { String::new() },
             avsender: self.engine.identity.name.clone(),
             antall_vedlegg: attached,
