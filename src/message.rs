@@ -22,6 +22,7 @@ mod parts;
 mod subject;
 mod text;
 mod transfer;
+mod walk;
 mod words;
 mod zones;
 
@@ -85,10 +86,7 @@ impl Address {
 
     /// The domain in lower case; empty without an address.
     pub fn domain(&self) -> String {
-        self.address
-            .rsplit_once('@')
-            .map(|(_, domain)| domain.to_lowercase())
-            .unwrap_or_default()
+        self.address.rsplit_once('@').map(|(_, domain)| domain.to_lowercase()).unwrap_or_default()
     }
 }
 
@@ -280,10 +278,7 @@ impl Message {
 
     /// The first header of that name, without regard to letter case.
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers
-            .iter()
-            .find(|(key, _)| key.eq_ignore_ascii_case(name))
-            .map(|(_, value)| value.as_str())
+        self.headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
 }
 

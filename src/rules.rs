@@ -48,9 +48,7 @@ pub enum Facet {
 }
 
 /// Written language of a mail.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Default,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Default)]
 pub enum Language {
     /// Bokmål.
     #[default]

@@ -241,7 +241,7 @@ async fn waiting_ends_when_a_message_is_delivered() {
     walk(&mut source, 10).await;
     let (tmp, new) = (path.join("tmp/1.a"), path.join("new/1.a"));
     let started = Instant::now();
-    let (waited, ()) = tokio::join!(source.wait(Duration::from_secs(60)), async {
+    let (waited, ()) = tokio::join!(source.wait(Duration::from_mins(1)), async {
         fs::write(&tmp, mail("en")).unwrap();
         fs::rename(&tmp, &new).unwrap();
     });

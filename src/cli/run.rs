@@ -2,8 +2,7 @@
 
 use super::{ConfigPath, Failure, logging, setup};
 use crate::config::{Config, SourceConfig};
-use crate::intake::imap::ImapSource;
-use crate::intake::maildir::MaildirSource;
+use crate::intake;
 use crate::worker::supervisor::{self, Watched};
 use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
@@ -19,13 +18,9 @@ pub(super) struct Args {
 fn sources(config: &Config) -> Result<Vec<Watched>, Failure> {
     let mut watched = Vec::with_capacity(config.sources.len());
     for source in &config.sources {
-        watched.push(match source {
-            SourceConfig::Imap { name, poll, .. } => {
-                let source = ImapSource::new(source).map_err(|error| Failure::config(format!("source {name}: {error}")))?;
-                Watched { source: Box::new(source), poll: *poll }
-            }
-            SourceConfig::Maildir { name, path, poll } => Watched { source: Box::new(MaildirSource::new(name, path)), poll: *poll },
-        });
+        let (SourceConfig::Imap { poll, .. } | SourceConfig::Maildir { poll, .. }) = source;
+        let opened = intake::open(source).map_err(|error| Failure::config(format!("source {}: {error}", source.name())))?;
+        watched.push(Watched { source: opened, poll: *poll });
     }
     Ok(watched)
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use sha2::{Digest, Sha256};
 
-use super::maildir::MaildirSource;
+use super::maildir::{MaildirSource, read_regular};
 use super::mbox::MboxSource;
 use super::{
     Candidate, Cursor, Fetched, Listing, MailSource, Position, RawMessage, SourceError, blocking,
@@ -170,7 +170,7 @@ fn read_listed(key: &str) -> io::Result<Option<Vec<u8>>> {
         Some((path, hash)) if hash.len() == KEY_HASH_BYTES.saturating_mul(2) => (path, Some(hash)),
         _ => (key, None),
     };
-    let bytes = fs::read(path)?;
+    let bytes = read_regular(Path::new(path))?;
     Ok(hash
         .is_none_or(|hash| hash == content_hash(&bytes))
         .then_some(bytes))
@@ -193,7 +193,7 @@ impl MailSource for FilesSource {
             let mut candidates = Vec::new();
             for path in walk.drain(..limit.max(1).min(walk.len())) {
                 let name = path.to_string_lossy();
-                let (key, size) = match fs::read(&path) {
+                let (key, size) = match read_regular(&path) {
                     Ok(bytes) => (format!("{name}#{}", content_hash(&bytes)), bytes.len()),
                     Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                     Err(_) => (name.into_owned(), 0),

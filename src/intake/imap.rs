@@ -6,19 +6,25 @@
 //! knows. A connection on which anything failed, timed out or was cancelled is dropped; the next call opens a new one.
 
 use std::collections::{HashMap, VecDeque};
-use std::fmt::Write as _;
 use std::time::Duration;
 
-use async_imap::imap_proto::{AttributeValue, MailboxDatum, NameAttribute, Response, ResponseCode};
+use async_imap::imap_proto::{AttributeValue, MailboxDatum, NameAttribute, Response};
 use async_trait::async_trait;
 
 use super::{Candidate, Cursor, Fetched, Listing, MailSource, Position, RawMessage, SourceError};
-use crate::config::{Ours, Server, SourceConfig, Tls};
+use crate::config::{Ours, Server, SourceConfig};
 use connection::{BODY_TIMEOUT, COMMAND_TIMEOUT, Connection, FOLDER_TIMEOUT};
+use wire::{
+    Folder, body_of, can_set, internal_date_ms, is_keyword, note_folder, quoted, same_folder,
+    uid_set,
+};
 
 pub mod connection;
+#[cfg(test)]
+mod scripted;
 mod tls;
 pub mod utf7;
+mod wire;
 
 /// IDLE is ended and begun anew after this time: RFC 2177 allows 29 minutes, but routers forget silent connections sooner,
 /// and only then is a dead one noticed.
@@ -83,15 +89,6 @@ enum Access {
     Read,
     /// SELECT.
     Write,
-}
-
-/// What the server tells when a folder is opened.
-#[derive(Debug, Clone, Default)]
-struct Folder {
-    exists: u32,
-    uid_validity: u32,
-    uid_next: Option<u32>,
-    permanent_flags: Vec<String>,
 }
 
 /// The folder as it is open on the connection.
@@ -293,6 +290,10 @@ impl ImapSource {
                 "watch a folder of another kind",
             ));
         }
+        // The answer tells the number of messages in any case; news is what arrived since the last search.
+        let searched_at = self.searched_at;
+        let connection = self.connection().await?;
+        connection.set_news(folder.uid_next.is_none() || folder.uid_next != searched_at);
         self.open = Some(Open {
             access,
             uid_validity: folder.uid_validity,
@@ -380,7 +381,7 @@ impl ImapSource {
         let mut uids = match self.rest.take() {
             Some(rest) if rest.after == cursor => rest.uids,
             _ => {
-                self.connection().await?.forget_news();
+                self.connection().await?.set_news(false);
                 self.searched_at = folder.uid_next;
                 if folder.exists == 0 {
                     VecDeque::new()
@@ -396,7 +397,7 @@ impl ImapSource {
         let page: Vec<u32> = uids.drain(..limit.max(1).min(uids.len())).collect();
         let mut candidates = Vec::with_capacity(page.len());
         for chunk in page.chunks(UIDS_PER_COMMAND) {
-            self.describe(chunk, folder.uid_validity, &mut candidates)
+            self.describe_all(chunk, folder.uid_validity, &mut candidates)
                 .await?;
         }
         if let Some(last) = page.last() {
@@ -412,6 +413,68 @@ impl ImapSource {
             cursor,
             more,
         })
+    }
+
+    /// Whether the last command failed because the server hung up. Dovecot does so over a message that it cannot read.
+    fn was_hung_up_on(&self) -> bool {
+        self.connection
+            .as_ref()
+            .is_some_and(Connection::has_hung_up)
+    }
+
+    /// Connects again in the middle of a job; the folder must still be the same.
+    async fn reopen(&mut self, uid_validity: u32) -> Result<(), SourceError> {
+        self.hang_up();
+        let folder = self.open_folder(Access::Read).await?;
+        if folder.uid_validity == uid_validity {
+            Ok(())
+        } else {
+            Err(SourceError::temporary(
+                "the folder was replaced while it was read",
+                None,
+            ))
+        }
+    }
+
+    /// Sizes and dates of these messages. One over which the server hangs up is listed without, so that it blocks no other.
+    async fn describe_all(
+        &mut self,
+        uids: &[u32],
+        uid_validity: u32,
+        candidates: &mut Vec<Candidate>,
+    ) -> Result<(), SourceError> {
+        match self.describe(uids, uid_validity, candidates).await {
+            Err(_) if self.was_hung_up_on() => self.reopen(uid_validity).await?,
+            other => return other,
+        }
+        for uid in uids {
+            match self.describe(&[*uid], uid_validity, candidates).await {
+                Err(_) if self.was_hung_up_on() => {
+                    self.reopen(uid_validity).await?;
+                    candidates.push(self.candidate(*uid, uid_validity, 0, None));
+                }
+                other => other?,
+            }
+        }
+        Ok(())
+    }
+
+    fn candidate(
+        &self,
+        uid: u32,
+        uid_validity: u32,
+        size: u32,
+        internal_date_ms: Option<i64>,
+    ) -> Candidate {
+        Candidate {
+            position: Position {
+                mailbox: self.folder.clone(),
+                uid_validity,
+                key: uid.to_string(),
+            },
+            size: u64::from(size),
+            internal_date_ms,
+        }
     }
 
     /// Sizes and dates of these messages.
@@ -460,15 +523,7 @@ impl ImapSource {
                 // A message that the server cannot describe is listed all the same, so that it is not lost.
                 None => (0, None),
             };
-            candidates.push(Candidate {
-                position: Position {
-                    mailbox: self.folder.clone(),
-                    uid_validity,
-                    key: uid.to_string(),
-                },
-                size: u64::from(size),
-                internal_date_ms,
-            });
+            candidates.push(self.candidate(*uid, uid_validity, size, internal_date_ms));
         }
         Ok(())
     }
@@ -495,7 +550,7 @@ impl ImapSource {
             }
             let bytes = batch_bytes.saturating_add(candidate.size);
             if batch.len() >= BATCH_MESSAGES || (bytes > BATCH_BYTES && !batch.is_empty()) {
-                self.fetch_batch(&batch, &mut bodies).await?;
+                self.fetch_batch(&batch, uid_validity, &mut bodies).await?;
                 batch.clear();
                 batch_bytes = 0;
             }
@@ -503,7 +558,7 @@ impl ImapSource {
             batch_bytes = batch_bytes.saturating_add(candidate.size);
         }
         if !batch.is_empty() {
-            self.fetch_batch(&batch, &mut bodies).await?;
+            self.fetch_batch(&batch, uid_validity, &mut bodies).await?;
         }
 
         let mut fetched = Vec::with_capacity(wanted.len());
@@ -515,7 +570,7 @@ impl ImapSource {
             };
             let body = match bodies.remove(&uid) {
                 Some(body) => body,
-                None => self.fetch_sliced(uid).await?,
+                None => self.fetch_one(uid, uid_validity).await?,
             };
             fetched.push(match body {
                 Body::Bytes(bytes) => Fetched::Message(RawMessage {
@@ -534,30 +589,42 @@ impl ImapSource {
         Ok(fetched)
     }
 
-    /// Fetches small messages by one command. Those without an answer are left for [`Self::fetch_sliced`].
+    /// Fetches small messages by one command. Those without an answer are left for [`Self::fetch_one`].
     async fn fetch_batch(
         &mut self,
         uids: &[u32],
+        uid_validity: u32,
         bodies: &mut HashMap<u32, Body>,
     ) -> Result<(), SourceError> {
         let doing = "reading messages";
         let command = format!("UID FETCH {} (UID BODY.PEEK[])", uid_set(uids));
         let connection = self.connection().await?;
-        let answer = connection
+        let result = connection
             .exchange(doing, &command, BODY_TIMEOUT, |response| {
                 if let Some((uid, Some(bytes))) = body_of(response) {
                     bodies.insert(uid, Body::Bytes(bytes.to_vec()));
                 }
             })
-            .await?;
-        if answer.bad {
-            return Err(connection.refused(
-                doing,
-                &answer,
-                "ask the administrator of the mail server",
-            ));
+            .await;
+        match result {
+            Ok(answer) if answer.bad => {
+                Err(connection.refused(doing, &answer, "ask the administrator of the mail server"))
+            }
+            Ok(_) => Ok(()),
+            Err(_) if self.was_hung_up_on() => self.reopen(uid_validity).await,
+            Err(error) => Err(error),
         }
-        Ok(())
+    }
+
+    /// Fetches one message. When the server hangs up over it twice, it counts as unreadable, so that it blocks no other.
+    async fn fetch_one(&mut self, uid: u32, uid_validity: u32) -> Result<Body, SourceError> {
+        for _ in 0..2 {
+            match self.fetch_sliced(uid).await {
+                Err(_) if self.was_hung_up_on() => self.reopen(uid_validity).await?,
+                other => return other,
+            }
+        }
+        Ok(Body::Refused("the server hangs up when asked for it"))
     }
 
     /// Fetches one message in slices, whatever size the server told: it ends with the first slice that is not full.
@@ -691,25 +758,13 @@ impl ImapSource {
     }
 
     async fn try_wait(&mut self, at_most: Duration) -> Result<(), SourceError> {
-        if self.idle {
-            let idles = self.connection().await?.has("IDLE");
-            let open = self
-                .open
-                .as_ref()
-                .is_some_and(|open| open.access == Access::Read);
-            if idles && !open {
-                // The folder is opened anew, and what arrived since the last search will not be told again.
-                let folder = self.open_folder(Access::Read).await?;
-                if folder.uid_next.is_none() || folder.uid_next != self.searched_at {
-                    return Ok(());
-                }
-                self.connection().await?.forget_news();
-            }
+        if self.idle && self.connection().await?.has("IDLE") {
+            self.ensure_open(Access::Read).await?;
             let connection = self.connection().await?;
-            if idles && connection.has_news() {
+            if connection.has_news() {
                 return Ok(());
             }
-            if idles && connection.begin_idle().await? {
+            if connection.begin_idle().await? {
                 connection.idle(at_most.min(IDLE_MAX)).await?;
                 return connection.end_idle().await;
             }
@@ -760,163 +815,167 @@ impl MailSource for ImapSource {
     }
 }
 
-/// Whether two names mean the same folder; INBOX is known in any letter case.
-fn same_folder(a: &str, b: &str) -> bool {
-    a == b || (a.eq_ignore_ascii_case("INBOX") && b.eq_ignore_ascii_case("INBOX"))
-}
-
-/// A keyword is an atom; of the server's own flags only `\Flagged` may be used, never `\Seen`.
-fn is_keyword(flag: &str) -> bool {
-    let is_atom = |b: u8| b.is_ascii_graphic() && !b"(){%*\"\\]".contains(&b);
-    flag.eq_ignore_ascii_case("\\Flagged") || (!flag.is_empty() && flag.bytes().all(is_atom))
-}
-
-/// Whether PERMANENTFLAGS lets this flag be set: it stands there, or new keywords may be made (`\*`).
-fn can_set(folder: &Folder, flag: &str) -> bool {
-    let is_new_keyword_allowed =
-        !flag.starts_with('\\') && folder.permanent_flags.iter().any(|f| f == "\\*");
-    is_new_keyword_allowed
-        || folder
-            .permanent_flags
-            .iter()
-            .any(|f| f.eq_ignore_ascii_case(flag))
-}
-
-/// A folder name as a quoted string in modified UTF-7.
-fn quoted(folder: &str) -> String {
-    let wire = utf7::encode(folder)
-        .replace('\\', "\\\\")
-        .replace('"', "\\\"");
-    format!("\"{wire}\"")
-}
-
-/// A UID set: `3,5:7`. A range stands only for UIDs that are all in it.
-fn uid_set(uids: &[u32]) -> String {
-    let mut set = String::new();
-    let mut rest = uids.iter().copied().peekable();
-    while let Some(first) = rest.next() {
-        let mut last = first;
-        while let Some(next) = rest.next_if(|next| last.checked_add(1) == Some(*next)) {
-            last = next;
-        }
-        let comma = if set.is_empty() { "" } else { "," };
-        // Writing to a String cannot fail.
-        let written = if first == last {
-            write!(set, "{comma}{first}")
-        } else {
-            write!(set, "{comma}{first}:{last}")
-        };
-        debug_assert!(written.is_ok());
-    }
-    set
-}
-
-fn note_folder(response: &Response<'_>, folder: &mut Folder) {
-    match response {
-        Response::MailboxData(MailboxDatum::Exists(exists)) => folder.exists = *exists,
-        Response::Data { outcome, .. } => match &outcome.code {
-            Some(ResponseCode::UidValidity(value)) => folder.uid_validity = *value,
-            Some(ResponseCode::UidNext(value)) => folder.uid_next = Some(*value),
-            Some(ResponseCode::PermanentFlags(flags)) => {
-                folder.permanent_flags = flags.iter().map(ToString::to_string).collect();
-            }
-            _ => {}
-        },
-        _ => {}
-    }
-}
-
-/// UID and text in a FETCH response; `None` for the text where the server says NIL.
-fn body_of<'a>(response: &'a Response<'_>) -> Option<(u32, Option<&'a [u8]>)> {
-    let Response::Fetch(_, attributes) = response else {
-        return None;
-    };
-    let uid = attributes.iter().find_map(|attribute| match attribute {
-        AttributeValue::Uid(uid) => Some(*uid),
-        _ => None,
-    })?;
-    let body = attributes.iter().find_map(|attribute| match attribute {
-        AttributeValue::BodySection {
-            section: None,
-            data,
-            ..
-        } => Some(data.as_deref()),
-        _ => None,
-    })?;
-    Some((uid, body))
-}
-
-/// INTERNALDATE (`17-Jul-1996 02:44:25 -0700`, day padded with a space) in Unix milliseconds.
-fn internal_date_ms(text: &str) -> Option<i64> {
-    let date = jiff::fmt::strtime::parse("%d-%b-%Y %H:%M:%S %z", text.trim()).ok()?;
-    date.to_timestamp()
-        .ok()
-        .map(jiff::Timestamp::as_millisecond)
-}
-
-/// Whether the connection is encrypted, in words, for `doctor`.
-pub const fn encryption(tls: Tls) -> &'static str {
-    match tls {
-        Tls::Implicit => "TLS",
-        Tls::Starttls => "STARTTLS",
-        Tls::None => "no encryption",
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use tokio::task::JoinHandle;
+
+    use super::scripted::{Then, conversation};
     use super::*;
+    use crate::config::Tls;
 
-    #[test]
-    fn uid_sets_hold_no_foreign_uid() {
-        for (uids, set) in [
-            (&[1][..], "1"),
-            (&[1, 2, 3, 5, 9, 10], "1:3,5,9:10"),
-            (&[7, 3, 4], "7,3:4"),
-            (&[u32::MAX - 1, u32::MAX], "4294967294:4294967295"),
-            (&[], ""),
-        ] {
-            assert_eq!(uid_set(uids), set);
+    const EXAMINE: (&str, &str) = (
+        "EXAMINE \"INBOX\"",
+        "* 3 EXISTS\r\n* OK [UIDVALIDITY 7] .\r\n* OK [UIDNEXT 31] .\r\n{tag} OK [READ-ONLY] .\r\n",
+    );
+
+    /// A source at a server that follows this script after the log-in.
+    async fn source(
+        ours: Ours,
+        script: &[(&'static str, &'static str)],
+    ) -> (ImapSource, JoinHandle<()>) {
+        let (connection, server) = conversation(script, Then::HangUp).await;
+        let mut source = ImapSource::new(&SourceConfig::Imap {
+            name: "post".to_owned(),
+            server: Server {
+                host: "imap.example".to_owned(),
+                port: 993,
+                tls: Tls::Implicit,
+                ca_file: None,
+                pin_sha256: None,
+                login: None,
+            },
+            folder: "INBOX".to_owned(),
+            ours,
+            idle: true,
+            poll: Duration::from_secs(1),
+        })
+        .unwrap();
+        source.connection = Some(connection);
+        (source, server)
+    }
+
+    fn position(uid: u32) -> Position {
+        Position {
+            mailbox: "INBOX".to_owned(),
+            uid_validity: 7,
+            key: uid.to_string(),
         }
     }
 
-    #[test]
-    fn internal_dates_of_all_spellings() {
-        for (text, expected) in [
-            ("17-Jul-1996 02:44:25 -0700", Some(837_596_665_000)),
-            (" 5-Jan-2026 09:00:00 +0100", Some(1_767_600_000_000)),
-            ("05-Jan-2026 08:00:00 +0000", Some(1_767_600_000_000)),
-            ("", None),
-            ("5 Jan 2026", None),
-        ] {
-            assert_eq!(internal_date_ms(text), expected, "{text:?}");
-        }
-    }
-
-    #[test]
-    fn only_keywords_may_be_set() {
-        for flag in ["Linjevei", "$Linjevei", "linjevei-sak_1", "\\Flagged"] {
-            assert!(is_keyword(flag), "{flag}");
-        }
-        for flag in ["", "\\Seen", "\\Deleted", "to ord", "a)b", "æ", "a\r\nb"] {
-            assert!(!is_keyword(flag), "{flag}");
-        }
-        let folder = |flags: &[&str]| Folder {
-            permanent_flags: flags.iter().map(ToString::to_string).collect(),
-            ..Folder::default()
+    #[tokio::test]
+    async fn only_what_is_new_and_described_is_listed() {
+        let script = [
+            EXAMINE,
+            // `*` is the last message, even below the range.
+            (
+                "UID SEARCH UID 21:*",
+                "* SEARCH 30 20 25 24\r\n{tag} OK\r\n",
+            ),
+            (
+                "UID FETCH 24:25,30 (UID RFC822.SIZE INTERNALDATE)",
+                "* 1 FETCH (UID 20 FLAGS (\\Seen))\r\n\
+                 * 3 FETCH (UID 30 RFC822.SIZE 300 INTERNALDATE \" 5-Jan-2026 09:00:00 +0100\")\r\n\
+                 * 2 FETCH (UID 24 RFC822.SIZE 240 INTERNALDATE \"nonsense\")\r\n{tag} OK\r\n",
+            ),
+        ];
+        let (mut source, server) = source(Ours::Leave, &script).await;
+        let cursor = Cursor {
+            uid_validity: 7,
+            last_uid: 20,
         };
-        assert!(can_set(&folder(&["\\Seen", "\\*"]), "Linjevei"));
-        assert!(can_set(&folder(&["linjevei"]), "Linjevei"));
-        assert!(can_set(&folder(&["\\Flagged"]), "\\Flagged"));
-        assert!(!can_set(&folder(&["\\*"]), "\\Flagged"));
-        assert!(!can_set(&folder(&["\\Seen", "\\Deleted"]), "Linjevei"));
+        let listing = source.list(&cursor, 10).await.unwrap();
+        let found: Vec<_> = listing
+            .candidates
+            .iter()
+            .map(|c| (c.position.key.as_str(), c.size, c.internal_date_ms))
+            .collect();
+        // 25 was expunged between the two commands; the cursor passes it.
+        assert_eq!(
+            found,
+            [("24", 240, None), ("30", 300, Some(1_767_600_000_000))]
+        );
+        assert_eq!(listing.cursor.last_uid, 30);
+        server.await.unwrap();
     }
 
-    #[test]
-    fn folder_names_are_quoted() {
-        assert_eq!(
-            quoted("Avvik \"2026\" \\ Søk"),
-            "\"Avvik \\\"2026\\\" \\\\ S&APg-k\""
+    #[tokio::test]
+    async fn a_message_without_text_is_unreadable_and_not_gone() {
+        let script = [
+            EXAMINE,
+            (
+                "UID FETCH 24:25 (UID BODY.PEEK[])",
+                "* 2 FETCH (UID 25 BODY[] {2}\r\nhi)\r\n{tag} NO partly\r\n",
+            ),
+            (
+                "UID FETCH 24 (UID BODY.PEEK[]<0.1048576>)",
+                "* 1 FETCH (UID 24 BODY[] NIL)\r\n{tag} OK\r\n",
+            ),
+            ("UID FETCH 30 (UID BODY.PEEK[]<0.1048576>)", "{tag} OK\r\n"),
+            ("UID SEARCH UID 30", "* SEARCH 30\r\n{tag} OK\r\n"),
+        ];
+        let (mut source, server) = source(Ours::Leave, &script).await;
+        let candidates: Vec<Candidate> = [(24, 10), (25, 2), (30, 0)]
+            .map(|(uid, size)| source.candidate(uid, 7, size, None))
+            .into();
+        let fetched = source.fetch(&candidates).await.unwrap();
+        assert!(
+            matches!(&fetched[0], Fetched::Unreadable(p, _) if *p == position(24)),
+            "{fetched:?}"
         );
+        assert!(
+            matches!(&fetched[1], Fetched::Message(m) if m.bytes == b"hi"),
+            "{fetched:?}"
+        );
+        assert!(
+            matches!(&fetched[2], Fetched::Unreadable(p, _) if *p == position(30)),
+            "{fetched:?}"
+        );
+        server.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_server_without_new_keywords_is_told_once_and_nothing_is_stored() {
+        let select = (
+            "SELECT \"INBOX\"",
+            "* 3 EXISTS\r\n* OK [UIDVALIDITY 7] .\r\n* OK [PERMANENTFLAGS (\\Seen \\Deleted)] .\r\n{tag} OK\r\n",
+        );
+        let (mut one, server) = source(Ours::Flag("Linjevei".to_owned()), &[select]).await;
+        let error = one.treat(&[position(24)]).await.unwrap_err();
+        assert!(
+            !error.is_temporary() && error.to_string().contains("move ours to a folder"),
+            "{error}"
+        );
+        server.await.unwrap();
+        let (connection, server) = conversation(&[select], Then::HangUp).await;
+        one.connection = Some(connection);
+        assert_eq!(one.treat(&[position(24)]).await.unwrap(), []);
+        server.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_folder_that_cannot_be_opened_is_judged_by_code_then_by_list() {
+        let list = "LIST \"\" \"INBOX\"";
+        for (answer, listed, temporary) in [
+            ("{tag} NO [INUSE] later\r\n", None, true),
+            ("{tag} NO [NONEXISTENT] no\r\n", None, false),
+            ("{tag} NO [NOPERM] no\r\n", None, false),
+            (
+                "{tag} NO it does not exist\r\n",
+                Some("{tag} OK\r\n"),
+                false,
+            ),
+            (
+                "{tag} NO for no reason\r\n",
+                Some("* LIST () \"/\" INBOX\r\n{tag} OK\r\n"),
+                true,
+            ),
+        ] {
+            let mut script = vec![(EXAMINE.0, answer)];
+            script.extend(listed.map(|answer| (list, answer)));
+            let (mut source, server) = source(Ours::Leave, &script).await;
+            let error = source.open_folder(Access::Read).await.unwrap_err();
+            assert_eq!(error.is_temporary(), temporary, "{answer}");
+            server.await.unwrap();
+        }
     }
 }

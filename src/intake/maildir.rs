@@ -150,7 +150,7 @@ impl Finder {
 }
 
 /// Reads a regular file. Anything else (a pipe would block for ever) is an error.
-fn read_regular(path: &Path) -> io::Result<Vec<u8>> {
+pub(super) fn read_regular(path: &Path) -> io::Result<Vec<u8>> {
     if !fs::metadata(path)?.is_file() {
         return Err(io::Error::new(
             io::ErrorKind::InvalidInput,

@@ -67,12 +67,12 @@ fn segments(value: &str) -> Vec<&str> {
             _ => {}
         }
     }
-    let last = value.get(start..).unwrap_or_default();
+    let rest = value.get(start..).unwrap_or_default();
     if quoted || angle {
         // An open quote swallows the rest: then the commas count.
-        list.extend(last.split(','));
+        list.extend(rest.split(','));
     } else {
-        list.push(last);
+        list.push(rest);
     }
     list
 }
@@ -97,7 +97,9 @@ fn mailbox(segment: &str) -> Address {
                 .map(|(inside, _)| inside.trim().to_owned())
         })
         .flatten();
-    let candidate = bracketed.or(parsed_address).unwrap_or_default();
+    let plain = is_addr_spec(segment).then(|| segment.to_owned());
+    let parsed_name = if plain.is_some() { None } else { parsed_name };
+    let candidate = bracketed.or(plain).or(parsed_address).unwrap_or_default();
     let address = if is_addr_spec(&candidate) {
         candidate
     } else {
@@ -268,7 +270,7 @@ mod tests {
                 "Gruppe: a@b.example, c@d.example;",
                 &[("", "a@b.example"), ("", "c@d.example")],
             ),
-            ("Kari <kari@x.example", &[("Kari", "")]),
+            ("Kari <kari@x.example", &[("Kari", "kari@x.example")]),
             ("Kari <kari at x.example>", &[("Kari", "")]),
             ("bjørn@blåbær.example", &[("", "bjørn@blåbær.example")]),
             (

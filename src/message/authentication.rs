@@ -170,17 +170,15 @@ mod tests {
     use super::*;
 
     fn flat(value: &str) -> Option<String> {
-        parse(value).map(|found| {
-            let results = found.results.iter().map(|one| {
-                let properties: String = one
-                    .properties
-                    .iter()
-                    .map(|(name, value)| format!(" {name}={value}"))
-                    .collect();
-                format!("; {}={}{properties}", one.method, one.result)
-            });
-            format!("{}{}", found.authserv_id, results.collect::<String>())
-        })
+        let found = parse(value)?;
+        let mut text = found.authserv_id;
+        for one in found.results {
+            text.push_str(&format!("; {}={}", one.method, one.result));
+            for (name, value) in one.properties {
+                text.push_str(&format!(" {name}={value}"));
+            }
+        }
+        Some(text)
     }
 
     #[test]

@@ -32,7 +32,9 @@ pub(crate) fn find(
         .text("Content-Class")
         .is_some_and(|value| value.to_lowercase().contains("content-classes:dsn"));
     let looks_like = SUBJECT.is_match(subject) || TEXT.is_match(text);
-    if !is_report && failed_header.is_empty() && !is_system_class && !(from_system && looks_like) {
+    let is_bounce =
+        is_report || !failed_header.is_empty() || is_system_class || (from_system && looks_like);
+    if !is_bounce {
         return None;
     }
     let mut report = BounceReport::default();
@@ -56,7 +58,7 @@ pub(crate) fn find(
                 report.status = STATUS
                     .find(&value)
                     .map(|found| found.as_str().to_owned())
-                    .unwrap_or_default()
+                    .unwrap_or_default();
             }
             _ => {}
         }
@@ -82,14 +84,12 @@ pub(crate) fn find(
     if report.action.is_empty() {
         let delayed =
             DELAYED.is_match(subject) || DELAYED.is_match(text) || report.status.starts_with('4');
-        report.action = if delayed {
-            "delayed"
-        } else if is_report {
-            ""
-        } else {
-            "failed"
-        }
-        .to_owned();
+        let action = match (delayed, is_report) {
+            (true, _) => "delayed",
+            (false, true) => "",
+            (false, false) => "failed",
+        };
+        action.clone_into(&mut report.action);
     }
     report.original_message_id = parts
         .returned
@@ -180,10 +180,10 @@ impl Parts {
         };
         match entity.media_type.as_str() {
             "message/delivery-status" | "message/global-delivery-status" => {
-                self.status.push_str(&read(entity))
+                self.status.push_str(&read(entity));
             }
             "text/rfc822-headers" | "message/rfc822-headers" | "message/global-headers" => {
-                self.returned.push(read(entity))
+                self.returned.push(read(entity));
             }
             "message/rfc822" | "message/global" => {
                 for child in entity.children() {
@@ -197,7 +197,7 @@ impl Parts {
             }
             // Postfix through other systems: the returned headers as a text file.
             "text/plain" if depth > 0 && entity.file_name().is_some() => {
-                self.returned.push(read(entity))
+                self.returned.push(read(entity));
             }
             _ => {}
         }

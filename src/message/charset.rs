@@ -43,20 +43,20 @@ pub(crate) fn decode(bytes: &[u8], declared: Option<&str>) -> Decoded {
                 repaired: true,
             },
         },
-        Kind::Western | Kind::Unknown => match std::str::from_utf8(bytes) {
+        Kind::Western | Kind::Unknown => {
             // Non-ASCII that happens to be valid UTF-8 is UTF-8: in Western text the odds of that are negligible.
-            Ok(text) => Decoded {
-                text: text.to_owned(),
-                repaired: declared.is_some(),
-            },
-            Err(_) => {
-                let (text, _) = western(&label).decode_without_bom_handling(bytes);
-                Decoded {
-                    text: text.into_owned(),
-                    repaired: kind(&label) == Kind::Unknown,
-                }
+            if let Ok(text) = std::str::from_utf8(bytes) {
+                return Decoded {
+                    text: text.to_owned(),
+                    repaired: declared.is_some(),
+                };
             }
-        },
+            let (text, _) = western(&label).decode_without_bom_handling(bytes);
+            Decoded {
+                text: text.into_owned(),
+                repaired: kind(&label) == Kind::Unknown,
+            }
+        }
         Kind::Dos => Decoded {
             text: dos(bytes, &label),
             repaired: false,

@@ -65,7 +65,8 @@ static LABEL: LazyLock<Regex> = LazyLock::new(|| {
             | hendelse(?:n|sbeskrivelse)? | beskrivelse(?:\ av\ (?:hendelsen|avviket|saken))? | skildring(?:\ av\ .{2,20})? | hva\ (?:har\ )?skjedd?e? | kva\ (?:har\ )?skjedd?e?
             | årsak(?:er)? | mulig\ årsak | (?:strakstiltak|iverksatte\ tiltak|tiltak|forslag(?:\ til\ (?:tiltak|forbedring))?|framlegg)
             | avvik\ (?:mot|rettet\ mot|hos|fra|meldes\ til) | meldes\ til | adressat | ansvarlig(?:\ (?:enhet|part))? | mottaker(?:\ av\ avviket)?
-            | melder | meldt\ av | avsender | innmelder | meldar | enhet | eining | avdeling(?:/post)? | post | seksjon | klinikk | sted | stad | kommune | virksomhet | verksemd | institusjon
+           
+            | enhet | eining | avdeling(?:/post)? | post | seksjon | klinikk | sted | stad | kommune | virksomhet | verksemd | institusjon
             | (?:dato|tidspunkt)(?:\ (?:for|og\ tid\ for)\ (?:hendelsen|avviket|hendinga))? | hendelsesdato
             | vår\ ref(?:eranse|\.)? | deres\ ref(?:eranse|\.)? | referanse | saksnummer | saksnr\.? | fakturanr\.? | fakturanummer
         )$",

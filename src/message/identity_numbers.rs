@@ -131,7 +131,7 @@ mod tests {
                 .zip(&digits)
                 .map(|(w, d)| w * d)
                 .sum();
-            first % 11 == 0 && second % 11 == 0
+            first.is_multiple_of(11) && second.is_multiple_of(11)
         })
     }
 

@@ -203,8 +203,10 @@ fn is_exchange_receipt(root: &Entity) -> bool {
         .any(|value| {
             let value = value.to_lowercase();
             value.contains("content-classes:mdn")
-                || (value.starts_with("report.")
-                    && (value.ends_with(".ipnrn") || value.ends_with(".ipnnrn")))
+                || value
+                    .strip_prefix("report.")
+                    .and_then(|class| class.rsplit('.').next())
+                    .is_some_and(|kind| matches!(kind, "ipnrn" | "ipnnrn"))
         })
 }
 

@@ -440,8 +440,7 @@ pub(crate) fn header_line(line: &[u8]) -> Option<(String, &[u8])> {
     let colon = line.iter().position(|&byte| byte == b':')?;
     let (name, value) = line.split_at_checked(colon)?;
     let name = name.trim_ascii_end();
-    let is_name =
-        !name.is_empty() && name.len() <= 100 && name.iter().all(|byte| byte.is_ascii_graphic());
+    let is_name = !name.is_empty() && name.len() <= 100 && name.iter().all(u8::is_ascii_graphic);
     let value = value.strip_prefix(b":").unwrap_or(value);
     is_name.then(|| (String::from_utf8_lossy(name).into_owned(), value))
 }

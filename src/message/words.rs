@@ -12,7 +12,7 @@ use base64::prelude::BASE64_STANDARD;
 pub(crate) fn decode_header(raw: &[u8]) -> (String, bool) {
     let value = charset::decode_unlabelled(raw);
     let mut repaired = value.repaired;
-    let text = replace_words(&value.text, &mut repaired, |decoded| decoded.to_owned());
+    let text = replace_words(&value.text, &mut repaired, std::borrow::ToOwned::to_owned);
     (text, repaired)
 }
 
@@ -28,7 +28,7 @@ pub(crate) fn normalise_header(raw: &[u8]) -> (String, bool) {
 
 /// Decodes encoded words in text.
 pub(crate) fn decode_words(text: &str) -> String {
-    replace_words(text, &mut false, |decoded| decoded.to_owned())
+    replace_words(text, &mut false, std::borrow::ToOwned::to_owned)
 }
 
 struct Word<'a> {
@@ -209,7 +209,7 @@ fn join_plain(pieces: &[&Piece]) -> (String, bool) {
         joined.push_str(&piece.value);
     }
     let mut repaired = false;
-    let text = replace_words(&joined, &mut repaired, |decoded| decoded.to_owned());
+    let text = replace_words(&joined, &mut repaired, std::borrow::ToOwned::to_owned);
     (text, repaired)
 }
 
@@ -236,7 +236,7 @@ fn join_extended(pieces: &[&Piece]) -> (String, bool) {
             && value.matches('\'').count() >= 2
         {
             let mut parts = value.splitn(3, '\'');
-            label = parts.next().unwrap_or_default().to_owned();
+            parts.next().unwrap_or_default().clone_into(&mut label);
             value = parts.nth(1).unwrap_or_default();
         }
         if piece.extended {

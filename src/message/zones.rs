@@ -80,25 +80,29 @@ impl Reader<'_> {
     /// Handles the line and says how many lines it took.
     fn step(&mut self, index: usize, line: &str) -> usize {
         let (depth, bare) = unquote(line);
-        if is_forward_mark(bare) && (self.zone != Zone::Quoted) {
-            if depth == 0 || self.thread != Thread::Reply {
-                self.enter(Zone::Forwarded);
-                self.introduced = true;
-                return 1;
-            }
+        if is_forward_mark(bare)
+            && (self.zone != Zone::Quoted)
+            && (depth == 0 || self.thread != Thread::Reply)
+        {
+            self.enter(Zone::Forwarded);
+            self.introduced = true;
+            return 1;
         }
         if is_neutral_mark(bare) || is_rule(bare) {
             let block_at = self.next_filled(index.saturating_add(1));
-            if is_neutral_mark(bare) || header_block(self.lines, block_at).is_some() {
+            let block = header_block(self.lines, block_at, is_neutral_mark(bare));
+            if let Some(block) = block {
                 // The block itself decides; the line above it is no text.
-                if header_block(self.lines, block_at).is_some() {
-                    return block_at.saturating_sub(index);
-                }
+                return self
+                    .block(&block)
+                    .saturating_add(block_at.saturating_sub(index));
+            }
+            if is_neutral_mark(bare) {
                 self.enter(self.earlier_zone());
                 return 1;
             }
         }
-        if let Some(block) = header_block(self.lines, index) {
+        if let Some(block) = header_block(self.lines, index, self.introduced) {
             return self.block(&block);
         }
         if let Some(taken) = self.attribution(index) {
@@ -113,6 +117,7 @@ impl Reader<'_> {
             self.push(zone, bare);
             return 1;
         }
+        self.introduced &= bare.trim().is_empty();
         let keep_signs = self.zone == Zone::New;
         self.push(self.zone, if keep_signs { line } else { bare });
         1
@@ -337,11 +342,13 @@ fn label(line: &str) -> Option<(Label, &str)> {
     ))
 }
 
-/// A header block that begins at the line: From first, then the date or the subject, and one more of date, To and subject.
-fn header_block(lines: &[&str], start: usize) -> Option<Block> {
-    let (Label::From, from) = label(lines.get(start)?)? else {
+/// A header block that begins at the line: From first (any field below a mark, Thunderbird begins with the subject), then
+/// the date or the subject, and one more of date, To and subject.
+fn header_block(lines: &[&str], start: usize, below_mark: bool) -> Option<Block> {
+    let (first, _) = label(lines.get(start)?)?;
+    if first != Label::From && !below_mark {
         return None;
-    };
+    }
     let mut block = Block {
         start,
         length: 0,
@@ -349,43 +356,40 @@ fn header_block(lines: &[&str], start: usize) -> Option<Block> {
         subject: String::new(),
         has_to: false,
     };
-    let mut from = from.to_owned();
+    let mut from: Option<String> = None;
     let (mut has_date, mut has_subject) = (false, false);
-    let mut last = Label::From;
+    let mut last = Label::Other;
     let mut blank = false;
-    for (offset, line) in lines
-        .iter()
-        .skip(start)
-        .take(BLOCK_LINES_MAX)
-        .enumerate()
-        .skip(1)
-    {
+    for (offset, line) in lines.iter().skip(start).take(BLOCK_LINES_MAX).enumerate() {
         let bare = unquote(line).1.trim();
         if bare.is_empty() {
             // Some programs set an empty line between the fields, HTML does so with paragraphs.
-            if has_subject || blank {
+            if (has_subject && from.is_some() && (has_date || block.has_to)) || blank {
                 break;
             }
             blank = true;
             continue;
         }
         match label(line) {
-            Some((Label::From, _)) => break,
+            Some((Label::From, _)) if from.is_some() => break,
             Some((found, value)) => {
                 match found {
+                    Label::From => from = Some(value.to_owned()),
                     Label::Date => has_date = true,
                     Label::To => block.has_to = true,
                     Label::Subject => {
                         has_subject = true;
                         value.clone_into(&mut block.subject);
                     }
-                    _ => {}
+                    Label::Other => {}
                 }
                 last = found;
             }
             // A list of recipients goes on in the next line; after the subject the text begins.
-            None if !blank && !has_subject_last(last) && is_continuation(bare, last) => {
-                if last == Label::From {
+            None if !blank && is_continuation(bare, last) => {
+                if last == Label::From
+                    && let Some(from) = &mut from
+                {
                     from.push(' ');
                     from.push_str(bare);
                 }
@@ -395,17 +399,11 @@ fn header_block(lines: &[&str], start: usize) -> Option<Block> {
         blank = false;
         block.length = offset.saturating_add(1);
     }
+    block.from = inner_address(&from?);
     let more = u8::from(has_date)
         .saturating_add(u8::from(has_subject))
         .saturating_add(u8::from(block.has_to));
-    ((has_date || has_subject) && more >= 2).then(|| {
-        block.from = inner_address(&from);
-        block
-    })
-}
-
-fn has_subject_last(last: Label) -> bool {
-    last == Label::Subject || last == Label::Date
+    ((has_date || has_subject) && more >= 2).then_some(block)
 }
 
 fn is_continuation(line: &str, last: Label) -> bool {
@@ -422,7 +420,7 @@ fn inner_address(value: &str) -> Address {
         .replace("[mailto:", "<")
         .replace("<mailto:", "<")
         .replace(']', ">")
-        .replace("[", "<");
+        .replace('[', "<");
     let value = match value.matches('<').count() {
         // «kari@x <mailto:kari@x>» and «Kari <kari@x<mailto:kari@x>>»: Outlook's text form of a link.
         0 | 1 => value,
@@ -537,11 +535,207 @@ fn is_attribution(joined: &str) -> bool {
     (ATTRIBUTION.is_match(joined) && STAMP.is_match(joined)) || LOTUS.is_match(joined)
 }
 
-/// Compiles a constant pattern; `patterns_compile` proves each of them, an empty one matches nothing but the empty line.
+/// Compiles a constant pattern. Each is used by a test, so a faulty one cannot be released.
 pub(crate) fn compile(pattern: &str) -> Regex {
     #[expect(
         clippy::expect_used,
         reason = "constant patterns, each compiled by a test"
     )]
     Regex::new(pattern).expect("constant pattern")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `N:` new, `Q:` quoted, `F:` forwarded; pieces joined by `|`, lines by `/`; then the inner senders.
+    fn shape(text: &str, thread: Thread) -> String {
+        let split = split(text, thread);
+        let mut all: Vec<String> = split
+            .texts
+            .iter()
+            .map(|(zone, text)| {
+                let letter = match zone {
+                    Zone::New => 'N',
+                    Zone::Quoted => 'Q',
+                    _ => 'F',
+                };
+                format!("{letter}:{}", text.replace('\n', "/"))
+            })
+            .collect();
+        all.extend(
+            split
+                .forwarded
+                .iter()
+                .map(|f| format!("[{},{},{}]", f.from.name, f.from.address, f.subject)),
+        );
+        all.join("|")
+    }
+
+    #[test]
+    fn replies_of_many_programs() {
+        let cases = [
+            // Outlook, bokmål, nynorsk and English, with and without the line of underscores.
+            (
+                "Svar\n\n________________________________\nFra: A B <a@x.example>\nSendt: mandag 2. mars 2026 10:00\nTil: C\nEmne: E\n\nGammelt",
+                "N:Svar|Q:Gammelt",
+            ),
+            (
+                "Svar\n\nFrå: A B\nSendt: mandag 2. mars 2026 10:00\nTil: C\nEmne: E\n\nGammelt",
+                "N:Svar|Q:Gammelt",
+            ),
+            (
+                "Svar\n\nFrom: A B <a@x.example>\nSent: Monday, March 2, 2026 10:00 AM\nTo: C\nCc: D\nSubject: E\n\nGammelt",
+                "N:Svar|Q:Gammelt",
+            ),
+            (
+                "Svar\n\n-----Opprinnelig melding-----\nFra: A\nSendt: 2.3.2026\nTil: C\nEmne: E\n\nGammelt",
+                "N:Svar|Q:Gammelt",
+            ),
+            (
+                "Svar\n\n-----Original Message-----\nGammelt uten hode",
+                "N:Svar|Q:Gammelt uten hode",
+            ),
+            // A wrapped list of receivers, stars from bold text, empty lines between the fields.
+            (
+                "Svar\n\n*Fra:* A B\n*Sendt:* 2. mars 2026\n*Til:* C <c@x.example>;\nD <d@x.example>\n*Emne:* E\n\nGammelt",
+                "N:Svar|Q:Gammelt",
+            ),
+            (
+                "Svar\n\nFra: A B\n\nSendt: 2. mars 2026\n\nTil: C\n\nEmne: E\n\nGammelt",
+                "N:Svar|Q:Gammelt",
+            ),
+            // Gmail, old and new, broken over lines.
+            (
+                "Svar\n\nDen tir. 24. feb. 2026 kl. 22:17 skrev Kari N <k@x.example>:\n\n> Gammelt\n> mer",
+                "N:Svar|Q:Gammelt/mer",
+            ),
+            (
+                "Svar\n\ntir. 24. feb. 2026 kl. 22:17 skrev Kari Nordmann-Hansen <\nkari.nordmann-hansen@x.example>:\n\n> Gammelt",
+                "N:Svar|Q:Gammelt",
+            ),
+            (
+                "Svar\n\nOn Tue, Feb 24, 2026 at 10:17 PM Kari N <k@x.example> wrote:\n\n> Gammelt",
+                "N:Svar|Q:Gammelt",
+            ),
+            // iPhone, Thunderbird, Lotus Notes.
+            (
+                "Svar\n\nSendt fra min iPhone\n\n> 24. feb. 2026 kl. 22:17 skrev Kari N <k@x.example>:\n> \n> Gammelt",
+                "N:Svar|Q:Gammelt",
+            ),
+            (
+                "Svar\n\n24. feb. 2026 kl. 22:17 skrev Kari N <k@x.example>:\n\n\u{feff}Gammelt",
+                "N:Svar|Q:\u{feff}Gammelt",
+            ),
+            (
+                "Svar\n\nDen 24.02.2026 22:17, skreiv Kari:\n> Gammelt",
+                "N:Svar|Q:Gammelt",
+            ),
+            (
+                "Svar\n\nKari N skrev 2026-02-24 22:17:\n> Gammelt",
+                "N:Svar|Q:Gammelt",
+            ),
+            (
+                "Svar\n\nKari Nordmann ---24.02.2026 10:20:30---Gammelt start\n\nFra: Kari Nordmann/HSO\nTil: Ola/HSO\nDato: 24.02.2026 10:20\nEmne: E\n\nGammelt",
+                "N:Svar|Q:Gammelt",
+            ),
+            // Answers between and below the quotes.
+            (
+                "Den 24.02.2026 22:17, skrev Kari:\n> Spørsmål en\n\nSvar en\n\n> Spørsmål to\n\nSvar to",
+                "Q:Spørsmål en|N:Svar en|Q:Spørsmål to|N:Svar to",
+            ),
+            ("> Fra: A\n> Til: B\n> Emne: C\n> Gammelt", "Q:Gammelt"),
+            // A reply below which an older forward stands is quoted to the end.
+            (
+                "Svar\n\nFra: A\nSendt: 2.3.2026\nTil: C\nEmne: VS: E\n\nGammelt\n\n---------- Videresendt melding ----------\nFra: D\nDato: 1.3.2026\nEmne: E\n\nEldst",
+                "N:Svar|Q:Gammelt//---------- Videresendt melding ----------|Q:Eldst",
+            ),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(shape(text, Thread::Reply), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn forwards_of_many_programs() {
+        let cases = [
+            (
+                "Se under\n\n________________________________\nFra: A B <a@x.example>\nSendt: mandag 2. mars 2026 10:00\nTil: C\nEmne: E\n\nRapport",
+                "N:Se under|F:Rapport|[A B,a@x.example,E]",
+            ),
+            (
+                "Fra: A B\nSendt: 2. mars 2026\nTil: C\nEmne: E\n\nRapport",
+                "F:Rapport|[A B,,E]",
+            ),
+            (
+                "---------- Forwarded message ---------\nFrom: A B <a@x.example>\nDate: Tue, Feb 24, 2026 at 10:17 PM\nSubject: E\nTo: <c@x.example>\n\nRapport",
+                "F:Rapport|[A B,a@x.example,E]",
+            ),
+            (
+                "Hei\n\nStart på videresendt melding:\n\n> Fra: A B <a@x.example>\n> Emne: E\n> Dato: 24. februar 2026 kl. 10:00:00 CET\n> Til: c@x.example\n> \n> Rapport\n> to",
+                "N:Hei|F:Rapport/to|[A B,a@x.example,E]",
+            ),
+            (
+                "Videresendt melding:\n\nFra: a@x.example\nDato: 24. februar 2026\nTil: c@x.example\nEmne: E\n\nRapport",
+                "F:Rapport|[,a@x.example,E]",
+            ),
+            (
+                "----- Videresendt av Kari Nordmann/HSO den 24.02.2026 10:20 -----\n\nFra: A B/HSO\nTil: Kari\nDato: 24.02.2026 10:19\nEmne: E\n\nRapport",
+                "F:Rapport|[A B/HSO,,E]",
+            ),
+            (
+                "-------- Videresendt melding --------\nEmne: E\nDato: 24. feb. 2026\nFra: A B <a@x.example>\nTil: c@x.example\n\nRapport",
+                "F:Rapport|[A B,a@x.example,E]",
+            ),
+            (
+                "Se her\n\nFra: A [mailto:a@x.example]\nSendt: 2.3.2026\nTil: C\nEmne: VS: E\n\nOgså her\n\nFra: D <d@y.example>\nSendt: 1.3.2026\nTil: A\nEmne: E\n\nRapport",
+                "N:Se her|F:Også her|F:Rapport|[A,a@x.example,VS: E]|[D,d@y.example,E]",
+            ),
+            (
+                "Fra: Nordmann, Kari <k@x.example>\nSendt: 2.3.2026\nTil: C\nEmne: E\n\nRapport",
+                "F:Rapport|[Nordmann, Kari,k@x.example,E]",
+            ),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(shape(text, Thread::Forward), expected, "{text}");
+        }
+        // The mark tells, whatever the subject says.
+        for thread in [Thread::New, Thread::Reply] {
+            assert_eq!(
+                shape(
+                    "Se under\n\n---------- Videresendt melding ----------\nFra: a@x.example\nDato: 24.2.2026\nEmne: E\n\nRapport",
+                    thread
+                ),
+                "N:Se under|F:Rapport|[,a@x.example,E]"
+            );
+        }
+        // An edited subject: own text above a header block.
+        assert_eq!(
+            shape(
+                "Se under\n\nFra: A <a@x.example>\nSendt: 2.3.2026\nTil: C\nEmne: E\n\nRapport",
+                Thread::New
+            ),
+            "N:Se under|F:Rapport|[A,a@x.example,E]"
+        );
+    }
+
+    #[test]
+    fn text_that_only_looks_like_it() {
+        for text in [
+            "Fra: Legekontoret v/ lege A\nTil: Samhandlingsavvik\nTittel: Epikrise\nMottatt: 05.02.2026 12:32\n\nTekst",
+            "Fra: Kari\nDato: 1.1.2026\nEmne: Epikrise\nMelding: Tekst",
+            "Temp >38 og CRP\n>100 ved innkomst",
+            "Den 3.2. skrev legen i journalen:\npasienten kan reise",
+            "Den 03.02.2026 skrev sykepleier i rapporten:\nFalt på badet",
+            "Fra mandag til fredag:\nIngen svarte",
+            "Til: alle\nHei",
+            "Forløp:\n- innlagt\n- utskrevet\n----\nslutt",
+        ] {
+            assert_eq!(
+                shape(text, Thread::New),
+                format!("N:{}", text.replace('\n', "/")),
+                "{text}"
+            );
+        }
+    }
 }

@@ -37,6 +37,8 @@ impl Engine {
         let mut taken = TakenIn::default();
         let name = source.name().to_owned();
         let mut cursor = self.store.cursor(&name).await?;
+        // The stored cursor never passes a message that could not be read; the listing goes on behind it all the same.
+        let mut safe_cursor = None;
         loop {
             let listing = source.list(&cursor, LIST_LIMIT).await?;
             let positions: Vec<Position> = listing.candidates.iter().map(|candidate| candidate.position.clone()).collect();
@@ -49,13 +51,15 @@ impl Engine {
                 progress(batch.len());
             }
             let gone = u32::try_from(taken.gone.saturating_sub(gone_before)).unwrap_or(u32::MAX);
-            // The cursor never passes a message that is neither stored nor gone.
-            let next = if taken.unreadable.len() > unreadable_before { cursor.clone() } else { listing.cursor };
-            self.store.source_checked(&name, &next, gone, self.clock.now_ms()).await?;
-            if !listing.more || next == cursor {
+            if taken.unreadable.len() > unreadable_before && safe_cursor.is_none() {
+                safe_cursor = Some(cursor);
+            }
+            let stored = safe_cursor.as_ref().unwrap_or(&listing.cursor);
+            self.store.source_checked(&name, stored, gone, self.clock.now_ms()).await?;
+            if !listing.more {
                 return Ok(taken);
             }
-            cursor = next;
+            cursor = listing.cursor;
         }
     }
 

@@ -127,11 +127,11 @@ impl Dovecot {
         let home = base.join("mail");
         fs::create_dir_all(&home).unwrap();
         self.own(&home);
-        let passwords: String = users
+        let passwords: Vec<String> = users
             .iter()
             .map(|user| format!("{user}:{{PLAIN}}{PASSWORD}\n"))
             .collect();
-        fs::write(base.join("passwd"), passwords).unwrap();
+        fs::write(base.join("passwd"), passwords.concat()).unwrap();
         let (uid, gid) = self
             .mail_owner
             .unwrap_or_else(|| (id("-u", None), id("-g", None)));
@@ -486,9 +486,9 @@ fn write_certificate(dir: &Path, kind: Certificate) -> (PathBuf, String) {
     fs::write(dir.join("key.pem"), key.serialize_pem()).unwrap();
     let ca_file = dir.join("ca.pem");
     fs::write(&ca_file, authority).unwrap();
-    let pin = Sha256::digest(certificate.der().as_ref())
+    let pin: Vec<String> = Sha256::digest(certificate.der().as_ref())
         .iter()
         .map(|byte| format!("{byte:02x}"))
         .collect();
-    (ca_file, pin)
+    (ca_file, pin.concat())
 }

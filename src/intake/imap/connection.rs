@@ -48,9 +48,9 @@ pub const DONE_TIMEOUT: Duration = Duration::from_secs(30);
 pub const LOGOUT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// What async-imap reads from and writes to.
-trait Wire: AsyncRead + AsyncWrite + Unpin + Send + std::fmt::Debug {}
+pub(super) trait Wire: AsyncRead + AsyncWrite + Unpin + Send + std::fmt::Debug {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send + std::fmt::Debug> Wire for T {}
-type Stream = Box<dyn Wire>;
+pub(super) type Stream = Box<dyn Wire>;
 
 /// The server's last word on a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -120,8 +120,10 @@ pub(super) struct Connection {
     capabilities: HashSet<String>,
     /// A command was begun and not finished: nothing more can be asked here.
     broken: bool,
+    /// It broke because the server hung up, not for lack of an answer.
+    hung_up: bool,
     idle: Option<RequestId>,
-    /// The server spoke of messages since [`Connection::forget_news`].
+    /// There may be new messages: the server spoke of some since this was last set.
     news: bool,
 }
 
@@ -136,7 +138,7 @@ impl Connection {
             ));
         };
         let tcp = connect(server, &place).await?;
-        let mut client = match server.tls {
+        let client = match server.tls {
             config::Tls::None => greeted(Box::new(tcp), &place).await?,
             config::Tls::Implicit => {
                 let tls = handshake(Box::new(tcp), server, &place).await?;
@@ -147,6 +149,16 @@ impl Connection {
                 Client::new(handshake(plain, server, &place).await?)
             }
         };
+        Self::log_in(client, user, password, place).await
+    }
+
+    /// The part that is the same on every kind of stream.
+    pub(super) async fn log_in(
+        mut client: Client<Stream>,
+        user: &str,
+        password: &Secret,
+        place: String,
+    ) -> Result<Self, SourceError> {
         let offered = limited(
             COMMAND_TIMEOUT,
             "asking what the server can do",
@@ -161,6 +173,7 @@ impl Connection {
             place,
             capabilities: HashSet::new(),
             broken: false,
+            hung_up: false,
             idle: None,
             news: false,
         };
@@ -191,12 +204,16 @@ impl Connection {
         self.broken
     }
 
+    pub(super) const fn has_hung_up(&self) -> bool {
+        self.hung_up
+    }
+
     pub(super) const fn has_news(&self) -> bool {
         self.news
     }
 
-    pub(super) const fn forget_news(&mut self) {
-        self.news = false;
+    pub(super) const fn set_news(&mut self, news: bool) {
+        self.news = news;
     }
 
     /// A refusal as an error: the code decides whether a person is needed.
@@ -248,10 +265,17 @@ impl Connection {
                 }
             }
         })
-        .await?
-        .map_err(|error| lost(doing, &place, &error))?;
-        self.broken = false;
-        Ok(answer)
+        .await?;
+        match answer {
+            Ok(answer) => {
+                self.broken = false;
+                Ok(answer)
+            }
+            Err(error) => {
+                self.hung_up = true;
+                Err(lost(doing, &place, &error))
+            }
+        }
     }
 
     /// Begins IDLE; `false` when the server refuses.
@@ -468,7 +492,7 @@ async fn handshake(stream: Stream, server: &Server, place: &str) -> Result<Strea
 }
 
 /// Reads the greeting.
-async fn greeted(stream: Stream, place: &str) -> Result<Client<Stream>, SourceError> {
+pub(super) async fn greeted(stream: Stream, place: &str) -> Result<Client<Stream>, SourceError> {
     let doing = "waiting for the greeting";
     let mut client = Client::new(stream);
     let response = limited(GREETING_TIMEOUT, doing, place, client.read_response())
@@ -638,6 +662,7 @@ fn lost(doing: &str, place: &str, error: &ImapError) -> SourceError {
 
 #[cfg(test)]
 mod tests {
+    use super::super::scripted::{LOGIN, Then, conversation, log_in};
     use super::*;
 
     #[test]
@@ -665,5 +690,141 @@ mod tests {
         let error = lost("reading", "imap.example:993", &error);
         let whole = format!("{error:?} {error}");
         assert!(!whole.contains("Kari"), "{whole}");
+    }
+
+    async fn ask(connection: &mut Connection) -> Result<Answer, SourceError> {
+        let limit = Duration::from_secs(20);
+        connection.exchange("asking", "NOOP", limit, |_| ()).await
+    }
+
+    #[tokio::test]
+    async fn a_server_that_falls_silent_is_given_up_in_time() {
+        let (mut connection, _server) =
+            conversation(&[("NOOP", "* 3 EXISTS\r\n")], Then::Stall).await;
+        let limit = Duration::from_millis(20);
+        let error = connection
+            .exchange("asking", "NOOP", limit, |_| ())
+            .await
+            .unwrap_err();
+        assert!(error.is_temporary());
+        assert!(connection.is_broken() && !connection.has_hung_up());
+    }
+
+    #[tokio::test]
+    async fn every_way_of_breaking_off_costs_the_connection_only() {
+        for broken in [
+            "* BYE Internal error of Kari\r\n",
+            "* 1 FETCH (UID 1 BODY[] {100}\r\nSubject: Kari",
+            "",
+            "what is this, Kari\r\n",
+            // imap-proto panics on this one.
+            "* 1 FETCH (INTERNALDATE NIL)\r\n",
+        ] {
+            let (mut connection, _server) = conversation(&[("NOOP", broken)], Then::HangUp).await;
+            let error = ask(&mut connection).await.unwrap_err();
+            assert!(error.is_temporary(), "{broken}");
+            assert!(
+                connection.is_broken() && connection.has_hung_up(),
+                "{broken}"
+            );
+            assert!(!format!("{error:?}").contains("Kari"), "{error:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_last_word_and_its_code_are_seen() {
+        for (answer, ok, bad, code) in [
+            ("{tag} OK done\r\n", true, false, None),
+            (
+                "{tag} NO [NONEXISTENT] no such thing\r\n",
+                false,
+                false,
+                Some("NONEXISTENT"),
+            ),
+            (
+                "{tag} NO [TRYCREATE] no such thing\r\n",
+                false,
+                false,
+                Some("TRYCREATE"),
+            ),
+            (
+                "* NO [NONEXISTENT] a warning\r\n{tag} BAD what\r\n",
+                false,
+                true,
+                None,
+            ),
+        ] {
+            let (mut connection, _server) = conversation(&[("NOOP", answer)], Then::HangUp).await;
+            let code = code.map(str::to_owned);
+            assert_eq!(
+                ask(&mut connection).await.unwrap(),
+                Answer { ok, bad, code }
+            );
+            assert!(!connection.is_broken());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_refused_login_is_judged_by_its_code() {
+        for (answer, temporary) in [
+            ("{tag} NO [AUTHENTICATIONFAILED] no\r\n", false),
+            ("{tag} NO LOGIN failed.\r\n", false),
+            ("{tag} NO text with [UNAVAILABLE] inside\r\n", false),
+            ("{tag} NO [UNAVAILABLE] later\r\n", true),
+            ("{tag} NO [inuse] later\r\n", true),
+            ("{tag} NO [ALERT] maintenance\r\n", true),
+            ("{tag} BAD what\r\n", true),
+        ] {
+            let script = [LOGIN[0], (LOGIN[1].0, answer)];
+            let (result, _server) = log_in("pass", &script, Then::HangUp).await;
+            assert_eq!(result.unwrap_err().is_temporary(), temporary, "{answer}");
+        }
+    }
+
+    #[tokio::test]
+    async fn where_login_is_disabled_or_cannot_say_the_password_plain_is_used() {
+        let both = "* CAPABILITY IMAP4rev1 AUTH=PLAIN\r\n{tag} OK\r\n";
+        let disabled = "* CAPABILITY IMAP4rev1 LOGINDISABLED AUTH=PLAIN\r\n{tag} OK\r\n";
+        for (password, offered, sent) in [
+            ("pass", disabled, "AHBvc3QAcGFzcw=="),
+            ("på", both, "AHBvc3QAcMOl"),
+        ] {
+            let script = [
+                ("CAPABILITY", offered),
+                ("AUTHENTICATE PLAIN", "+ \r\n"),
+                // The line has no tag; async-imap's next tag is the one of AUTHENTICATE.
+                (sent, "A0001 OK\r\n"),
+                LOGIN[2],
+            ];
+            let (result, server) = log_in(password, &script, Then::HangUp).await;
+            assert!(result.unwrap().has("IDLE"));
+            server.await.unwrap();
+        }
+        let neither = "* CAPABILITY IMAP4rev1 LOGINDISABLED\r\n{tag} OK\r\n";
+        let (result, _server) = log_in("pass", &[("CAPABILITY", neither)], Then::HangUp).await;
+        assert!(
+            result
+                .unwrap_err()
+                .to_string()
+                .contains("takes no passwords")
+        );
+    }
+
+    #[tokio::test]
+    async fn only_a_server_that_asks_for_the_password_is_greeted() {
+        for greeting in [
+            "* PREAUTH hello\r\n",
+            "* BYE busy\r\n",
+            "220 smtp.example\r\n",
+            "",
+        ] {
+            let (here, mut there) = tokio::io::duplex(1024);
+            there.write_all(greeting.as_bytes()).await.unwrap();
+            drop(there);
+            assert!(
+                greeted(Box::new(here), "imap.example:993").await.is_err(),
+                "{greeting}"
+            );
+        }
     }
 }
