@@ -325,7 +325,7 @@ async fn show(engine: &Engine, args: &Show, as_json: bool) -> Result<ExitCode, F
                 let zone = serde_json::to_value(evidence.zone).ok().and_then(|zone| zone.as_str().map(str::to_owned)).unwrap_or_default();
                 let strength =
                     if evidence.strength >= crate::rules::DECISIVE { "avgjør".to_owned() } else { evidence.strength.to_string() };
-                vec![evidence.value.clone(), strength, evidence.rule.clone(), evidence.term.clone(), zone]
+                vec![evidence.value.clone(), strength, evidence.rule.clone(), show::term(&evidence.term), zone]
             })
             .collect();
         show::table(&["Taler for", "Styrke", "Regel", "Ord i regelen", "Sted"], &rows);

@@ -1,6 +1,6 @@
 //! `linjevei classify`: decides without storing anything.
 
-use super::{Failure, rule_files};
+use super::{Failure, rule_files, show};
 use crate::message::{Limits, Zone, parse};
 use crate::rules::{ClassifyContext, Decision, Directory, Facet, ReporterSource, RuleSet, Verdict, WhyNot};
 use serde::Serialize;
@@ -255,7 +255,7 @@ fn for_people(line: &Line<'_>, verdict: Option<&Verdict>, directory: &Directory)
     out.push_str(&format!("  {:<12}{receipt}\n", "kvittering"));
     for (at, evidence) in verdict.because.iter().enumerate() {
         let label = if at == 0 { "fordi" } else { "" };
-        let term = if evidence.term.is_empty() { String::new() } else { format!(" «{}»", evidence.term) };
+        let term = if evidence.term.is_empty() { String::new() } else { format!(" «{}»", show::term(&evidence.term)) };
         let zone = serde_json::to_value(evidence.zone).ok();
         let zone = zone.as_ref().and_then(serde_json::Value::as_str).unwrap_or_default();
         out.push_str(&format!(

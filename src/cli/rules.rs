@@ -1,7 +1,7 @@
 //! `linjevei rules`: what the people who write rules need.
 
 use super::classify::{self, Line, items};
-use super::{Failure, rule_files};
+use super::{Failure, rule_files, show};
 use crate::message::{Limits, parse};
 use crate::rules::{ClassifyContext, Decision, Facet, RuleSet, Verdict};
 use clap::Subcommand;
@@ -117,7 +117,7 @@ fn explain_facet(rules: &RuleSet, verdict: &Verdict, facet: Facet) {
     for evidence in evidence {
         let zone = serde_json::to_value(evidence.zone).ok();
         let zone = zone.as_ref().and_then(serde_json::Value::as_str).unwrap_or_default();
-        let term = if evidence.term.is_empty() { String::new() } else { format!(" «{}»", evidence.term) };
+        let term = if evidence.term.is_empty() { String::new() } else { format!(" «{}»", show::term(&evidence.term)) };
         anstream::println!("  {:+5} {:<20} {}{term} ({zone}, tegn {})", evidence.strength, evidence.value, evidence.rule, evidence.offset);
     }
 }

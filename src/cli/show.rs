@@ -101,6 +101,16 @@ pub(super) fn or_dash(value: &str) -> String {
     if value.is_empty() { "–".to_owned() } else { value.to_owned() }
 }
 
+/// A term of a rule for people: regular expressions may be longer than the screen is wide; JSON has them whole.
+pub(super) fn term(term: &str) -> String {
+    const CHARS_MAX: usize = 48;
+    if term.chars().count() <= CHARS_MAX {
+        return term.to_owned();
+    }
+    let beginning: String = term.chars().take(CHARS_MAX).collect();
+    format!("{beginning}…")
+}
+
 /// Today in Europe/Oslo.
 pub(super) fn today() -> Date {
     calendar::oslo_day(jiff::Timestamp::now().as_millisecond())
