@@ -216,6 +216,10 @@ async fn new(engine: &Engine, new: &New, as_json: bool) -> Result<ExitCode, Fail
 
 async fn list(engine: &Engine, list: &List, as_json: bool) -> Result<ExitCode, Failure> {
     let today = show::today();
+    if let Some(party) = list.party.as_deref().filter(|party| engine.rules.directory().party(party).is_none()) {
+        let known: Vec<&str> = engine.rules.directory().parties().map(|party| party.id.as_str()).collect();
+        return Err(Failure::not_done(format!("«{party}» is no party; use one of: {}", known.join(", "))));
+    }
     let filter = CaseFilter {
         state: list.state,
         party: list.party.clone(),
@@ -270,7 +274,7 @@ fn print_history(events: &[Event]) {
                 .as_object()
                 .into_iter()
                 .flatten()
-                .filter(|(key, value)| !value.is_null() && *key != "ruleset")
+                .filter(|(key, value)| !value.is_null() && value.as_str() != Some("") && *key != "ruleset")
                 .map(|(key, value)| format!("{key}={}", value.as_str().map_or_else(|| value.to_string(), str::to_owned)))
                 .collect();
             vec![
