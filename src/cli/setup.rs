@@ -5,7 +5,7 @@ use super::rule_files;
 use crate::calendar::Calendar;
 use crate::case::Policy;
 use crate::clock::SystemClock;
-use crate::config::{Config, Mode, SendConfig};
+use crate::config::{Config, ConfigError, Mode, SendConfig};
 use crate::message::Limits;
 use crate::outbox::MailTransport;
 use crate::outbox::maildir::MaildirTransport;
@@ -32,7 +32,12 @@ const LIVE_SINCE: &str = "live-since-ms";
 
 /// Reads the configuration; all its faults at once (exit code 78).
 pub(super) fn config(path: &Path) -> Result<Config, Failure> {
-    Config::load(path).map_err(|error| Failure::config(error.to_string()))
+    Config::load(path).map_err(|error| match &error {
+        ConfigError::Unreadable { source, .. } => {
+            Failure::config(format!("{error}: {source}\nskriv --config FIL, eller sett LINJEVEI_CONFIG"))
+        }
+        ConfigError::Faults(_) => Failure::config(error.to_string()),
+    })
 }
 
 /// Compiles the rules of a folder (exit code 65 when faulty).
@@ -149,7 +154,8 @@ pub(super) async fn live_since(engine: &mut Engine) -> Result<(), Failure> {
 /// Only one worker on a `SQLite` file: held until the process ends.
 pub(super) fn worker_lock(data: &Path) -> Result<File, Failure> {
     let path = data.join(LOCK_FILE);
-    let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path)?;
+    let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
+    let file = file.map_err(|error| Failure::temporary(format!("the file {} cannot be used: {error}", path.display())))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(std::fs::TryLockError::WouldBlock) => Err(Failure::unavailable(format!(
