@@ -41,11 +41,23 @@ impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
         match &error {
             sqlx::Error::Database(database) => {
-                Self::Temporary { what: format!("SQLite code {}", database.code().unwrap_or_default()), source: error }
+                let code = database.code().unwrap_or_default();
+                Self::Temporary { what: format!("SQLite code {code}{}", meaning(&code)), source: error }
             }
             sqlx::Error::ColumnDecode { index, .. } => Self::Broken(format!("column {index}")),
             _ => Self::Temporary { what: "connection".to_owned(), source: error },
         }
+    }
+}
+
+/// What the codes mean that an operator can do something about (the low byte is the primary result code).
+fn meaning(code: &str) -> &'static str {
+    match code.parse::<u32>().map(|code| code & 0xff) {
+        Ok(5 | 6) => ": another process writes; it is locked",
+        Ok(8) => ": this user may not write to it",
+        Ok(10) => ": the disk does not read or write",
+        Ok(13) => ": the disk is full",
+        _ => "",
     }
 }
 
