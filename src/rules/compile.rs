@@ -926,8 +926,8 @@ impl Compiler {
                     }
                     Err(error) => {
                         let reason = error.to_string();
-                        let reason = reason.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
-                        self.fault(file, text.span(), "ugyldig regulært uttrykk", reason);
+                        let reason = reason.lines().last().unwrap_or_default().trim_start_matches("error: ");
+                        self.fault(file, text.span(), "ugyldig regulært uttrykk", regex_advice(reason));
                         continue;
                     }
                 },
@@ -1039,3 +1039,21 @@ fn facets(table: &raw::Facets) -> Vec<(Facet, &Text)> {
     ];
     all.into_iter().filter_map(|(facet, value)| value.as_ref().map(|value| (facet, value))).collect()
 }
+
+/// What to write instead, for the faults that people make; the words of the regex engine for the others.
+fn regex_advice(reason: &str) -> String {
+    let advice = match reason {
+        "unclosed group" => "det mangler en «)»; skriv \\( for et vanlig parentestegn",
+        "unopened group" => "det står en «)» for mye; skriv \\) for et vanlig parentestegn",
+        "unclosed character class" => "det mangler en «]»; skriv \\[ for et vanlig klammetegn",
+        "repetition operator missing expression" => "«*», «+», «?» og «{» må stå etter noe; skriv \\ foran for tegnet selv",
+        "unclosed counted repetition" => "det mangler en «}»; skriv \\{ for et vanlig krølltegn",
+        "unrecognized escape sequence" => "«\\» må stå foran et tegn som har en egen mening, for eksempel \\. eller \\(",
+        "incomplete escape sequence, reached end of pattern prematurely" => "det mangler et tegn etter «\\» på slutten",
+        "look-around, including look-ahead and look-behind, is not supported" => "«(?=», «(?!» og «(?<» finnes ikke her; bruk «none» i regelen",
+        "backreferences are not supported" => "tilbakevisninger som \\1 finnes ikke her",
+        other => return other.to_owned(),
+    };
+    advice.to_owned()
+}
+
