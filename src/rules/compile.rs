@@ -1057,3 +1057,16 @@ fn regex_advice(reason: &str) -> String {
     advice.to_owned()
 }
 
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn faults_of_regular_expressions_are_explained_in_norwegian() {
+        for pattern in ["faktura(nr", "nr)", "[a-z", "*nr", "a{2", r"\q", "nr\\", "(?=nr)", r"(a)\1"] {
+            let error = RegexBuilder::new(pattern).build().unwrap_err().to_string();
+            let reason = error.lines().last().unwrap().trim_start_matches("error: ").to_owned();
+            assert_ne!(regex_advice(&reason), reason, "{pattern}");
+        }
+    }
+}
