@@ -69,7 +69,10 @@ fn settings_for(dovecot: &Dovecot, smtp: &SmtpServer) -> String {
          password_file = \"smtp.password\"\n",
         settings(),
         imap(POSTMOTTAK, "idle = true\npoll_secs = 120"),
-        imap(AVVIK, &format!("idle = false\npoll_secs = 1\nflag = \"{KEYWORD}\"")),
+        imap(
+            AVVIK,
+            &format!("idle = false\npoll_secs = 1\nflag = \"{KEYWORD}\"")
+        ),
         smtp.addr.port()
     )
 }
@@ -163,7 +166,9 @@ fn two_hundred_messages_become_cases_and_the_mailboxes_stay_as_they_were() {
         }
         expected.insert(
             user,
-            (1..).zip(old_flags.iter().map(|flags| sorted(flags))).collect(),
+            (1..)
+                .zip(old_flags.iter().map(|flags| sorted(flags)))
+                .collect(),
         );
         assert_eq!(dovecot.flags(user, "INBOX"), expected[user]);
     }
@@ -174,7 +179,12 @@ fn two_hundred_messages_become_cases_and_the_mailboxes_stay_as_they_were() {
     let worker = installation.start_and_wait();
     installation.until("the old mail is seen", |this| this.messages().len() == 10);
     installation.until_worked_off(10);
-    assert!(installation.messages().iter().all(|row| row["outcome"] == "left-alone" && row["reason"] == "before-live"));
+    assert!(
+        installation
+            .messages()
+            .iter()
+            .all(|row| row["outcome"] == "left-alone" && row["reason"] == "before-live")
+    );
 
     // 200 messages by two ways into two mailboxes, while people read some of them.
     let mut uids: BTreeMap<&str, u32> = BTreeMap::from([(POSTMOTTAK, 5), (AVVIK, 5)]);
@@ -189,7 +199,8 @@ fn two_hundred_messages_become_cases_and_the_mailboxes_stay_as_they_were() {
         delivered.push((user, &sample.hash));
         *uids.get_mut(user).unwrap() += 1;
         if number % 20 == 19 {
-            let flags: &[&str] = [&["\\Seen"][..], &["\\Flagged", "\\Seen"], &["\\Answered"]][number / 20 % 3];
+            let flags: &[&str] =
+                [&["\\Seen"][..], &["\\Flagged", "\\Seen"], &["\\Answered"]][number / 20 % 3];
             let mut client = dovecot.client(user);
             client.ok("SELECT INBOX");
             client.ok("NOOP");
@@ -208,7 +219,10 @@ fn two_hundred_messages_become_cases_and_the_mailboxes_stay_as_they_were() {
     // Each delivered message is stored once, whole, and has one outcome.
     let rows = stored(&installation);
     assert_eq!(rows.len(), 210);
-    let mut taken_in: Vec<(&str, &str)> = rows[10..].iter().map(|row| (row.source.as_str(), row.content_hash.as_str())).collect();
+    let mut taken_in: Vec<(&str, &str)> = rows[10..]
+        .iter()
+        .map(|row| (row.source.as_str(), row.content_hash.as_str()))
+        .collect();
     taken_in.sort_unstable();
     delivered.sort_unstable();
     assert_eq!(taken_in, delivered);
@@ -218,9 +232,20 @@ fn two_hundred_messages_become_cases_and_the_mailboxes_stay_as_they_were() {
     let outbox = installation.outbox();
     numbers_have_no_gap(&cases, &messages);
     each_case_has_one_acknowledgement_decision(&cases, &outbox);
-    assert!(outbox.iter().all(|row| row["state"] == "sent"), "all mail is sent");
-    let of_kind = |kinds: &[&str]| outbox.iter().filter(|row| kinds.contains(&row["kind"].as_str().unwrap())).count();
-    let (acknowledged, routed) = (of_kind(&["kvittering"]), of_kind(&["sak", "varsel", "kort", "orientering", "orienteringsvarsel"]));
+    assert!(
+        outbox.iter().all(|row| row["state"] == "sent"),
+        "all mail is sent"
+    );
+    let of_kind = |kinds: &[&str]| {
+        outbox
+            .iter()
+            .filter(|row| kinds.contains(&row["kind"].as_str().unwrap()))
+            .count()
+    };
+    let (acknowledged, routed) = (
+        of_kind(&["kvittering"]),
+        of_kind(&["sak", "varsel", "kort", "orientering", "orienteringsvarsel"]),
+    );
     eprintln!(
         "{} messages: {} cases, {} joined, {} duplicates, {} left alone; {acknowledged} acknowledged, {routed} mails to parties",
         messages.len(),
@@ -230,41 +255,84 @@ fn two_hundred_messages_become_cases_and_the_mailboxes_stay_as_they_were() {
         count(&messages, "left-alone"),
     );
     assert!(cases.len() > 100 && acknowledged > 50 && routed > 50);
-    let placed = cases.iter().filter(|case| matches!(case["state"].as_str(), Some("sent" | "secure-handover" | "registered"))).count();
+    let placed = cases
+        .iter()
+        .filter(|case| {
+            matches!(
+                case["state"].as_str(),
+                Some("sent" | "secure-handover" | "registered")
+            )
+        })
+        .count();
     assert!(placed > 50, "{placed} cases were given to a party");
 
     // The server got each of our mails once, and nothing else.
     let received = smtp.received();
-    assert!(received.iter().all(|mail| mail.encrypted && mail.user.as_deref() == Some(SMTP_USER)));
-    let got: Vec<String> = received.iter().map(|mail| parsed(mail).message_id.unwrap()).collect();
-    let ours: BTreeSet<&str> = outbox.iter().map(|row| row["message_id"].as_str().unwrap()).collect();
+    assert!(
+        received
+            .iter()
+            .all(|mail| mail.encrypted && mail.user.as_deref() == Some(SMTP_USER))
+    );
+    let got: Vec<String> = received
+        .iter()
+        .map(|mail| parsed(mail).message_id.unwrap())
+        .collect();
+    let ours: BTreeSet<&str> = outbox
+        .iter()
+        .map(|row| row["message_id"].as_str().unwrap())
+        .collect();
     assert_eq!(got.len(), outbox.len());
-    assert_eq!(got.iter().map(String::as_str).collect::<BTreeSet<_>>(), ours);
+    assert_eq!(
+        got.iter().map(String::as_str).collect::<BTreeSet<_>>(),
+        ours
+    );
     acknowledgements_say_nothing_of_the_reports(&installation, &received);
 
     // Only the keyword, only on ours, only where it is configured.
-    for row in rows.iter().filter(|row| row.source == AVVIK && row.is_ours()) {
-        let flags = expected.get_mut(AVVIK).unwrap().get_mut(&row.position_key.parse().unwrap()).unwrap();
+    for row in rows
+        .iter()
+        .filter(|row| row.source == AVVIK && row.is_ours())
+    {
+        let flags = expected
+            .get_mut(AVVIK)
+            .unwrap()
+            .get_mut(&row.position_key.parse().unwrap())
+            .unwrap();
         flags.push(KEYWORD.to_owned());
         flags.sort();
     }
     let as_expected = |user: &str| dovecot.flags(user, "INBOX") == expected[user];
-    assert!(wait_until(AT_MOST, || as_expected(AVVIK)), "{:?}\n{:?}", dovecot.flags(AVVIK, "INBOX"), expected[AVVIK]);
+    assert!(
+        wait_until(AT_MOST, || as_expected(AVVIK)),
+        "{:?}\n{:?}",
+        dovecot.flags(AVVIK, "INBOX"),
+        expected[AVVIK]
+    );
     assert_eq!(dovecot.flags(POSTMOTTAK, "INBOX"), expected[POSTMOTTAK]);
 
     let mut log = stops_cleanly(worker);
 
     // A second run finds nothing to do.
-    let before = (installation.cases(), installation.messages(), installation.outbox());
+    let before = (
+        installation.cases(),
+        installation.messages(),
+        installation.outbox(),
+    );
     let began = jiff::Timestamp::now().as_millisecond();
     let worker = installation.start_and_wait();
     let checked = "SELECT min(checked_at_ms) FROM source_cursor";
-    installation.until("both mailboxes are looked through again", |this| this.number(checked) > began);
+    installation.until("both mailboxes are looked through again", |this| {
+        this.number(checked) > began
+    });
     // A new message shows that everything before it has been looked at.
     dovecot.deliver(&[POSTMOTTAK], &report(1000, "Nytt."));
     installation.until_worked_off(211);
     log.extend(stops_cleanly(worker));
-    let mut after = (installation.cases(), installation.messages(), installation.outbox());
+    let mut after = (
+        installation.cases(),
+        installation.messages(),
+        installation.outbox(),
+    );
     assert_eq!(after.0.len(), before.0.len() + 1);
     let new = after.0.pop().unwrap()["case"].clone();
     after.1.pop();
@@ -272,7 +340,10 @@ fn two_hundred_messages_become_cases_and_the_mailboxes_stay_as_they_were() {
     assert_eq!(after, before);
     let new_mail = installation.outbox().len() - before.2.len();
     assert_eq!(smtp.received().len(), received.len() + new_mail);
-    expected.get_mut(POSTMOTTAK).unwrap().insert(uids[POSTMOTTAK] + 1, Vec::new());
+    expected
+        .get_mut(POSTMOTTAK)
+        .unwrap()
+        .insert(uids[POSTMOTTAK] + 1, Vec::new());
     for user in [POSTMOTTAK, AVVIK] {
         assert_eq!(dovecot.flags(user, "INBOX"), expected[user]);
     }
@@ -281,12 +352,19 @@ fn two_hundred_messages_become_cases_and_the_mailboxes_stay_as_they_were() {
 }
 
 fn count(messages: &[Value], outcome: &str) -> usize {
-    messages.iter().filter(|row| row["outcome"] == outcome).count()
+    messages
+        .iter()
+        .filter(|row| row["outcome"] == outcome)
+        .count()
 }
 
 fn each_message_has_one_outcome(messages: &[Value]) {
     for row in messages {
-        let (case, reason, original) = (!row["case"].is_null(), row["reason"] != "", !row["duplicate_of"].is_null());
+        let (case, reason, original) = (
+            !row["case"].is_null(),
+            row["reason"] != "",
+            !row["duplicate_of"].is_null(),
+        );
         let expected = match row["outcome"].as_str().unwrap() {
             "opened" | "joined" => (true, false, false),
             "left-alone" => (false, true, false),
@@ -300,17 +378,29 @@ fn each_message_has_one_outcome(messages: &[Value]) {
 /// Every case was opened by one message, and the numbers are 1, 2, … of one year.
 fn numbers_have_no_gap(cases: &[Value], messages: &[Value]) {
     let year = jiff::Timestamp::now().in_tz("Europe/Oslo").unwrap().year();
-    let numbers: Vec<&str> = cases.iter().map(|case| case["case"].as_str().unwrap()).collect();
-    let expected: Vec<String> = (1..=cases.len()).map(|number| format!("SAK-{year}-{number:06}")).collect();
+    let numbers: Vec<&str> = cases
+        .iter()
+        .map(|case| case["case"].as_str().unwrap())
+        .collect();
+    let expected: Vec<String> = (1..=cases.len())
+        .map(|number| format!("SAK-{year}-{number:06}"))
+        .collect();
     assert_eq!(numbers, expected);
-    let mut opened: Vec<&str> = messages.iter().filter(|row| row["outcome"] == "opened").map(|row| row["case"].as_str().unwrap()).collect();
+    let mut opened: Vec<&str> = messages
+        .iter()
+        .filter(|row| row["outcome"] == "opened")
+        .map(|row| row["case"].as_str().unwrap())
+        .collect();
     opened.sort_unstable();
     assert_eq!(opened, numbers);
 }
 
 fn each_case_has_one_acknowledgement_decision(cases: &[Value], outbox: &[Value]) {
     for case in cases {
-        let rows = outbox.iter().filter(|row| row["case"] == case["case"] && row["kind"] == "kvittering").count();
+        let rows = outbox
+            .iter()
+            .filter(|row| row["case"] == case["case"] && row["kind"] == "kvittering")
+            .count();
         let why_not = case["acknowledgement"]["why_not"].as_str();
         match rows {
             1 => assert_eq!(case["acknowledgement"], "queued", "{case}"),
@@ -338,20 +428,28 @@ fn acknowledgements_say_nothing_of_the_reports(installation: &Installation, rece
     let templates = linjevei::template::shipped();
     let mut known: BTreeSet<String> = templates
         .iter()
-        .filter(|(name, _)| name.contains("kvittering") || name.contains("_hilsen") || name.contains("_ramme"))
+        .filter(|(name, _)| {
+            name.contains("kvittering") || name.contains("_hilsen") || name.contains("_ramme")
+        })
         .flat_map(|(_, text)| words(text))
         .collect();
     assert!(known.len() > 50, "the templates are there");
     for name in names::TYPES.map(|(_, name, _)| name) {
         known.extend(words(name));
     }
-    let months = "januar februar mars april mai juni juli august september oktober november desember";
+    let months =
+        "januar februar mars april mai juni juli august september oktober november desember";
     known.extend(words(months));
     known.extend(words("SAK Samhandlingsavdelingen Samhandlingsavdelinga"));
     for file in fs::read_dir(repository().join("rules/ostfold")).unwrap() {
         let text = fs::read_to_string(file.unwrap().path()).unwrap();
         let file: toml::Table = text.parse().unwrap();
-        for party in file.get("parties").and_then(toml::Value::as_array).into_iter().flatten() {
+        for party in file
+            .get("parties")
+            .and_then(toml::Value::as_array)
+            .into_iter()
+            .flatten()
+        {
             known.extend(words(party["name"].as_str().unwrap()));
         }
     }
@@ -359,11 +457,14 @@ fn acknowledgements_say_nothing_of_the_reports(installation: &Installation, rece
         "SELECT o.rfc_message_id, c.reporter_address, c.reporter_message_id, c.reference FROM outbox o \
          JOIN cases c ON c.id = o.case_id WHERE o.kind = 'kvittering'",
     );
-    let reporters: BTreeMap<&str, &(String, String, String, String)> = rows.iter().map(|row| (row.0.as_str(), row)).collect();
+    let reporters: BTreeMap<&str, &(String, String, String, String)> =
+        rows.iter().map(|row| (row.0.as_str(), row)).collect();
     let mut looked_at = 0;
     for mail in received {
         let message = parsed(mail);
-        let Some((_, address, report_id, reference)) = reporters.get(message.message_id.as_deref().unwrap()) else {
+        let Some((_, address, report_id, reference)) =
+            reporters.get(message.message_id.as_deref().unwrap())
+        else {
             // Mail to a party may bounce, and says that a machine wrote it too.
             assert!(!mail.from.is_empty());
             assert_eq!(message.header("Auto-Submitted"), Some("auto-generated"));
@@ -375,7 +476,10 @@ fn acknowledgements_say_nothing_of_the_reports(installation: &Installation, rece
         assert_eq!(message.header("Auto-Submitted"), Some("auto-replied"));
         assert_eq!(message.header("X-Loop"), Some(ADDRESS));
         assert_eq!((message.to.len(), message.cc.len()), (1, 0));
-        assert_eq!((message.to[0].name.as_str(), message.to[0].address.as_str()), ("", address.as_str()));
+        assert_eq!(
+            (message.to[0].name.as_str(), message.to[0].address.as_str()),
+            ("", address.as_str())
+        );
         if !report_id.is_empty() {
             assert_eq!(message.in_reply_to, [report_id.clone()]);
         }
@@ -401,15 +505,32 @@ fn log_holds_nothing_of(log: &[String], samples: &[samples::Sample]) {
     assert!(!log.contains('@'), "no address of anybody");
     let mut looked_for = 0;
     for sample in samples {
-        let Ok(message) = message::parse(&sample.bytes, &Limits::default()) else { continue };
+        let Ok(message) = message::parse(&sample.bytes, &Limits::default()) else {
+            continue;
+        };
         let mut personal = vec![message.subject.clone()];
-        for address in message.from.iter().chain(&message.reply_to).chain(&message.to).chain(&message.cc) {
+        for address in message
+            .from
+            .iter()
+            .chain(&message.reply_to)
+            .chain(&message.to)
+            .chain(&message.cc)
+        {
             personal.extend([address.name.clone(), address.address.clone()]);
         }
-        personal.extend(message.attachments.iter().map(|attachment| attachment.name.clone()));
+        personal.extend(
+            message
+                .attachments
+                .iter()
+                .map(|attachment| attachment.name.clone()),
+        );
         for text in personal.iter().filter(|text| text.chars().count() > 4) {
             looked_for += 1;
-            assert!(!log.contains(&text.to_lowercase()), "something of {} is in the log", sample.name);
+            assert!(
+                !log.contains(&text.to_lowercase()),
+                "something of {} is in the log",
+                sample.name
+            );
         }
     }
     assert!(looked_for > 500);
@@ -426,24 +547,57 @@ fn the_same_mail_in_both_mailboxes_is_one_case_and_a_shared_message_id_is_two() 
     let mail = report(1, "Én melding til to adresser.");
     dovecot.deliver(&[POSTMOTTAK, AVVIK], &mail);
     let unix: Vec<u8> = mail.iter().copied().filter(|byte| *byte != b'\r').collect();
-    let again = [b"Received: from a.example by b.example; Mon, 2 Nov 2026 09:00:01 +0100\nX-Spam-Score: 0\n", &unix[..]].concat();
+    let again = [
+        b"Received: from a.example by b.example; Mon, 2 Nov 2026 09:00:01 +0100\nX-Spam-Score: 0\n",
+        &unix[..],
+    ]
+    .concat();
     dovecot.drop_message(AVVIK, &again, SystemTime::now());
     installation.until_worked_off(3);
     let messages = installation.messages();
-    assert_eq!((count(&messages, "opened"), count(&messages, "duplicate")), (1, 2), "{messages:?}");
+    assert_eq!(
+        (count(&messages, "opened"), count(&messages, "duplicate")),
+        (1, 2),
+        "{messages:?}"
+    );
     assert_eq!(installation.cases().len(), 1);
-    assert_eq!(installation.outbox().iter().filter(|row| row["kind"] == "kvittering").count(), 1);
+    assert_eq!(
+        installation
+            .outbox()
+            .iter()
+            .filter(|row| row["kind"] == "kvittering")
+            .count(),
+        1
+    );
     // The copies are treated like the first.
-    let keyword = || dovecot.flags(AVVIK, "INBOX").values().all(|flags| *flags == [KEYWORD]);
-    assert!(wait_until(AT_MOST, keyword), "{:?}", dovecot.flags(AVVIK, "INBOX"));
-    assert!(dovecot.flags(POSTMOTTAK, "INBOX").values().all(Vec::is_empty));
+    let keyword = || {
+        dovecot
+            .flags(AVVIK, "INBOX")
+            .values()
+            .all(|flags| *flags == [KEYWORD])
+    };
+    assert!(
+        wait_until(AT_MOST, keyword),
+        "{:?}",
+        dovecot.flags(AVVIK, "INBOX")
+    );
+    assert!(
+        dovecot
+            .flags(POSTMOTTAK, "INBOX")
+            .values()
+            .all(Vec::is_empty)
+    );
 
     // A program that gives every mail the same Message-ID.
     dovecot.deliver(&[POSTMOTTAK], &report(7, "Den første."));
     dovecot.deliver(&[POSTMOTTAK], &report(7, "Den andre, om en annen pasient."));
     installation.until_worked_off(5);
     let messages = installation.messages();
-    assert_eq!((count(&messages, "opened"), count(&messages, "duplicate")), (3, 2), "{messages:?}");
+    assert_eq!(
+        (count(&messages, "opened"), count(&messages, "duplicate")),
+        (3, 2),
+        "{messages:?}"
+    );
     let cases = installation.cases();
     assert_eq!(cases.len(), 3);
     assert_eq!(count(&messages, "joined"), 0);
@@ -465,12 +619,22 @@ fn a_wrong_password_on_one_mailbox_does_not_stop_the_other() {
     assert_eq!(bad[0]["part"], "source avvik");
 
     let worker = installation.start_and_wait();
-    dovecot.deliver(&[POSTMOTTAK, AVVIK], &report(1, "Bare én av dem kan leses."));
+    dovecot.deliver(
+        &[POSTMOTTAK, AVVIK],
+        &report(1, "Bare én av dem kan leses."),
+    );
     installation.until_worked_off(1);
     assert_eq!(installation.cases().len(), 1);
     worker.expect_line("the source needs a person", AT_MOST);
-    let complaint = worker.log().into_iter().find(|line| line.contains("the source needs a person")).unwrap();
-    assert!(complaint.contains(AVVIK) && !complaint.contains("helt annet"), "{complaint}");
+    let complaint = worker
+        .log()
+        .into_iter()
+        .find(|line| line.contains("the source needs a person"))
+        .unwrap();
+    assert!(
+        complaint.contains(AVVIK) && !complaint.contains("helt annet"),
+        "{complaint}"
+    );
 
     // Once the password is right, the other one is read too.
     stops_cleanly(worker);
@@ -485,29 +649,52 @@ fn a_wrong_password_on_one_mailbox_does_not_stop_the_other() {
 fn mail_goes_out_when_the_smtp_server_is_there_again() {
     let Some(dovecot) = dovecot() else { return };
     let smtp = smtp_server();
-    smtp.set(Script { greeting: Act::Close, ..script() });
+    smtp.set(Script {
+        greeting: Act::Close,
+        ..script()
+    });
     let installation = installation(&dovecot, &smtp);
     let worker = installation.start_and_wait();
     dovecot.deliver(&[POSTMOTTAK], &report(1, "Ingen tar imot posten vår."));
     installation.until("an attempt has failed", |this| {
-        this.outbox().iter().any(|row| row["attempts"].as_i64() > Some(0) && row["state"] == "queued")
+        this.outbox()
+            .iter()
+            .any(|row| row["attempts"].as_i64() > Some(0) && row["state"] == "queued")
     });
     // The case is there and nothing is lost; the mail waits for a later attempt.
     let waiting = installation.outbox();
     assert_eq!(installation.cases().len(), 1);
-    assert!(waiting.iter().all(|row| row["state"] == "queued" && row["unknown_outcomes"] == 0), "{waiting:?}");
+    assert!(
+        waiting
+            .iter()
+            .all(|row| row["state"] == "queued" && row["unknown_outcomes"] == 0),
+        "{waiting:?}"
+    );
     let now_ms = jiff::Timestamp::now().as_millisecond();
-    assert!(waiting.iter().any(|row| row["next_attempt_at_ms"].as_i64().unwrap() > now_ms + 30_000));
+    assert!(
+        waiting
+            .iter()
+            .any(|row| row["next_attempt_at_ms"].as_i64().unwrap() > now_ms + 30_000)
+    );
     assert!(smtp.received().is_empty());
 
     smtp.set(script());
     for row in &waiting {
         installation.ok(["outbox", "retry", &row["id"].to_string()]);
     }
-    installation.until("all mail is sent", |this| this.outbox().iter().all(|row| row["state"] == "sent"));
+    installation.until("all mail is sent", |this| {
+        this.outbox().iter().all(|row| row["state"] == "sent")
+    });
     stops_cleanly(worker);
-    let got: BTreeSet<String> = smtp.received().iter().map(|mail| parsed(mail).message_id.unwrap()).collect();
-    assert_eq!((got.len(), smtp.received().len()), (waiting.len(), waiting.len()));
+    let got: BTreeSet<String> = smtp
+        .received()
+        .iter()
+        .map(|mail| parsed(mail).message_id.unwrap())
+        .collect();
+    assert_eq!(
+        (got.len(), smtp.received().len()),
+        (waiting.len(), waiting.len())
+    );
 }
 
 #[test]
@@ -517,15 +704,39 @@ fn a_mail_that_arrives_in_the_second_of_the_first_start_is_not_left_alone() {
     let installation = installation(&dovecot, &smtp);
     // The worker remembers the moment of its first start to the millisecond; INTERNALDATE knows seconds.
     let worker = installation.start_and_wait();
-    let live_since: i64 = installation.rows::<(String,)>("SELECT value FROM setting WHERE name = 'live-since-ms'")[0].0.parse().unwrap();
-    let same_second = SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(live_since / 1000).unwrap());
+    let live_since: i64 = installation
+        .rows::<(String,)>("SELECT value FROM setting WHERE name = 'live-since-ms'")[0]
+        .0
+        .parse()
+        .unwrap();
+    let same_second =
+        SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(live_since / 1000).unwrap());
     dovecot.drop_message(POSTMOTTAK, &report(1, "Samme sekund."), same_second);
-    dovecot.drop_message(POSTMOTTAK, &report(2, "Sekundet før."), same_second - Duration::from_secs(1));
+    dovecot.drop_message(
+        POSTMOTTAK,
+        &report(2, "Sekundet før."),
+        same_second - Duration::from_secs(1),
+    );
     installation.until_worked_off(2);
     let outcome = |number| {
-        let hash = content_hash(&report(number, if number == 1 { "Samme sekund." } else { "Sekundet før." })).0;
-        stored(&installation).into_iter().find(|row| row.content_hash == hash).unwrap().outcome
+        let hash = content_hash(&report(
+            number,
+            if number == 1 {
+                "Samme sekund."
+            } else {
+                "Sekundet før."
+            },
+        ))
+        .0;
+        stored(&installation)
+            .into_iter()
+            .find(|row| row.content_hash == hash)
+            .unwrap()
+            .outcome
     };
-    assert_eq!((outcome(1).as_str(), outcome(2).as_str()), ("opened", "left-alone"));
+    assert_eq!(
+        (outcome(1).as_str(), outcome(2).as_str()),
+        ("opened", "left-alone")
+    );
     stops_cleanly(worker);
 }

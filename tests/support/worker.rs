@@ -113,11 +113,7 @@ impl Installation {
     }
 
     /// Runs a command that must end with this code and say why; what it says.
-    pub fn refused<S: AsRef<OsStr>>(
-        &self,
-        code: i32,
-        args: impl IntoIterator<Item = S>,
-    ) -> String {
+    pub fn refused<S: AsRef<OsStr>>(&self, code: i32, args: impl IntoIterator<Item = S>) -> String {
         let output = self.run(args);
         assert_eq!(output.status.code(), Some(code), "{}", said(&output));
         String::from_utf8(output.stderr).unwrap()
@@ -176,7 +172,10 @@ impl Installation {
             .busy_timeout(Duration::from_secs(10));
         runtime().block_on(async {
             let mut connection = options.connect().await.unwrap();
-            let rows = sqlx::query_as(sql).fetch_all(&mut connection).await.unwrap();
+            let rows = sqlx::query_as(sql)
+                .fetch_all(&mut connection)
+                .await
+                .unwrap();
             connection.close().await.unwrap();
             rows
         })
