@@ -144,7 +144,7 @@ fn two_hundred_messages_become_cases_and_the_mailboxes_stay_as_they_were() {
     let samples = samples::two_hundred();
 
     // What people have in their mailboxes before linjevei comes.
-    let long_ago = SystemTime::now() - Duration::from_secs(3 * 86_400);
+    let long_ago = SystemTime::now() - Duration::from_hours(72);
     let mut expected: BTreeMap<&str, BTreeMap<u32, Vec<String>>> = BTreeMap::new();
     let old_flags: [&[&str]; 5] = [
         &[],

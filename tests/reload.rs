@@ -31,9 +31,9 @@ fn copy(from: &Path, to: &Path) {
         let path = entry.unwrap().path();
         let target = to.join(path.file_name().unwrap());
         if path.is_dir() {
-            copy(&path, &target)
+            copy(&path, &target);
         } else {
-            drop(std::fs::copy(&path, &target).unwrap())
+            drop(std::fs::copy(&path, &target).unwrap());
         }
     }
 }
@@ -84,7 +84,7 @@ impl Worker {
 
     /// Waits until `doctor` says something that fits.
     fn wait(&self, what: &str, fits: impl Fn(bool, &str) -> bool) -> String {
-        let deadline = Instant::now() + Duration::from_secs(120);
+        let deadline = Instant::now() + Duration::from_mins(2);
         let mut last = None;
         while Instant::now() < deadline {
             if let Some((ok, text)) = self.in_force() {

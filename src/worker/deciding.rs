@@ -167,11 +167,10 @@ impl Engine {
                 },
             )
             .await?;
-        match case {
-            Some(case) => {
-                info!(message.row = pending.id, case.id = %case.number, case.state = case.state.id(), "message {what} a case")
-            }
-            None => info!(message.row = pending.id, "message {what}"),
+        if let Some(case) = case {
+            info!(message.row = pending.id, case.id = %case.number, case.state = case.state.id(), "message {what} a case");
+        } else {
+            info!(message.row = pending.id, "message {what}")
         }
         Ok(())
     }

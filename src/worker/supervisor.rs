@@ -296,7 +296,7 @@ async fn chase(engine: Engine, bell: Arc<Bell>, soft: CancellationToken) -> Stri
             Ok(changed) if changed.is_empty() => {}
             Ok(_) => bell.queued.notify_one(),
             Err(error) => {
-                warn!(error = %chain(&error), "due dates could not be looked through; trying again")
+                warn!(error = %chain(&error), "due dates could not be looked through; trying again");
             }
         }
         pause(CHASE_EVERY, &soft).await;

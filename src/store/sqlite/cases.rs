@@ -248,7 +248,7 @@ async fn store_change(
         match composer.compose(&change.case, &order, previous.as_deref()) {
             Ok(mail) => written.push((order, mail)),
             Err(why) => {
-                undeliverable::note_unwritten(&mut change, order.kind, &order.party, &why, now_ms)
+                undeliverable::note_unwritten(&mut change, order.kind, &order.party, &why, now_ms);
             }
         }
     }

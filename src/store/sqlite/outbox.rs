@@ -200,7 +200,7 @@ async fn failed(
             .await?;
     let kind = rows::mail_kind(&kind)?;
     cases::amend(connection, case_id, |change| {
-        undeliverable::note(change, kind, &party, why, now_ms)
+        undeliverable::note(change, kind, &party, why, now_ms);
     })
     .await
 }
