@@ -42,8 +42,6 @@ pub struct Facts {
     pub mottatt: String,
     /// Day when an answer is due, «2. april 2026»; empty when none is expected.
     pub frist: String,
-    /// Whole days since the due date on the day of sending; 0 before and on it.
-    pub dager_over_frist: i64,
     /// The recipient's own reference; empty when unknown.
     pub referanse: String,
     /// Who we are.
@@ -53,13 +51,12 @@ pub struct Facts {
 }
 
 /// Names of the fields of [`Facts`], as templates write them.
-const FACT_NAMES: [&str; 9] = [
+const FACT_NAMES: [&str; 8] = [
     "sak",
     "type_navn",
     "part",
     "mottatt",
     "frist",
-    "dager_over_frist",
     "referanse",
     "avsender",
     "antall_vedlegg",
@@ -74,7 +71,6 @@ impl Facts {
             part: tidy(&self.part),
             mottatt: tidy(&self.mottatt),
             frist: tidy(&self.frist),
-            dager_over_frist: self.dager_over_frist.max(0),
             referanse: tidy(&self.referanse),
             avsender: tidy(&self.avsender),
             antall_vedlegg: self.antall_vedlegg,
@@ -89,7 +85,6 @@ impl Facts {
             ("part", text(&self.part)),
             ("mottatt", text(&self.mottatt)),
             ("frist", text(&self.frist)),
-            ("dager_over_frist", Value::from(self.dager_over_frist)),
             ("referanse", text(&self.referanse)),
             ("avsender", text(&self.avsender)),
             ("antall_vedlegg", Value::from(self.antall_vedlegg)),
@@ -320,12 +315,10 @@ mod tests {
     fn facts_stay_on_one_line() {
         let facts = Facts {
             part: "Klinikk\r\nBcc: x@ond.example\u{0}".into(),
-            dager_over_frist: -4,
             ..Facts::default()
         }
         .tidy();
         assert_eq!(facts.part, "Klinikk Bcc: x@ond.example");
-        assert_eq!(facts.dager_over_frist, 0);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! `linjevei classify`: decides without storing anything.
 
-use super::{Failure, rule_files};
+use super::{Failure, rule_files, show};
 use crate::message::{Limits, Zone, parse};
 use crate::rules::{
     ClassifyContext, Decision, Directory, Evidence, Facet, ReporterSource, RuleSet, Verdict, WhyNot,
@@ -326,7 +326,7 @@ pub(super) fn spoken(evidence: &Evidence) -> String {
     let term = if evidence.term.is_empty() {
         String::new()
     } else {
-        format!(" «{}»", evidence.term)
+        format!(" «{}»", show::term(&evidence.term))
     };
     let zone = serde_json::to_value(evidence.zone).ok();
     let zone = zone

@@ -37,25 +37,45 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         let messages = store.messages(left_alone, limit).await?;
         if args.json {
             for message in &messages {
-                println!("{}", serde_json::to_string(message).map_err(|error| Failure::software(error.to_string()))?);
+                println!(
+                    "{}",
+                    serde_json::to_string(message)
+                        .map_err(|error| Failure::software(error.to_string()))?
+                );
             }
         } else {
             let rows: Vec<Vec<String>> = messages
                 .iter()
                 .map(|message| {
-                    let received =
-                        if message.received_at_ms == 0 { "–".to_owned() } else { show::moment(message.received_at_ms) };
+                    let received = if message.received_at_ms == 0 {
+                        "–".to_owned()
+                    } else {
+                        show::moment(message.received_at_ms)
+                    };
                     vec![
                         message.id.to_string(),
                         received,
                         message.source.clone(),
                         message.outcome.clone(),
-                        message.case.clone().unwrap_or_else(|| show::or_dash(&message.reason)),
+                        message
+                            .case
+                            .clone()
+                            .unwrap_or_else(|| show::or_dash(&message.reason)),
                         show::or_dash(&message.sender_domain),
                     ]
                 })
                 .collect();
-            show::table(&["Nr", "Mottatt", "Kilde", "Utfall", "Sak eller grunn", "Fra domene"], &rows);
+            show::table(
+                &[
+                    "Nr",
+                    "Mottatt",
+                    "Kilde",
+                    "Utfall",
+                    "Sak eller grunn",
+                    "Fra domene",
+                ],
+                &rows,
+            );
         }
         Ok(ExitCode::SUCCESS)
     })

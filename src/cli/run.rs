@@ -20,8 +20,12 @@ fn sources(config: &Config) -> Result<Vec<Watched>, Failure> {
     let mut watched = Vec::with_capacity(config.sources.len());
     for source in &config.sources {
         let (SourceConfig::Imap { poll, .. } | SourceConfig::Maildir { poll, .. }) = source;
-        let opened = intake::open(source).map_err(|error| Failure::config(format!("source {}: {error}", source.name())))?;
-        watched.push(Watched { source: opened, poll: *poll });
+        let opened = intake::open(source)
+            .map_err(|error| Failure::config(format!("source {}: {error}", source.name())))?;
+        watched.push(Watched {
+            source: opened,
+            poll: *poll,
+        });
     }
     Ok(watched)
 }
@@ -41,7 +45,10 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
             version = env!("CARGO_PKG_VERSION"),
             "starting"
         );
-        let folders = Arc::new(setup::Folders { rules: config.rules.clone(), templates: config.templates.clone() });
+        let folders = Arc::new(setup::Folders {
+            rules: config.rules.clone(),
+            templates: config.templates.clone(),
+        });
         let soft = CancellationToken::new();
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
@@ -53,6 +60,8 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
             _ = terminate.recv() => { stopper.cancel(); running.await }
             _ = interrupt.recv() => { stopper.cancel(); running.await }
         };
-        ended.map(|()| ExitCode::SUCCESS).map_err(|error| Failure::software(error.to_string()))
+        ended
+            .map(|()| ExitCode::SUCCESS)
+            .map_err(|error| Failure::software(error.to_string()))
     })
 }

@@ -303,7 +303,7 @@ mod tests {
             ),
             (
                 "words = [\"a\" \"b\"]",
-                "f.toml:1:14: det mangler komma i listen (sett et komma foran)",
+                "f.toml:1:14: det mangler komma i listen (sett et komma foran, eller se om et anførselstegn mangler tidligere i listen)",
             ),
             ("title", "f.toml:1:6: det mangler en verdi (skriv «=» her)"),
         ];

@@ -254,7 +254,7 @@ const SYNTAX: &[(&str, &str, &str)] = &[
     (
         "missing comma between array",
         "det mangler komma i listen",
-        "sett et komma foran",
+        "sett et komma foran, eller se om et anførselstegn mangler tidligere i listen",
     ),
     (
         "missing comma between key",

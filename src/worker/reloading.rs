@@ -59,7 +59,10 @@ pub struct RulesInForce {
 /// # Errors
 /// [`StoreError`].
 pub async fn in_force(store: &SharedStore) -> Result<Option<RulesInForce>, StoreError> {
-    Ok(store.setting(SETTING).await?.and_then(|json| serde_json::from_str(&json).ok()))
+    Ok(store
+        .setting(SETTING)
+        .await?
+        .and_then(|json| serde_json::from_str(&json).ok()))
 }
 
 /// The loop that reloads.
@@ -77,9 +80,19 @@ impl Reloader {
     /// Starts from the set that the engine has in force.
     pub(super) async fn start(engine: Engine, folders: Arc<dyn RuleFolders>) -> Self {
         let hash = engine.rulebook.current().rules.hash().to_owned();
-        let state = RulesInForce { hash, since_ms: engine.clock.now_ms(), refused: None };
+        let state = RulesInForce {
+            hash,
+            since_ms: engine.clock.now_ms(),
+            refused: None,
+        };
         // Something else than any look, so that an edit made while starting is loaded too.
-        let mut reloader = Self { engine, folders, handled: 0, seen: 0, state };
+        let mut reloader = Self {
+            engine,
+            folders,
+            handled: 0,
+            seen: 0,
+            state,
+        };
         reloader.remember().await;
         reloader
     }
@@ -98,7 +111,10 @@ impl Reloader {
     /// One look at the folders; loads what has changed and come to rest.
     async fn look(&mut self) {
         let folders = Arc::clone(&self.folders);
-        let Ok(fingerprint) = tokio::task::spawn_blocking(move || folders.fingerprint()).await else { return };
+        let Ok(fingerprint) = tokio::task::spawn_blocking(move || folders.fingerprint()).await
+        else {
+            return;
+        };
         let at_rest = fingerprint == self.seen;
         self.seen = fingerprint;
         if !at_rest || fingerprint == self.handled {
@@ -106,28 +122,50 @@ impl Reloader {
         }
         self.handled = fingerprint;
         let folders = Arc::clone(&self.folders);
-        let Ok(loaded) = tokio::task::spawn_blocking(move || folders.load()).await else { return };
+        let Ok(loaded) = tokio::task::spawn_blocking(move || folders.load()).await else {
+            return;
+        };
         let now_ms = self.engine.clock.now_ms();
         match loaded {
             Err(faults) => {
-                error!(error = faults, "the edited rules or templates are refused; the last good ones stay in force");
+                error!(
+                    error = faults,
+                    "the edited rules or templates are refused; the last good ones stay in force"
+                );
                 self.state.refused = Some((now_ms, faults));
             }
             Ok(loaded) => {
                 let hash = loaded.rules.hash().to_owned();
-                if let Err(error) = self.engine.store.keep_ruleset(&hash, env!("CARGO_PKG_VERSION"), &loaded.rule_files, now_ms).await {
+                if let Err(error) = self
+                    .engine
+                    .store
+                    .keep_ruleset(&hash, env!("CARGO_PKG_VERSION"), &loaded.rule_files, now_ms)
+                    .await
+                {
                     // A set that could not be kept must not decide anything; it is tried again at the next look.
                     warn!(error = %error, "the edited rules could not be kept; trying again");
                     self.handled = 0;
                     return;
                 }
                 if hash != self.state.hash {
-                    info!(ruleset = hash, changes = changes(&self.engine.rulebook.current().rule_files, &loaded.rule_files), "new rules are in force");
+                    info!(
+                        ruleset = hash,
+                        changes = changes(
+                            &self.engine.rulebook.current().rule_files,
+                            &loaded.rule_files
+                        ),
+                        "new rules are in force"
+                    );
                     self.state.since_ms = now_ms;
                 } else if self.state.refused.is_some() {
-                    info!(ruleset = hash, "the rules in the folder are those in force again");
+                    info!(
+                        ruleset = hash,
+                        "the rules in the folder are those in force again"
+                    );
                 }
-                self.engine.rulebook.replace(loaded.rules, loaded.templates, loaded.rule_files);
+                self.engine
+                    .rulebook
+                    .replace(loaded.rules, loaded.templates, loaded.rule_files);
                 self.state.hash = hash;
                 self.state.refused = None;
             }
@@ -136,7 +174,9 @@ impl Reloader {
     }
 
     async fn remember(&mut self) {
-        let Ok(json) = serde_json::to_string(&self.state) else { return };
+        let Ok(json) = serde_json::to_string(&self.state) else {
+            return;
+        };
         if let Err(error) = self.engine.store.set_setting(SETTING, &json).await {
             warn!(error = %error, "«doctor» cannot be told which rules are in force");
         }
@@ -146,22 +186,49 @@ impl Reloader {
 /// Which rules and parties are new, changed or gone, by id.
 fn changes(before: &BTreeMap<String, String>, after: &BTreeMap<String, String>) -> String {
     let (before, after) = (entries(before), entries(after));
-    let list = |ids: Vec<&String>| ids.into_iter().map(String::as_str).collect::<Vec<_>>().join(" ");
-    let new = after.keys().filter(|id| !before.contains_key(*id)).collect();
-    let changed = after.iter().filter(|(id, entry)| before.get(*id).is_some_and(|old| old != *entry)).map(|(id, _)| id).collect();
-    let gone = before.keys().filter(|id| !after.contains_key(*id)).collect();
-    format!("new: {}; changed: {}; gone: {}", list(new), list(changed), list(gone))
+    let list = |ids: Vec<&String>| {
+        ids.into_iter()
+            .map(String::as_str)
+            .collect::<Vec<_>>()
+            .join(" ")
+    };
+    let new = after
+        .keys()
+        .filter(|id| !before.contains_key(*id))
+        .collect();
+    let changed = after
+        .iter()
+        .filter(|(id, entry)| before.get(*id).is_some_and(|old| old != *entry))
+        .map(|(id, _)| id)
+        .collect();
+    let gone = before
+        .keys()
+        .filter(|id| !after.contains_key(*id))
+        .collect();
+    format!(
+        "new: {}; changed: {}; gone: {}",
+        list(new),
+        list(changed),
+        list(gone)
+    )
 }
 
 /// Rules and parties of a set of files: id → everything that stands in its table. Settings go by the name of their table.
 fn entries(files: &BTreeMap<String, String>) -> BTreeMap<String, String> {
     let mut found = BTreeMap::new();
-    for table in files.values().filter_map(|text| text.parse::<toml::Table>().ok()) {
+    for table in files
+        .values()
+        .filter_map(|text| text.parse::<toml::Table>().ok())
+    {
         for (name, value) in table {
             match value {
                 toml::Value::Array(entries) => {
                     for entry in entries {
-                        let id = entry.get("id").and_then(toml::Value::as_str).unwrap_or(&name).to_owned();
+                        let id = entry
+                            .get("id")
+                            .and_then(toml::Value::as_str)
+                            .unwrap_or(&name)
+                            .to_owned();
                         found.insert(id, entry.to_string());
                     }
                 }
@@ -181,9 +248,16 @@ mod tests {
     #[test]
     fn changes_are_told_by_id() {
         let files = |text: &str| BTreeMap::from([("a.toml".to_owned(), text.to_owned())]);
-        let before = files("[own]\naddresses = []\n[[rules]]\nid = \"en\"\nstrength = 1\n[[rules]]\nid = \"to\"\n");
-        let after = files("[own]\naddresses = [\"a@b.example\"]\n[[rules]]\nid = \"en\"\nstrength = 2\n[[parties]]\nid = \"tre\"\n");
-        assert_eq!(changes(&before, &after), "new: tre; changed: en own; gone: to");
+        let before = files(
+            "[own]\naddresses = []\n[[rules]]\nid = \"en\"\nstrength = 1\n[[rules]]\nid = \"to\"\n",
+        );
+        let after = files(
+            "[own]\naddresses = [\"a@b.example\"]\n[[rules]]\nid = \"en\"\nstrength = 2\n[[parties]]\nid = \"tre\"\n",
+        );
+        assert_eq!(
+            changes(&before, &after),
+            "new: tre; changed: en own; gone: to"
+        );
         assert_eq!(changes(&before, &before), "new: ; changed: ; gone: ");
     }
 }

@@ -22,20 +22,30 @@ pub struct Rulebook(Arc<RwLock<InForce>>);
 impl Rulebook {
     /// Puts a first set in force.
     pub fn new(rules: RuleSet, templates: Templates, rule_files: RuleFiles) -> Self {
-        Self(Arc::new(RwLock::new(in_force(rules, templates, rule_files))))
+        Self(Arc::new(RwLock::new(in_force(
+            rules, templates, rule_files,
+        ))))
     }
 
     /// The set in force.
     pub fn current(&self) -> InForce {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Puts another set in force.
     pub fn replace(&self, rules: RuleSet, templates: Templates, rule_files: RuleFiles) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = in_force(rules, templates, rule_files);
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) =
+            in_force(rules, templates, rule_files);
     }
 }
 
 fn in_force(rules: RuleSet, templates: Templates, rule_files: RuleFiles) -> InForce {
-    InForce { rules: Arc::new(rules), templates: Arc::new(templates), rule_files: Arc::new(rule_files) }
+    InForce {
+        rules: Arc::new(rules),
+        templates: Arc::new(templates),
+        rule_files: Arc::new(rule_files),
+    }
 }

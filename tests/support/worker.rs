@@ -28,7 +28,7 @@ use sqlx::{ConnectOptions as _, Connection as _, FromRow};
 use tempfile::TempDir;
 
 /// Longer than anything takes that is not an error, on a slow machine with other tests beside it.
-pub const AT_MOST: Duration = Duration::from_secs(180);
+pub const AT_MOST: Duration = Duration::from_mins(3);
 /// Pause between two looks at the database by way of the program.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 

@@ -283,9 +283,13 @@ impl Compiler {
                             .lines()
                             .last()
                             .unwrap_or_default()
-                            .trim_start_matches("error: ")
-                            .to_owned();
-                        self.fault(file, text.span(), "ugyldig regulært uttrykk", reason);
+                            .trim_start_matches("error: ");
+                        self.fault(
+                            file,
+                            text.span(),
+                            "ugyldig regulært uttrykk",
+                            regex_advice(reason),
+                        );
                         continue;
                     }
                 },
@@ -378,6 +382,60 @@ impl Compiler {
             marks: table.marks.clone(),
             party_in_to: table.party_in_to,
             attachments: table.attachments,
+        }
+    }
+}
+
+/// What to write instead, for the faults that people make; the words of the regex engine for the others.
+fn regex_advice(reason: &str) -> String {
+    let advice = match reason {
+        "unclosed group" => "det mangler en «)»; skriv \\( for et vanlig parentestegn",
+        "unopened group" => "det står en «)» for mye; skriv \\) for et vanlig parentestegn",
+        "unclosed character class" => "det mangler en «]»; skriv \\[ for et vanlig klammetegn",
+        "repetition operator missing expression" => {
+            "«*», «+», «?» og «{» må stå etter noe; skriv \\ foran for tegnet selv"
+        }
+        "unclosed counted repetition" => "det mangler en «}»; skriv \\{ for et vanlig krølltegn",
+        "unrecognized escape sequence" => {
+            "«\\» må stå foran et tegn som har en egen mening, for eksempel \\. eller \\("
+        }
+        "incomplete escape sequence, reached end of pattern prematurely" => {
+            "det mangler et tegn etter «\\» på slutten"
+        }
+        "look-around, including look-ahead and look-behind, is not supported" => {
+            "«(?=», «(?!» og «(?<» finnes ikke her; bruk «none» i regelen"
+        }
+        "backreferences are not supported" => "tilbakevisninger som \\1 finnes ikke her",
+        other => return other.to_owned(),
+    };
+    advice.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn faults_of_regular_expressions_are_explained_in_norwegian() {
+        for pattern in [
+            "faktura(nr",
+            "nr)",
+            "[a-z",
+            "*nr",
+            "a{2",
+            r"\q",
+            "nr\\",
+            "(?=nr)",
+            r"(a)\1",
+        ] {
+            let error = RegexBuilder::new(pattern).build().unwrap_err().to_string();
+            let reason = error
+                .lines()
+                .last()
+                .unwrap()
+                .trim_start_matches("error: ")
+                .to_owned();
+            assert_ne!(regex_advice(&reason), reason, "{pattern}");
         }
     }
 }
