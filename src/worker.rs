@@ -48,7 +48,7 @@ pub struct Engine {
     pub transport: Arc<dyn MailTransport>,
     /// Observe or live.
     pub mode: Mode,
-    /// In live mode: what a source received before this moment (Unix milliseconds) is left alone.
+    /// In live mode: what a watched mailbox received before this moment (Unix milliseconds) is left alone.
     pub live_since_ms: i64,
     /// Limits for parsing.
     pub limits: Limits,
