@@ -178,7 +178,7 @@ impl Engine {
         if let Some(case) = case {
             info!(message.row = pending.id, case.id = %case.number, case.state = case.state.id(), "message {what} a case");
         } else {
-            info!(message.row = pending.id, "message {what}")
+            info!(message.row = pending.id, "message {what}");
         }
         Ok(())
     }
