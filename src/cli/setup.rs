@@ -210,9 +210,9 @@ pub(super) async fn live_since_as_remembered(engine: &mut Engine) -> Result<(), 
 /// The remembered moment. IMAP tells the time of arrival in whole seconds, so what arrived in the same second counts as
 /// arrived after the start.
 fn whole_second(stored: &str) -> Result<i64, Failure> {
-    let since_ms: i64 = stored.parse().map_err(|_| {
-        Failure::software(format!("the database says «{stored}» for {LIVE_SINCE}"))
-    })?;
+    let since_ms: i64 = stored
+        .parse()
+        .map_err(|_| Failure::software(format!("the database says «{stored}» for {LIVE_SINCE}")))?;
     Ok(since_ms.saturating_sub(since_ms.rem_euclid(1000)))
 }
 

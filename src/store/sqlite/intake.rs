@@ -154,17 +154,15 @@ pub(super) async fn begin_attempt(
     .bind(message_id)
     .fetch_optional(writer)
     .await?;
-    Ok(
-        row.map(
-            |(source, attempts, internal_date_ms, first_seen_at_ms)| Pending {
-                id: message_id,
-                source,
-                attempts,
-                internal_date_ms: (internal_date_ms != 0).then_some(internal_date_ms),
-                first_seen_at_ms,
-            },
-        ),
-    )
+    Ok(row.map(
+        |(source, attempts, internal_date_ms, first_seen_at_ms)| Pending {
+            id: message_id,
+            source,
+            attempts,
+            internal_date_ms: (internal_date_ms != 0).then_some(internal_date_ms),
+            first_seen_at_ms,
+        },
+    ))
 }
 
 pub(super) async fn take_back_attempt(
