@@ -96,6 +96,8 @@ pub struct Pending {
     pub id: i64,
     /// Attempts to decide it, this one included.
     pub attempts: i64,
+    /// Name of its source.
+    pub source: String,
     /// INTERNALDATE, if the source had one.
     pub internal_date_ms: Option<i64>,
     /// When it was stored first.

@@ -15,7 +15,7 @@ use crate::rules::{RuleFiles, RuleSet};
 use crate::store::{SharedStore, SqliteStore};
 use crate::template::Templates;
 use crate::worker::reloading::{Loaded, RuleFolders};
-use crate::worker::{Engine, Rulebook};
+use crate::worker::{Engine, LiveSince, Rulebook};
 use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{Read, Write};
@@ -177,7 +177,7 @@ pub(super) async fn engine(config: &Config) -> Result<Engine, Failure> {
         calendar: Arc::new(calendar),
         transport: transport(config),
         mode: config.mode,
-        live_since_ms: 0,
+        live_since: LiveSince::default(),
         limits: Limits {
             max_bytes: config.parse_max_bytes,
             ..Limits::default()
@@ -187,7 +187,7 @@ pub(super) async fn engine(config: &Config) -> Result<Engine, Failure> {
 
 /// In live mode, what arrived before the first live start is left alone: remembers that moment and puts it in force. IMAP
 /// tells the time of arrival in whole seconds, so what arrived in the same second counts as arrived after the start.
-pub(super) async fn live_since(engine: &mut Engine) -> Result<(), Failure> {
+pub(super) async fn live_since(engine: &mut Engine, config: &Config) -> Result<(), Failure> {
     if engine.mode == Mode::Live {
         let stored = engine
             .store
@@ -196,7 +196,16 @@ pub(super) async fn live_since(engine: &mut Engine) -> Result<(), Failure> {
         let since_ms: i64 = stored.parse().map_err(|_| {
             Failure::software(format!("the database says «{stored}» for {LIVE_SINCE}"))
         })?;
-        engine.live_since_ms = since_ms.saturating_sub(since_ms.rem_euclid(1000));
+        engine.live_since = LiveSince {
+            at_ms: since_ms.saturating_sub(since_ms.rem_euclid(1000)),
+            sources: Arc::new(
+                config
+                    .sources
+                    .iter()
+                    .map(|source| source.name().to_owned())
+                    .collect(),
+            ),
+        };
     }
     Ok(())
 }

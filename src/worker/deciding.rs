@@ -108,7 +108,9 @@ impl Engine {
         );
         let outcome = if self.mode == Mode::Observe {
             Outcome::LeftAlone(OBSERVED.to_owned())
-        } else if received_at_ms < self.live_since_ms {
+        } else if received_at_ms < self.live_since.at_ms
+            && self.live_since.sources.contains(&pending.source)
+        {
             Outcome::LeftAlone(BEFORE_LIVE.to_owned())
         } else {
             self.admit(pending, read, in_force, received_at_ms, now_ms)
