@@ -86,6 +86,7 @@ struct ConfigPath {
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     forbid_core_dumps();
+    keep_panics_silent();
     let outcome = match arguments.command {
         Command::Demo(args) => demo::run(&args),
         Command::Run(args) => run::run(&args),
@@ -111,4 +112,17 @@ fn forbid_core_dumps() {
         maximum: Some(0),
     };
     let _unchanged = rustix::process::setrlimit(rustix::process::Resource::Core, none);
+}
+
+/// A panic's own text may hold words of a report; only its place in our code is printed.
+fn keep_panics_silent() {
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic
+            .location()
+            .map(ToString::to_string)
+            .unwrap_or_default();
+        anstream::eprintln!(
+            "linjevei: an error in linjevei itself at {place}; please report this line"
+        );
+    }));
 }
