@@ -94,10 +94,10 @@ pub enum Stored {
 pub struct Pending {
     /// Row id.
     pub id: i64,
+    /// Name of the source that it came from.
+    pub source: String,
     /// Attempts to decide it, this one included.
     pub attempts: i64,
-    /// Name of its source.
-    pub source: String,
     /// INTERNALDATE, if the source had one.
     pub internal_date_ms: Option<i64>,
     /// When it was stored first.
@@ -273,6 +273,8 @@ pub trait Store: Send + Sync {
     async fn undecided(&self, limit: u32) -> Result<Vec<i64>, StoreError>;
     /// Counts an attempt to decide a message, before it is made. `None` when it is decided already.
     async fn begin_attempt(&self, message_id: i64) -> Result<Option<Pending>, StoreError>;
+    /// Takes back an attempt that ended without harm, though without an outcome.
+    async fn take_back_attempt(&self, message_id: i64) -> Result<(), StoreError>;
     /// The raw bytes of a message; of a duplicate those of its original.
     async fn raw(&self, message_id: i64) -> Result<Option<Vec<u8>>, StoreError>;
     /// The case that a message refers to.

@@ -151,6 +151,10 @@ impl Store for SqliteStore {
         intake::begin_attempt(&mut *self.writer().await, message_id).await
     }
 
+    async fn take_back_attempt(&self, message_id: i64) -> Result<(), StoreError> {
+        intake::take_back_attempt(&mut *self.writer().await, message_id).await
+    }
+
     async fn raw(&self, message_id: i64) -> Result<Option<Vec<u8>>, StoreError> {
         intake::raw(&self.readers, message_id).await
     }

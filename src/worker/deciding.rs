@@ -5,6 +5,7 @@ use super::{Engine, InForce, WorkError};
 use crate::case::admit::{self, Admission, Arrival, Surroundings};
 use crate::case::{self, Case, MailOrder};
 use crate::config::Mode;
+use crate::intake;
 use crate::message::{self, Limits, Message};
 use crate::outbox::message_id;
 use crate::rules::{ClassifyContext, RuleSet, Verdict};
@@ -73,13 +74,20 @@ impl Engine {
         } else {
             self.read(message_id, &in_force.rules).await?
         };
+        let mut outcome = Err(WorkError::Store(StoreError::Conflict));
         for _ in 0..CONFLICTS_MAX {
-            match self.settle(&pending, &read, &in_force).await {
-                Err(WorkError::Store(StoreError::Conflict)) => {}
-                other => return other,
+            outcome = self.settle(&pending, &read, &in_force).await;
+            if !matches!(outcome, Err(WorkError::Store(StoreError::Conflict))) {
+                break;
             }
         }
-        Err(WorkError::Store(StoreError::Conflict))
+        if let Err(WorkError::Store(error)) = &outcome
+            && error.is_temporary()
+        {
+            // The store failed, not the message. Where not even this can be written, the outcome says what is wrong.
+            self.store.take_back_attempt(message_id).await.ok();
+        }
+        outcome
     }
 
     async fn read(&self, message_id: i64, rules: &Arc<RuleSet>) -> Result<Read, WorkError> {
@@ -108,9 +116,7 @@ impl Engine {
         );
         let outcome = if self.mode == Mode::Observe {
             Outcome::LeftAlone(OBSERVED.to_owned())
-        } else if received_at_ms < self.live_since.at_ms
-            && self.live_since.sources.contains(&pending.source)
-        {
+        } else if intake::is_watched(&pending.source) && received_at_ms < self.live_since_ms {
             Outcome::LeftAlone(BEFORE_LIVE.to_owned())
         } else {
             self.admit(pending, read, in_force, received_at_ms, now_ms)

@@ -147,22 +147,33 @@ pub(super) async fn begin_attempt(
     writer: &mut SqliteConnection,
     message_id: i64,
 ) -> Result<Option<Pending>, StoreError> {
-    let row: Option<(i64, String, i64, i64)> = sqlx::query_as(
+    let row: Option<(String, i64, i64, i64)> = sqlx::query_as(
         "UPDATE message SET attempts = attempts + 1 WHERE id = $1 AND outcome = 'pending' \
-         RETURNING attempts, source, internal_date_ms, first_seen_at_ms",
+         RETURNING source, attempts, internal_date_ms, first_seen_at_ms",
     )
     .bind(message_id)
     .fetch_optional(writer)
     .await?;
     Ok(row.map(
-        |(attempts, source, internal_date_ms, first_seen_at_ms)| Pending {
+        |(source, attempts, internal_date_ms, first_seen_at_ms)| Pending {
             id: message_id,
-            attempts,
             source,
+            attempts,
             internal_date_ms: (internal_date_ms != 0).then_some(internal_date_ms),
             first_seen_at_ms,
         },
     ))
+}
+
+pub(super) async fn take_back_attempt(
+    writer: &mut SqliteConnection,
+    message_id: i64,
+) -> Result<(), StoreError> {
+    sqlx::query("UPDATE message SET attempts = attempts - 1 WHERE id = $1 AND outcome = 'pending' AND attempts > 0")
+        .bind(message_id)
+        .execute(writer)
+        .await?;
+    Ok(())
 }
 
 pub(super) async fn raw(
