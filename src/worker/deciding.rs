@@ -114,10 +114,14 @@ impl Engine {
             Outcome::Joined(_) => "joined",
             Outcome::LeftAlone(_) => "left alone",
         };
+        let reason = match &settlement.outcome {
+            Outcome::LeftAlone(reason) => reason.clone(),
+            Outcome::Opened(_) | Outcome::Joined(_) => String::new(),
+        };
         let case = self.store.settle(settlement, &Compositor { engine: self, content, now_ms }).await?;
         match case {
             Some(case) => info!(message.row = pending.id, case.id = %case.number, case.state = case.state.id(), "message {what} a case"),
-            None => info!(message.row = pending.id, "message {what}"),
+            None => info!(message.row = pending.id, reason, "message {what}"),
         }
         Ok(())
     }
