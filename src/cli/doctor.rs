@@ -79,6 +79,13 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
 /// Looks at the database without creating it: a check changes nothing.
 async fn database(config: &Config, findings: &mut Findings) {
     let path = config.data.join(setup::DATABASE);
+    // SQLite and the worker make files beside the database; the nearest folder that exists has to let them.
+    let nearest = config.data.ancestors().find(|folder| folder.is_dir()).unwrap_or(std::path::Path::new("."));
+    if let Err(error) = rustix::fs::access(nearest, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK) {
+        let problem = std::io::Error::from(error);
+        findings.add("database", Err(format!("user {} cannot write in {}: {problem}", super::cases::user(), nearest.display())));
+        return;
+    }
     if !path.exists() {
         let parent_exists = config.data.parent().is_none_or(std::path::Path::exists) || config.data.exists();
         findings.add(
