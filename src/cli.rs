@@ -24,7 +24,12 @@ pub use exit::Failure;
 
 /// Fordeler, kvitterer for og følger opp samhandlingsavvik mellom sykehus, kommuner og fastleger.
 #[derive(Debug, Parser)]
-#[command(name = "linjevei", version, propagate_version = true, max_term_width = 100)]
+#[command(
+    name = "linjevei",
+    version,
+    propagate_version = true,
+    max_term_width = 100
+)]
 #[command(about = "Routes, acknowledges and follows up samhandlingsavvik", long_about = LONG_ABOUT, after_help = AFTER_HELP)]
 struct Arguments {
     #[command(subcommand)]
@@ -67,7 +72,13 @@ enum Command {
 #[derive(Debug, clap::Args)]
 struct ConfigPath {
     /// The configuration file
-    #[arg(long, value_name = "FILE", env = "LINJEVEI_CONFIG", default_value = "linjevei.toml", global = true)]
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "LINJEVEI_CONFIG",
+        default_value = "linjevei.toml",
+        global = true
+    )]
     config: PathBuf,
 }
 
@@ -108,6 +119,9 @@ fn end_quietly_with_a_closed_pipe() {
 
 /// A core dump would hold what patients' reports say. Where the limit cannot be set, the process goes on: systemd sets it too.
 fn forbid_core_dumps() {
-    let none = rustix::process::Rlimit { current: Some(0), maximum: Some(0) };
+    let none = rustix::process::Rlimit {
+        current: Some(0),
+        maximum: Some(0),
+    };
     let _unchanged = rustix::process::setrlimit(rustix::process::Resource::Core, none);
 }

@@ -86,7 +86,10 @@ impl Address {
 
     /// The domain in lower case; empty without an address.
     pub fn domain(&self) -> String {
-        self.address.rsplit_once('@').map(|(_, domain)| domain.to_lowercase()).unwrap_or_default()
+        self.address
+            .rsplit_once('@')
+            .map(|(_, domain)| domain.to_lowercase())
+            .unwrap_or_default()
     }
 }
 
@@ -278,7 +281,10 @@ impl Message {
 
     /// The first header of that name, without regard to letter case.
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+        self.headers
+            .iter()
+            .find(|(key, _)| key.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.as_str())
     }
 }
 

@@ -10,6 +10,7 @@ mod fold;
 mod inflect;
 mod language;
 mod lexicon;
+mod model;
 mod raw;
 mod reporter;
 mod scan;
@@ -48,7 +49,9 @@ pub enum Facet {
 }
 
 /// Written language of a mail.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Default)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Default,
+)]
 pub enum Language {
     /// Bokmål.
     #[default]

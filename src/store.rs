@@ -16,6 +16,7 @@ use crate::message::ContentHash;
 use crate::outbox::compose::Composed;
 use crate::outbox::retry::Next;
 use crate::outbox::{Delivery, Envelope};
+use crate::rules::RuleFiles;
 use jiff::civil::Date;
 use std::sync::Arc;
 
@@ -60,7 +61,12 @@ pub trait Compose: Send + Sync {
     ///
     /// # Errors
     /// A line that says why this mail cannot be written (an address that is none, a template that fails).
-    fn compose(&self, case: &Case, order: &MailOrder, previous: Option<&str>) -> Result<Composed, String>;
+    fn compose(
+        &self,
+        case: &Case,
+        order: &MailOrder,
+        previous: Option<&str>,
+    ) -> Result<Composed, String>;
 }
 
 /// A message to be stored, with its identity by content.
@@ -247,9 +253,20 @@ pub trait Store: Send + Sync {
     /// Which of the positions are not stored yet, in order.
     async fn unknown(&self, source: &str, positions: &[Position]) -> Result<Vec<bool>, StoreError>;
     /// Stores raw bytes and positions of a batch; one bad message undoes only itself.
-    async fn store_raw(&self, source: &str, batch: &[Incoming], now_ms: i64) -> Result<Vec<Stored>, StoreError>;
+    async fn store_raw(
+        &self,
+        source: &str,
+        batch: &[Incoming],
+        now_ms: i64,
+    ) -> Result<Vec<Stored>, StoreError>;
     /// Remembers that a check of the source was completed.
-    async fn source_checked(&self, source: &str, cursor: &Cursor, gone: u32, now_ms: i64) -> Result<(), StoreError>;
+    async fn source_checked(
+        &self,
+        source: &str,
+        cursor: &Cursor,
+        gone: u32,
+        now_ms: i64,
+    ) -> Result<(), StoreError>;
     /// Messages that are stored and not decided, oldest first.
     async fn undecided(&self, limit: u32) -> Result<Vec<i64>, StoreError>;
     /// Counts an attempt to decide a message, before it is made. `None` when it is decided already.
@@ -259,9 +276,14 @@ pub trait Store: Send + Sync {
     /// The case that a message refers to.
     async fn find_thread(&self, keys: &ThreadKeys) -> Result<Option<Thread>, StoreError>;
     /// Acknowledgements queued for an address since a moment.
-    async fn acknowledgements_since(&self, address: &str, since_ms: i64) -> Result<u32, StoreError>;
+    async fn acknowledgements_since(&self, address: &str, since_ms: i64)
+    -> Result<u32, StoreError>;
     /// Stores what became of a message: outcome, case, history and outbox rows together. `None` when it was settled before.
-    async fn settle(&self, settlement: Settlement, composer: &dyn Compose) -> Result<Option<Case>, StoreError>;
+    async fn settle(
+        &self,
+        settlement: Settlement,
+        composer: &dyn Compose,
+    ) -> Result<Option<Case>, StoreError>;
     /// Positions at a source of messages that are ours and not treated there yet.
     async fn untreated(&self, source: &str, limit: u32) -> Result<Vec<Position>, StoreError>;
     /// Marks positions as treated at the source.
@@ -273,7 +295,13 @@ pub trait Store: Send + Sync {
     /// The verdict stored with a message, as JSON.
     async fn verdict(&self, message_id: i64) -> Result<Option<String>, StoreError>;
     /// Keeps a rule set whole.
-    async fn keep_ruleset(&self, hash: &str, engine_version: &str, files_json: &str, now_ms: i64) -> Result<(), StoreError>;
+    async fn keep_ruleset(
+        &self,
+        hash: &str,
+        engine_version: &str,
+        files: &RuleFiles,
+        now_ms: i64,
+    ) -> Result<(), StoreError>;
     /// A case by its number.
     async fn case(&self, number: CaseNumber) -> Result<Option<Case>, StoreError>;
     /// Cases, by due date and number.
@@ -285,13 +313,28 @@ pub trait Store: Send + Sync {
     /// Stores a person's or the calendar's change of a case, creating the case when it has no id.
     async fn apply(&self, change: Change, composer: &dyn Compose) -> Result<Case, StoreError>;
     /// Cases for which time may have something to do: due and not reminded, or answered since before `answered_before_ms`.
-    async fn chaseable(&self, today: Date, answered_before_ms: i64) -> Result<Vec<Case>, StoreError>;
+    async fn chaseable(
+        &self,
+        today: Date,
+        answered_before_ms: i64,
+    ) -> Result<Vec<Case>, StoreError>;
     /// Claims mail that is due, for `lease_ms`.
-    async fn claim(&self, limit: u32, lease_ms: i64, now_ms: i64) -> Result<Vec<Claimed>, StoreError>;
+    async fn claim(
+        &self,
+        limit: u32,
+        lease_ms: i64,
+        now_ms: i64,
+    ) -> Result<Vec<Claimed>, StoreError>;
     /// Mail whose sender died or was cut off: outcome unknown. `all` at start, when nobody else can be sending.
     async fn recover_sending(&self, all: bool, now_ms: i64) -> Result<u64, StoreError>;
     /// Stores the result of an attempt.
-    async fn record_delivery(&self, claimed: &Claimed, delivery: &Delivery, next: Next, now_ms: i64) -> Result<(), StoreError>;
+    async fn record_delivery(
+        &self,
+        claimed: &Claimed,
+        delivery: &Delivery,
+        next: Next,
+        now_ms: i64,
+    ) -> Result<(), StoreError>;
     /// Mail for lists: what waits, failed or is held; with `all` also what was sent.
     async fn outbox(&self, all: bool, limit: u32) -> Result<Vec<OutboxRow>, StoreError>;
     /// A person's word: try again now (`queued`), or keep it (`held`). `false` when the row is not in a state for that.
@@ -300,6 +343,8 @@ pub trait Store: Send + Sync {
     async fn next_due_ms(&self) -> Result<Option<i64>, StoreError>;
     /// A remembered setting.
     async fn setting(&self, name: &str) -> Result<Option<String>, StoreError>;
+    /// Remembers a setting.
+    async fn set_setting(&self, name: &str, value: &str) -> Result<(), StoreError>;
     /// Remembers a setting unless it is there; returns what is there now.
     async fn setting_once(&self, name: &str, value: &str) -> Result<String, StoreError>;
     /// Numbers.

@@ -6,11 +6,14 @@
 mod chasing;
 mod compositor;
 mod deciding;
+pub mod reloading;
+mod rulebook;
 mod sending;
 pub mod supervisor;
 mod taking_in;
 
 pub use deciding::PersonError;
+pub use rulebook::{InForce, Rulebook};
 pub use sending::SendReport;
 pub use taking_in::TakenIn;
 
@@ -21,9 +24,7 @@ use crate::config::{Identity, Mode};
 use crate::message::Limits;
 use crate::outbox::MailTransport;
 use crate::outbox::message_id::SigningKey;
-use crate::rules::RuleSet;
 use crate::store::{SharedStore, StoreError};
-use crate::template::Templates;
 use std::sync::Arc;
 
 /// Everything that a step needs.
@@ -33,10 +34,8 @@ pub struct Engine {
     pub store: SharedStore,
     /// The clock.
     pub clock: SharedClock,
-    /// Rules in force.
-    pub rules: Arc<RuleSet>,
-    /// Templates in force.
-    pub templates: Arc<Templates>,
+    /// Rules and templates in force.
+    pub rulebook: Rulebook,
     /// Who we are.
     pub identity: Arc<Identity>,
     /// Keys of our Message-IDs, the one that signs first.

@@ -1,10 +1,22 @@
 //! The pure modules stay pure: no I/O crates, no file system, no clock and no network in them; no stage knows a later one.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
 
 use std::path::{Path, PathBuf};
 
 /// Modules without I/O.
-const PURE: [&str; 6] = ["message", "rules", "case", "template", "calendar", "diagnostic"];
+const PURE: [&str; 6] = [
+    "message",
+    "rules",
+    "case",
+    "template",
+    "calendar",
+    "diagnostic",
+];
 /// What they may not name.
 const IO: [&str; 12] = [
     "tokio",
@@ -22,11 +34,29 @@ const IO: [&str; 12] = [
 ];
 /// The stages in the order in which data flows, each with what it may not know.
 const LATER: [(&str, &[&str]); 6] = [
-    ("message", &["rules", "case", "template", "outbox", "intake", "store", "worker", "cli"]),
-    ("rules", &["case", "template", "outbox", "intake", "store", "worker", "cli"]),
-    ("case", &["template", "outbox", "intake", "store", "worker", "cli"]),
+    (
+        "message",
+        &[
+            "rules", "case", "template", "outbox", "intake", "store", "worker", "cli",
+        ],
+    ),
+    (
+        "rules",
+        &[
+            "case", "template", "outbox", "intake", "store", "worker", "cli",
+        ],
+    ),
+    (
+        "case",
+        &["template", "outbox", "intake", "store", "worker", "cli"],
+    ),
     ("template", &["outbox", "intake", "store", "worker", "cli"]),
-    ("intake", &["rules", "case", "template", "outbox", "store", "worker", "cli"]),
+    (
+        "intake",
+        &[
+            "rules", "case", "template", "outbox", "store", "worker", "cli",
+        ],
+    ),
     ("outbox", &["intake", "store", "worker", "cli"]),
 ];
 
@@ -36,7 +66,9 @@ fn files(module: &str) -> Vec<PathBuf> {
     let mut found = vec![src.join(format!("{module}.rs"))];
     let mut folders = vec![src.join(module)];
     while let Some(folder) = folders.pop() {
-        let Ok(entries) = std::fs::read_dir(&folder) else { continue };
+        let Ok(entries) = std::fs::read_dir(&folder) else {
+            continue;
+        };
         for entry in entries {
             let path = entry.unwrap().path();
             if path.is_dir() {
@@ -54,7 +86,10 @@ fn files(module: &str) -> Vec<PathBuf> {
 fn code(path: &Path) -> String {
     let text = std::fs::read_to_string(path).unwrap();
     let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
-    text.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
+    text.lines()
+        .filter(|line| !line.trim_start().starts_with("//"))
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 fn is_test_file(path: &Path) -> bool {
@@ -67,7 +102,11 @@ fn pure_modules_do_no_io() {
     for module in PURE {
         for path in files(module).iter().filter(|path| !is_test_file(path)) {
             let code = code(path);
-            offences.extend(IO.iter().filter(|name| code.contains(*name)).map(|name| format!("{} names {name}", path.display())));
+            offences.extend(
+                IO.iter()
+                    .filter(|name| code.contains(*name))
+                    .map(|name| format!("{} names {name}", path.display())),
+            );
         }
     }
     assert!(offences.is_empty(), "{}", offences.join("\n"));
@@ -80,7 +119,9 @@ fn no_stage_knows_a_later_one() {
         for path in files(module).iter().filter(|path| !is_test_file(path)) {
             let code = code(path);
             for name in later {
-                if code.contains(&format!("crate::{name}::")) || code.contains(&format!("use crate::{name};")) {
+                if code.contains(&format!("crate::{name}::"))
+                    || code.contains(&format!("use crate::{name};"))
+                {
                     offences.push(format!("{} knows {name}", path.display()));
                 }
             }
@@ -91,9 +132,15 @@ fn no_stage_knows_a_later_one() {
 
 #[test]
 fn all_sql_is_in_the_store() {
-    for module in ["message", "rules", "case", "template", "intake", "outbox", "worker", "cli"] {
+    for module in [
+        "message", "rules", "case", "template", "intake", "outbox", "worker", "cli",
+    ] {
         for path in files(module) {
-            assert!(!code(&path).contains("sqlx"), "{} names sqlx", path.display());
+            assert!(
+                !code(&path).contains("sqlx"),
+                "{} names sqlx",
+                path.display()
+            );
         }
     }
 }

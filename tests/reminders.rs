@@ -1,5 +1,11 @@
 //! The one reminder: when it goes out, and that there is never a second one.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects
+)]
 
 #[path = "support/house.rs"]
 mod house;
@@ -19,7 +25,10 @@ async fn reminders_between(house: &House, first: &str, last: &str) -> Vec<String
         let before = house.count("purring").await;
         house.chase().await;
         if house.count("purring").await > before {
-            let moment = jiff::Timestamp::from_millisecond(now).unwrap().in_tz("Europe/Oslo").unwrap();
+            let moment = jiff::Timestamp::from_millisecond(now)
+                .unwrap()
+                .in_tz("Europe/Oslo")
+                .unwrap();
             queued.push(moment.strftime("%Y-%m-%d %H").to_string());
         }
         now += 3_600_000;
@@ -38,24 +47,36 @@ async fn sent_on(day: &str) -> House {
 async fn due_on_good_friday_goes_out_after_easter() {
     // 4 March + 30 days = Good Friday 3 April 2026; Monday is a holiday too.
     let house = sent_on("2026-03-04").await;
-    assert_eq!(reminders_between(&house, "2026-03-30", "2026-05-20").await, ["2026-04-07 08"]);
+    assert_eq!(
+        reminders_between(&house, "2026-03-30", "2026-05-20").await,
+        ["2026-04-07 08"]
+    );
 }
 
 #[tokio::test]
 async fn due_on_the_first_of_may_goes_out_on_the_next_working_day() {
     // 1 April + 30 days = Friday 1 May 2026.
     let house = sent_on("2026-04-01").await;
-    assert_eq!(reminders_between(&house, "2026-04-28", "2026-06-10").await, ["2026-05-04 08"]);
+    assert_eq!(
+        reminders_between(&house, "2026-04-28", "2026-06-10").await,
+        ["2026-05-04 08"]
+    );
 }
 
 #[tokio::test]
 async fn due_on_the_sunday_of_the_summer_time_change_goes_out_at_eight_by_the_wall_clock() {
     // 27 February + 30 days = Sunday 29 March 2026, on which summer time begins.
     let house = sent_on("2026-02-27").await;
-    assert_eq!(reminders_between(&house, "2026-03-27", "2026-04-20").await, ["2026-03-30 08"]);
+    assert_eq!(
+        reminders_between(&house, "2026-03-27", "2026-04-20").await,
+        ["2026-03-30 08"]
+    );
     // 25 September + 30 days = Sunday 25 October 2026, on which it ends.
     let house = sent_on("2026-09-25").await;
-    assert_eq!(reminders_between(&house, "2026-10-23", "2026-11-20").await, ["2026-10-26 08"]);
+    assert_eq!(
+        reminders_between(&house, "2026-10-23", "2026-11-20").await,
+        ["2026-10-26 08"]
+    );
 }
 
 #[tokio::test]
@@ -71,7 +92,12 @@ async fn a_worker_that_was_off_for_ten_weeks_catches_up_with_one_reminder_each()
     assert_eq!(house.chase().await.len(), 0);
     assert_eq!(house.count("purring").await, 5);
     // What it says is true on the day it goes out.
-    let reminder = house.sent().into_iter().rev().find(|mail| mail.subject.contains("Påminnelse")).unwrap();
+    let reminder = house
+        .sent()
+        .into_iter()
+        .rev()
+        .find(|mail| mail.subject.contains("Påminnelse"))
+        .unwrap();
     let text = linjevei::message::report_text(&reminder);
     assert!(text.contains("1. april 2026"), "{text}");
 }
@@ -82,7 +108,13 @@ async fn a_clock_that_is_set_back_and_forth_makes_no_second_reminder() {
     house.go_to("2026-04-07");
     house.chase().await;
     assert_eq!(house.count("purring").await, 1);
-    for day in ["2026-03-01", "2026-04-07", "2025-01-01", "2027-01-01", "2026-04-07"] {
+    for day in [
+        "2026-03-01",
+        "2026-04-07",
+        "2025-01-01",
+        "2027-01-01",
+        "2026-04-07",
+    ] {
         house.go_to(day);
         house.chase().await;
     }
@@ -95,20 +127,33 @@ async fn a_clock_that_was_a_year_ahead_at_the_wrong_moment_does_not_remind_early
     house.go_to("2025-03-02");
     assert!(house.chase().await.is_empty());
     house.go_to("2026-03-31");
-    assert!(house.chase().await.is_empty(), "one day before the due date");
+    assert!(
+        house.chase().await.is_empty(),
+        "one day before the due date"
+    );
 }
 
 #[tokio::test]
 async fn answered_one_minute_before_there_is_no_reminder() {
     let mut house = sent_on("2026-03-02").await;
-    house.clock.set(oslo_at("2026-04-01".parse().unwrap(), 8) - 60_000);
+    house
+        .clock
+        .set(oslo_at("2026-04-01".parse().unwrap(), 8) - 60_000);
     let id = house.message_id("sak").await;
-    let answer = house.mail(MEDISIN, "Sv: sak", &format!("In-Reply-To: <{id}>\r\n"), "Her er vårt endelig svar.");
+    let answer = house.mail(
+        MEDISIN,
+        "Sv: sak",
+        &format!("In-Reply-To: <{id}>\r\n"),
+        "Her er vårt endelig svar.",
+    );
     house.receive(answer.as_bytes()).await;
     house.go_to("2026-04-01");
     assert!(house.chase().await.is_empty());
     let case = house.cases().await.remove(0);
-    assert_eq!((case.state, house.count("purring").await), (State::Answered, 0));
+    assert_eq!(
+        (case.state, house.count("purring").await),
+        (State::Answered, 0)
+    );
 }
 
 #[tokio::test]
@@ -120,7 +165,10 @@ async fn approved_on_day_29_the_party_has_fourteen_days_before_it_is_reminded() 
     house.go_to("2026-03-31");
     house.order(case.number, Order::Approve).await;
     // 31 March + 14 days = Tuesday 14 April.
-    assert_eq!(reminders_between(&house, "2026-04-01", "2026-05-31").await, ["2026-04-14 08"]);
+    assert_eq!(
+        reminders_between(&house, "2026-04-01", "2026-05-31").await,
+        ["2026-04-14 08"]
+    );
 }
 
 #[tokio::test]
@@ -129,10 +177,21 @@ async fn rerouted_after_the_reminder_there_is_no_second_one() {
     house.go_to("2026-04-07");
     house.chase().await;
     let case = house.cases().await.remove(0);
-    let order = Order::Reroute { destination: Some("kirurgi".to_owned()), kind: None, category: None, severity: None };
+    let order = Order::Reroute {
+        destination: Some("kirurgi".to_owned()),
+        kind: None,
+        category: None,
+        severity: None,
+    };
     let case = house.order(case.number, order).await;
-    assert_eq!((case.state, case.destination.as_str(), case.reminder), (State::Sent, "kirurgi", Reminder::Queued));
-    assert_eq!(reminders_between(&house, "2026-04-08", "2026-06-30").await, Vec::<String>::new());
+    assert_eq!(
+        (case.state, case.destination.as_str(), case.reminder),
+        (State::Sent, "kirurgi", Reminder::Queued)
+    );
+    assert_eq!(
+        reminders_between(&house, "2026-04-08", "2026-06-30").await,
+        Vec::<String>::new()
+    );
 }
 
 #[tokio::test]
@@ -145,7 +204,13 @@ async fn a_case_in_triage_or_handover_is_not_reminded_but_overdue() {
     let states: Vec<State> = house.cases().await.iter().map(|case| case.state).collect();
     assert_eq!(states, [State::Triage, State::SecureHandover]);
     let today = "2026-06-01".parse().unwrap();
-    assert!(house.cases().await.iter().all(|case| linjevei::case::chase::is_overdue(case, today)));
+    assert!(
+        house
+            .cases()
+            .await
+            .iter()
+            .all(|case| linjevei::case::chase::is_overdue(case, today))
+    );
 }
 
 #[tokio::test]
@@ -166,7 +231,12 @@ async fn an_answered_case_is_closed_after_thirty_days_of_silence() {
     let mut house = sent_on("2026-03-02").await;
     house.go_to("2026-03-10");
     let id = house.message_id("sak").await;
-    let answer = house.mail(MEDISIN, "Sv: sak", &format!("In-Reply-To: <{id}>\r\n"), "Her er vårt endelig svar.");
+    let answer = house.mail(
+        MEDISIN,
+        "Sv: sak",
+        &format!("In-Reply-To: <{id}>\r\n"),
+        "Her er vårt endelig svar.",
+    );
     house.receive(answer.as_bytes()).await;
     house.go_to("2026-04-08");
     assert!(house.chase().await.is_empty());

@@ -77,23 +77,47 @@ pub enum Admission {
 
 /// The moment of receipt (Unix milliseconds): INTERNALDATE, else the topmost Received, else Date if not later than first
 /// seen, else first seen.
-pub fn received_at_ms(internal_date_ms: Option<i64>, message: Option<&Message>, first_seen_ms: i64) -> i64 {
+pub fn received_at_ms(
+    internal_date_ms: Option<i64>,
+    message: Option<&Message>,
+    first_seen_ms: i64,
+) -> i64 {
     internal_date_ms
         .or_else(|| message.and_then(|message| message.received_ms))
-        .or_else(|| message.and_then(|message| message.date_ms).filter(|date| *date <= first_seen_ms))
+        .or_else(|| {
+            message
+                .and_then(|message| message.date_ms)
+                .filter(|date| *date <= first_seen_ms)
+        })
         .unwrap_or(first_seen_ms)
 }
 
 /// Decides what becomes of a message.
-pub fn admit(arrival: &Arrival<'_>, thread: Option<Thread>, around: &Surroundings<'_>) -> Admission {
+pub fn admit(
+    arrival: &Arrival<'_>,
+    thread: Option<Thread>,
+    around: &Surroundings<'_>,
+) -> Admission {
     let (Some(message), Some(verdict)) = (arrival.message, arrival.verdict) else {
         return Admission::Opened(Box::new(unreadable(arrival, around)));
     };
     if let Some(thread) = thread {
         if reply::joins(&thread, message, verdict, around) {
-            return Admission::Joined(Box::new(reply::join(arrival.message_id, thread, message, verdict, around)));
+            return Admission::Joined(Box::new(reply::join(
+                arrival.message_id,
+                thread,
+                message,
+                verdict,
+                around,
+            )));
         }
-        return Admission::Opened(Box::new(open(arrival, message, verdict, Some(&thread.case), around)));
+        return Admission::Opened(Box::new(open(
+            arrival,
+            message,
+            verdict,
+            Some(&thread.case),
+            around,
+        )));
     }
     if verdict.kind.certain && verdict.kind.value.as_deref() == Some("ikke-avvik") {
         let reason = verdict.why_not.unwrap_or(WhyNot::IkkeAvvik);
@@ -113,7 +137,13 @@ fn unreadable(arrival: &Arrival<'_>, around: &Surroundings<'_>) -> Change {
     case.attention = true;
     let mut change = Change::of(case);
     change.case.state = State::Triage;
-    change.note(EventKind::Opened, around.now_ms, &Actor::Worker, "", json!({ "message": arrival.message_id, "unreadable": true }));
+    change.note(
+        EventKind::Opened,
+        around.now_ms,
+        &Actor::Worker,
+        "",
+        json!({ "message": arrival.message_id, "unreadable": true }),
+    );
     note_no_acknowledgement(&mut change, WhyNot::Unreadable, around.now_ms);
     change
 }
@@ -123,7 +153,10 @@ pub(super) fn blank(received_at_ms: i64, now_ms: i64) -> Case {
     let received_day = calendar::oslo_day(received_at_ms);
     Case {
         id: 0,
-        number: CaseNumber { year: calendar::oslo_day(now_ms).year(), count: 0 },
+        number: CaseNumber {
+            year: calendar::oslo_day(now_ms).year(),
+            count: 0,
+        },
         version: 0,
         state: State::Received,
         kind: String::new(),
@@ -153,15 +186,30 @@ pub(super) fn blank(received_at_ms: i64, now_ms: i64) -> Case {
     }
 }
 
-fn open(arrival: &Arrival<'_>, message: &Message, verdict: &Verdict, linked: Option<&Case>, around: &Surroundings<'_>) -> Change {
+fn open(
+    arrival: &Arrival<'_>,
+    message: &Message,
+    verdict: &Verdict,
+    linked: Option<&Case>,
+    around: &Surroundings<'_>,
+) -> Change {
     let value = |decision: &crate::rules::Decision| decision.value.clone().unwrap_or_default();
     let too_old = too_old(arrival, around);
     let mut case = blank(arrival.received_at_ms, around.now_ms);
     case.message_id = arrival.message_id;
     case.kind = value(&verdict.kind);
-    case.direction = verdict.direction.value.clone().unwrap_or_else(|| "ukjent".to_owned());
+    case.direction = verdict
+        .direction
+        .value
+        .clone()
+        .unwrap_or_else(|| "ukjent".to_owned());
     // `sak` and `postmottak` are places of the guide, not parties that could be asked.
-    case.destination = verdict.destination.value.clone().filter(|id| around.directory.party(id).is_some()).unwrap_or_default();
+    case.destination = verdict
+        .destination
+        .value
+        .clone()
+        .filter(|id| around.directory.party(id).is_some())
+        .unwrap_or_default();
     case.copies.clone_from(&verdict.copies);
     case.category = value(&verdict.category);
     case.severity = value(&verdict.severity);
@@ -185,7 +233,12 @@ fn open(arrival: &Arrival<'_>, message: &Message, verdict: &Verdict, linked: Opt
         json!({ "message": arrival.message_id, "ruleset": verdict.ruleset, "linked": linked }),
     );
 
-    let addressed: Vec<String> = message.to.iter().chain(&message.cc).map(crate::message::Address::key).collect();
+    let addressed: Vec<String> = message
+        .to
+        .iter()
+        .chain(&message.cc)
+        .map(crate::message::Address::key)
+        .collect();
     let placing = Placing {
         directory: around.directory,
         policy: around.policy,
@@ -195,7 +248,10 @@ fn open(arrival: &Arrival<'_>, message: &Message, verdict: &Verdict, linked: Opt
         approved: false,
         addressed: &addressed,
     };
-    if verdict.triage || change.case.destination.is_empty() || matches!(change.case.kind.as_str(), "" | "svar" | "ikke-avvik") {
+    if verdict.triage
+        || change.case.destination.is_empty()
+        || matches!(change.case.kind.as_str(), "" | "svar" | "ikke-avvik")
+    {
         change.case.state = State::Triage;
     } else {
         routing::place(&mut change, &placing);
@@ -214,5 +270,11 @@ fn open(arrival: &Arrival<'_>, message: &Message, verdict: &Verdict, linked: Opt
 }
 
 fn note_no_acknowledgement(change: &mut Change, why_not: WhyNot, now_ms: i64) {
-    change.note(EventKind::Acknowledgement, now_ms, &Actor::Worker, "", json!({ "why_not": why_not.id() }));
+    change.note(
+        EventKind::Acknowledgement,
+        now_ms,
+        &Actor::Worker,
+        "",
+        json!({ "why_not": why_not.id() }),
+    );
 }

@@ -21,12 +21,27 @@ pub const DIRECTIONS: [(&str, &str); 4] = [
 
 /// The nine categories of the annual report: id, name.
 pub const CATEGORIES: [(&str, &str); 9] = [
-    ("meldingsutveksling", "Rutiner for meldingsutveksling ikke fulgt / manglende dialog"),
-    ("informasjon", "Mangelfull, manglende eller feil i informasjon"),
-    ("utstyr-legemidler", "Manglende utstyr, medikamenter, resepter, hjelpemidler"),
+    (
+        "meldingsutveksling",
+        "Rutiner for meldingsutveksling ikke fulgt / manglende dialog",
+    ),
+    (
+        "informasjon",
+        "Mangelfull, manglende eller feil i informasjon",
+    ),
+    (
+        "utstyr-legemidler",
+        "Manglende utstyr, medikamenter, resepter, hjelpemidler",
+    ),
     ("dialog-innleggelse", "Dialog under innleggelse"),
-    ("manglende-tilbud", "Ikke etablert tilbud til utskrivningsklar pasient"),
-    ("utskrivningsklar", "Kriterier for utskrivningsklar pasient ikke oppfylt"),
+    (
+        "manglende-tilbud",
+        "Ikke etablert tilbud til utskrivningsklar pasient",
+    ),
+    (
+        "utskrivningsklar",
+        "Kriterier for utskrivningsklar pasient ikke oppfylt",
+    ),
     ("transport", "Pasienttransport"),
     ("feilsending", "Feilsendinger av elektroniske meldinger"),
     ("annet", "Annet / forbedringsforslag"),
@@ -42,7 +57,10 @@ pub const SEVERITIES: [(&str, &str); 4] = [
 
 /// Name of a type; the id itself when there is no such type.
 pub fn type_name(id: &str) -> &str {
-    TYPES.iter().find(|(key, ..)| *key == id).map_or(id, |(_, name, _)| name)
+    TYPES
+        .iter()
+        .find(|(key, ..)| *key == id)
+        .map_or(id, |(_, name, _)| name)
 }
 
 /// Whether the type expects an answer within 30 days.

@@ -36,10 +36,19 @@ fn parse(text: &str) -> Option<CaseNumber> {
     let (word, rest) = text.split_once('-')?;
     let (year, count) = rest.split_once('-')?;
     let digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
-    if !word.eq_ignore_ascii_case("sak") || year.len() != 4 || !digits(year) || count.len() < 6 || count.len() > 12 || !digits(count) {
+    if !word.eq_ignore_ascii_case("sak")
+        || year.len() != 4
+        || !digits(year)
+        || count.len() < 6
+        || count.len() > 12
+        || !digits(count)
+    {
         return None;
     }
-    let number = CaseNumber { year: year.parse().ok()?, count: count.parse().ok()? };
+    let number = CaseNumber {
+        year: year.parse().ok()?,
+        count: count.parse().ok()?,
+    };
     (number.count > 0).then_some(number)
 }
 
@@ -55,18 +64,38 @@ mod tests {
 
     #[test]
     fn written_and_read_back() {
-        let number = CaseNumber { year: 2026, count: 123 };
+        let number = CaseNumber {
+            year: 2026,
+            count: 123,
+        };
         assert_eq!(number.to_string(), "SAK-2026-000123");
         assert_eq!("sak-2026-000123".parse(), Ok(number));
-        assert_eq!("SAK-2026-1000000".parse(), Ok(CaseNumber { year: 2026, count: 1_000_000 }));
-        for bad in ["SAK-2026-123", "SAK-26-000123", "SAK-2026-000000", "SAK-2026-00012x", "", "SAK"] {
+        assert_eq!(
+            "SAK-2026-1000000".parse(),
+            Ok(CaseNumber {
+                year: 2026,
+                count: 1_000_000
+            })
+        );
+        for bad in [
+            "SAK-2026-123",
+            "SAK-26-000123",
+            "SAK-2026-000000",
+            "SAK-2026-00012x",
+            "",
+            "SAK",
+        ] {
             assert!(bad.parse::<CaseNumber>().is_err(), "{bad}");
         }
     }
 
     #[test]
     fn tokens_in_a_subject() {
-        let found = tokens("Sv: [SAK-2026-000098] Samhandlingsavvik (jf. sak-2025-000007), sak 24/1187");
-        assert_eq!(found.iter().map(ToString::to_string).collect::<Vec<_>>(), ["SAK-2026-000098", "SAK-2025-000007"]);
+        let found =
+            tokens("Sv: [SAK-2026-000098] Samhandlingsavvik (jf. sak-2025-000007), sak 24/1187");
+        assert_eq!(
+            found.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            ["SAK-2026-000098", "SAK-2025-000007"]
+        );
     }
 }

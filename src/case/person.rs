@@ -4,6 +4,7 @@ use super::admit::Surroundings;
 use super::record::{Acknowledgement, Actor, Case, Change, EventKind};
 use super::routing::{self, Placing};
 use super::{State, names, reply};
+use crate::rules::WhyNot;
 use serde_json::json;
 
 /// A person's order.
@@ -86,108 +87,261 @@ pub fn carry_out(
 ) -> Result<Change, OrderError> {
     let mut change = Change::of(case.clone());
     change.case.attention = false;
-    let now_ms = around.now_ms;
-    let placing = Placing { directory: around.directory, policy: around.policy, now_ms, actor, reason, approved: true, addressed };
-    let refuse = |advice| OrderError::State { number: case.number.to_string(), state: case.state.navn(), advice };
+    let mut desk = Desk {
+        case,
+        change,
+        around,
+        placing: Placing {
+            directory: around.directory,
+            policy: around.policy,
+            now_ms: around.now_ms,
+            actor,
+            reason,
+            approved: true,
+            addressed,
+        },
+    };
     match order {
-        Order::Reroute { destination, kind, category, severity } => {
-            if matches!(case.state, State::Closed | State::Dismissed) {
-                return Err(refuse("open it first with «cases reopen»"));
-            }
-            correct(&mut change, destination.as_deref(), kind.as_deref(), category.as_deref(), severity.as_deref(), around)?;
-            let corrected = json!({
-                "destination": destination, "type": kind, "category": category, "severity": severity,
-                "before": { "destination": case.destination, "type": case.kind, "category": case.category, "severity": case.severity },
-            });
-            change.note(EventKind::Corrected, now_ms, actor, reason, corrected);
-            let moves = change.case.destination != case.destination || change.case.kind != case.kind;
-            if moves || matches!(case.state, State::Received | State::Triage) {
-                if change.case.destination.is_empty() {
-                    return Err(OrderError::Unknown { what: "party", value: String::new(), choices: parties(around) });
-                }
-                // A party that needs approval has it from the person who places the case by hand, but a report that waits
-                // for approval is not let through by correcting its category.
-                routing::place(&mut change, &Placing { approved: moves || case.state != State::Approval, ..placing });
-                reporter(&mut change, &placing, around);
-            }
+        Order::Reroute {
+            destination,
+            kind,
+            category,
+            severity,
+        } => {
+            let wanted = Facets {
+                destination: destination.as_deref(),
+                kind: kind.as_deref(),
+                category: category.as_deref(),
+                severity: severity.as_deref(),
+            };
+            desk.reroute(&wanted)?;
         }
-        Order::Approve => {
-            if case.state != State::Approval {
-                return Err(refuse("only a case that waits for approval can be approved"));
-            }
-            change.note(EventKind::Approved, now_ms, actor, reason, json!({ "party": case.destination }));
-            routing::place(&mut change, &placing);
-            reporter(&mut change, &placing, around);
-        }
-        Order::HandedOver { by } => {
-            if case.state != State::SecureHandover {
-                return Err(refuse("only a case that must be sent securely can be handed over"));
-            }
-            known("way of handing over", by, &HANDOVER_WAYS)?;
-            change.case.state = State::Sent;
-            change.case.sent_at_ms = Some(now_ms);
-            change.note(EventKind::HandedOver, now_ms, actor, reason, json!({ "by": by, "party": case.destination }));
-        }
-        Order::Answer => {
-            if !matches!(case.state, State::Sent | State::SecureHandover | State::Triage | State::Approval) {
-                return Err(refuse("only an open case can be answered"));
-            }
-            change.case.state = State::Answered;
-            change.case.answered_at_ms = Some(now_ms);
-            change.note(EventKind::Answered, now_ms, actor, reason, json!({ "party": case.destination, "by_person": true }));
-            if !change.case.reporter_address.is_empty() && matches!(case.acknowledgement, Acknowledgement::Queued) {
-                reply::notify_answer(&mut change);
-            }
-        }
-        Order::Close => {
-            if matches!(case.state, State::Closed | State::Dismissed) {
-                return Err(refuse("it is closed already"));
-            }
-            change.case.state = State::Closed;
-            change.case.closed_at_ms = Some(now_ms);
-            change.note(EventKind::Closed, now_ms, actor, reason, json!({}));
-        }
-        Order::Dismiss { because } => {
-            known("reason for dismissing", because, &DISMISS_REASONS)?;
-            if case.state == State::Dismissed {
-                return Err(refuse("it is dismissed already"));
-            }
-            change.case.state = State::Dismissed;
-            change.case.closed_at_ms = Some(now_ms);
-            change.note(EventKind::Dismissed, now_ms, actor, reason, json!({ "because": because }));
-        }
-        Order::Reopen => {
-            if !matches!(case.state, State::Answered | State::Closed | State::Dismissed | State::Registered) {
-                return Err(refuse("it is open"));
-            }
-            change.case.state = State::Triage;
-            change.case.answered_at_ms = None;
-            change.case.closed_at_ms = None;
-            change.note(EventKind::Reopened, now_ms, actor, reason, json!({}));
-        }
-        Order::Note => change.note(EventKind::Note, now_ms, actor, reason, json!({})),
+        Order::Approve => desk.approve()?,
+        Order::HandedOver { by } => desk.handed_over(by)?,
+        Order::Answer => desk.answer()?,
+        Order::Close => desk.close()?,
+        Order::Dismiss { because } => desk.dismiss(because)?,
+        Order::Reopen => desk.reopen()?,
+        Order::Note => desk.note(EventKind::Note, json!({})),
     }
-    Ok(change)
+    Ok(desk.change)
+}
+
+/// What a person wants a case's facets to be; `None` leaves one as it is.
+#[derive(Debug, Clone, Copy, Default, serde::Serialize)]
+struct Facets<'a> {
+    destination: Option<&'a str>,
+    #[serde(rename = "type")]
+    kind: Option<&'a str>,
+    category: Option<&'a str>,
+    severity: Option<&'a str>,
+}
+
+/// A case on a person's desk: as it was, and as it becomes.
+struct Desk<'a> {
+    case: &'a Case,
+    change: Change,
+    around: &'a Surroundings<'a>,
+    placing: Placing<'a>,
+}
+
+impl Desk<'_> {
+    fn refuse(&self, advice: &'static str) -> OrderError {
+        OrderError::State {
+            number: self.case.number.to_string(),
+            state: self.case.state.navn(),
+            advice,
+        }
+    }
+
+    fn note(&mut self, kind: EventKind, data: serde_json::Value) {
+        self.change.note(
+            kind,
+            self.placing.now_ms,
+            self.placing.actor,
+            self.placing.reason,
+            data,
+        );
+    }
+
+    fn reroute(&mut self, wanted: &Facets<'_>) -> Result<(), OrderError> {
+        let case = self.case;
+        if matches!(case.state, State::Closed | State::Dismissed) {
+            return Err(self.refuse("open it first with «cases reopen»"));
+        }
+        correct(&mut self.change, wanted, self.around)?;
+        let before = Facets {
+            destination: Some(&case.destination),
+            kind: Some(&case.kind),
+            category: Some(&case.category),
+            severity: Some(&case.severity),
+        };
+        self.note(
+            EventKind::Corrected,
+            json!({ "to": wanted, "before": before }),
+        );
+        let after = &self.change.case;
+        let moves = after.destination != case.destination || after.kind != case.kind;
+        if !moves && !matches!(case.state, State::Received | State::Triage) {
+            return Ok(());
+        }
+        if after.destination.is_empty() {
+            return Err(OrderError::Unknown {
+                what: "party",
+                value: String::new(),
+                choices: parties(self.around),
+            });
+        }
+        routing::place(&mut self.change, &self.placing);
+        self.tell_reporter();
+        Ok(())
+    }
+
+    fn approve(&mut self) -> Result<(), OrderError> {
+        if self.case.state != State::Approval {
+            return Err(self.refuse("only a case that waits for approval can be approved"));
+        }
+        self.note(
+            EventKind::Approved,
+            json!({ "party": self.case.destination }),
+        );
+        routing::place(&mut self.change, &self.placing);
+        self.tell_reporter();
+        Ok(())
+    }
+
+    fn handed_over(&mut self, by: &str) -> Result<(), OrderError> {
+        if self.case.state != State::SecureHandover {
+            return Err(self.refuse("only a case that must be sent securely can be handed over"));
+        }
+        known("way of handing over", by, &HANDOVER_WAYS)?;
+        self.change.case.state = State::Sent;
+        self.change.case.sent_at_ms = Some(self.placing.now_ms);
+        self.note(
+            EventKind::HandedOver,
+            json!({ "by": by, "party": self.case.destination }),
+        );
+        Ok(())
+    }
+
+    fn answer(&mut self) -> Result<(), OrderError> {
+        if !matches!(
+            self.case.state,
+            State::Sent | State::SecureHandover | State::Triage | State::Approval
+        ) {
+            return Err(self.refuse("only an open case can be answered"));
+        }
+        self.change.case.state = State::Answered;
+        self.change.case.answered_at_ms = Some(self.placing.now_ms);
+        self.note(
+            EventKind::Answered,
+            json!({ "party": self.case.destination, "by_person": true }),
+        );
+        if !self.case.reporter_address.is_empty()
+            && self.case.acknowledgement == Acknowledgement::Queued
+        {
+            reply::notify_answer(&mut self.change);
+        }
+        Ok(())
+    }
+
+    fn close(&mut self) -> Result<(), OrderError> {
+        if matches!(self.case.state, State::Closed | State::Dismissed) {
+            return Err(self.refuse("it is closed already"));
+        }
+        self.end(State::Closed, EventKind::Closed, json!({}));
+        Ok(())
+    }
+
+    fn dismiss(&mut self, because: &str) -> Result<(), OrderError> {
+        known("reason for dismissing", because, &DISMISS_REASONS)?;
+        if self.case.state == State::Dismissed {
+            return Err(self.refuse("it is dismissed already"));
+        }
+        self.end(
+            State::Dismissed,
+            EventKind::Dismissed,
+            json!({ "because": because }),
+        );
+        Ok(())
+    }
+
+    fn end(&mut self, state: State, kind: EventKind, data: serde_json::Value) {
+        self.change.case.state = state;
+        self.change.case.closed_at_ms = Some(self.placing.now_ms);
+        self.note(kind, data);
+    }
+
+    fn reopen(&mut self) -> Result<(), OrderError> {
+        if self.case.state.is_open() && self.case.state != State::Answered {
+            return Err(self.refuse("it is open"));
+        }
+        self.change.case.state = State::Triage;
+        self.change.case.answered_at_ms = None;
+        self.change.case.closed_at_ms = None;
+        self.note(EventKind::Reopened, json!({}));
+        Ok(())
+    }
+
+    /// Once a person has placed it, the reporter gets the acknowledgement that waited for that, or word of the change.
+    fn tell_reporter(&mut self) {
+        let waited = matches!(
+            self.change.case.acknowledgement,
+            Acknowledgement::Not(WhyNot::UncertainType | WhyNot::Unauthenticated | WhyNot::Svar)
+        );
+        let around = self.around;
+        let held = around.recent_acknowledgements >= around.policy.acknowledgements_per_hour;
+        routing::tell_reporter(&mut self.change, &self.placing, waited, held);
+    }
 }
 
 /// A case that came by paper or telephone.
 ///
 /// # Errors
 /// [`OrderError::Unknown`] for a type or party that does not exist.
-pub fn new_case(kind: &str, destination: &str, actor: &Actor, reason: &str, received_at_ms: i64, around: &Surroundings<'_>) -> Result<Change, OrderError> {
+pub fn new_case(
+    kind: &str,
+    destination: &str,
+    actor: &Actor,
+    reason: &str,
+    received_at_ms: i64,
+    around: &Surroundings<'_>,
+) -> Result<Change, OrderError> {
     let mut change = Change::of(super::admit::blank(received_at_ms, around.now_ms));
-    change.case.acknowledgement = Acknowledgement::Not(crate::rules::WhyNot::NoAddress);
-    correct(&mut change, Some(destination), Some(kind), None, None, around)?;
+    change.case.acknowledgement = Acknowledgement::Not(WhyNot::NoAddress);
+    let wanted = Facets {
+        destination: Some(destination),
+        kind: Some(kind),
+        ..Facets::default()
+    };
+    correct(&mut change, &wanted, around)?;
     change.case.reminder = routing::reminder_for(kind, false);
-    change.note(EventKind::Opened, around.now_ms, actor, reason, json!({ "by_person": true }));
-    let placing =
-        Placing { directory: around.directory, policy: around.policy, now_ms: around.now_ms, actor, reason, approved: true, addressed: &[] };
+    change.note(
+        EventKind::Opened,
+        around.now_ms,
+        actor,
+        reason,
+        json!({ "by_person": true }),
+    );
+    let placing = Placing {
+        directory: around.directory,
+        policy: around.policy,
+        now_ms: around.now_ms,
+        actor,
+        reason,
+        approved: true,
+        addressed: &[],
+    };
     routing::place(&mut change, &placing);
     if change.case.state == State::Sent && destination != routing::SAMHANDLING {
         // There is no message whose text could be sent along: the party has a notice, a person hands the paper over.
         change.case.state = State::SecureHandover;
         change.case.sent_at_ms = None;
-        for mail in change.mails.iter_mut().filter(|mail| mail.kind.carries_content()) {
+        for mail in change
+            .mails
+            .iter_mut()
+            .filter(|mail| mail.kind.carries_content())
+        {
             mail.kind = super::MailKind::Varsel;
         }
     }
@@ -196,55 +350,67 @@ pub fn new_case(kind: &str, destination: &str, actor: &Actor, reason: &str, rece
 
 fn correct(
     change: &mut Change,
-    destination: Option<&str>,
-    kind: Option<&str>,
-    category: Option<&str>,
-    severity: Option<&str>,
+    wanted: &Facets<'_>,
     around: &Surroundings<'_>,
 ) -> Result<(), OrderError> {
-    if let Some(destination) = destination {
+    if let Some(destination) = wanted.destination {
         if around.directory.party(destination).is_none() {
-            return Err(OrderError::Unknown { what: "party", value: destination.to_owned(), choices: parties(around) });
+            return Err(OrderError::Unknown {
+                what: "party",
+                value: destination.to_owned(),
+                choices: parties(around),
+            });
         }
         destination.clone_into(&mut change.case.destination);
     }
-    if let Some(kind) = kind {
-        let choices: Vec<&str> = names::TYPES.iter().map(|(id, ..)| *id).filter(|id| !matches!(*id, "svar" | "ikke-avvik")).collect();
+    if let Some(kind) = wanted.kind {
+        let choices: Vec<&str> = names::TYPES
+            .iter()
+            .map(|(id, ..)| *id)
+            .filter(|id| !matches!(*id, "svar" | "ikke-avvik"))
+            .collect();
         known("type", kind, &choices)?;
         kind.clone_into(&mut change.case.kind);
-        change.case.due_day = if names::expects_answer(kind) { Some(crate::calendar::due_day(change.case.received_day)) } else { None };
+        change.case.due_day = if names::expects_answer(kind) {
+            Some(crate::calendar::due_day(change.case.received_day))
+        } else {
+            None
+        };
         if change.case.reminder != super::record::Reminder::Queued {
-            let too_old = change.case.reminder == super::record::Reminder::Never && change.case.due_day.is_some();
-            let was_answerable = change.case.acknowledgement == Acknowledgement::Not(crate::rules::WhyNot::TooOld);
+            let too_old = change.case.reminder == super::record::Reminder::Never
+                && change.case.due_day.is_some();
+            let was_answerable =
+                change.case.acknowledgement == Acknowledgement::Not(WhyNot::TooOld);
             change.case.reminder = routing::reminder_for(kind, too_old && was_answerable);
         }
     }
-    if let Some(category) = category {
+    if let Some(category) = wanted.category {
         known("category", category, &names::CATEGORIES.map(|(id, _)| id))?;
         category.clone_into(&mut change.case.category);
     }
-    if let Some(severity) = severity {
+    if let Some(severity) = wanted.severity {
         known("severity", severity, &names::SEVERITIES.map(|(id, _)| id))?;
         severity.clone_into(&mut change.case.severity);
     }
     Ok(())
 }
 
-/// Once a person has placed it, the reporter gets the acknowledgement that waited for that, or word of the change.
-fn reporter(change: &mut Change, placing: &Placing<'_>, around: &Surroundings<'_>) {
-    use crate::rules::WhyNot;
-    let waited = matches!(change.case.acknowledgement, Acknowledgement::Not(WhyNot::UncertainType | WhyNot::Unauthenticated | WhyNot::Svar));
-    let held = around.recent_acknowledgements >= around.policy.acknowledgements_per_hour;
-    routing::tell_reporter(change, placing, waited, held);
-}
-
 fn known(what: &'static str, value: &str, choices: &[&str]) -> Result<(), OrderError> {
     if choices.contains(&value) {
         return Ok(());
     }
-    Err(OrderError::Unknown { what, value: value.to_owned(), choices: choices.join(", ") })
+    Err(OrderError::Unknown {
+        what,
+        value: value.to_owned(),
+        choices: choices.join(", "),
+    })
 }
 
 fn parties(around: &Surroundings<'_>) -> String {
-    around.directory.parties().map(|party| party.id.as_str()).collect::<Vec<_>>().join(", ")
+    around
+        .directory
+        .parties()
+        .map(|party| party.id.as_str())
+        .collect::<Vec<_>>()
+        .join(", ")
 }

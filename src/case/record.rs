@@ -28,7 +28,9 @@ impl Reminder {
 
     /// The value with that id.
     pub fn from_id(id: &str) -> Option<Self> {
-        [Self::Allowed, Self::Never, Self::Queued].into_iter().find(|value| value.id() == id)
+        [Self::Allowed, Self::Never, Self::Queued]
+            .into_iter()
+            .find(|value| value.id() == id)
     }
 }
 
@@ -281,7 +283,11 @@ pub struct Change {
 impl Change {
     /// A change that does nothing yet.
     pub const fn of(case: Case) -> Self {
-        Self { case, events: Vec::new(), mails: Vec::new() }
+        Self {
+            case,
+            events: Vec::new(),
+            mails: Vec::new(),
+        }
     }
 
     /// Adds a line by the worker to the history.
@@ -294,7 +300,21 @@ impl Change {
         self.note(kind, at_ms, actor, "", data);
     }
 
-    pub(super) fn note(&mut self, kind: EventKind, at_ms: i64, actor: &Actor, reason: &str, data: Value) {
-        self.events.push(Event { kind, at_ms, actor: actor.clone(), reason: reason.to_owned(), state: self.case.state, data });
+    pub(super) fn note(
+        &mut self,
+        kind: EventKind,
+        at_ms: i64,
+        actor: &Actor,
+        reason: &str,
+        data: Value,
+    ) {
+        self.events.push(Event {
+            kind,
+            at_ms,
+            actor: actor.clone(),
+            reason: reason.to_owned(),
+            state: self.case.state,
+            data,
+        });
     }
 }

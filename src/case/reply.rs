@@ -45,8 +45,18 @@ const MACHINE_MARKS: [Mark; 7] = [
 ];
 
 /// Whether the message belongs to the case; if not, it is a new report in an old thread and opens a case of its own.
-pub(super) fn joins(thread: &Thread, message: &Message, verdict: &Verdict, around: &Surroundings<'_>) -> bool {
-    let new_report = verdict.kind.certain && verdict.kind.value.as_deref().is_some_and(names::expects_answer);
+pub(super) fn joins(
+    thread: &Thread,
+    message: &Message,
+    verdict: &Verdict,
+    around: &Surroundings<'_>,
+) -> bool {
+    let new_report = verdict.kind.certain
+        && verdict
+            .kind
+            .value
+            .as_deref()
+            .is_some_and(names::expects_answer);
     match role(thread, message, verdict, around) {
         Role::Machine | Role::TrustedAnswer | Role::UntrustedAnswer => true,
         Role::Reporter | Role::Other => !new_report,
@@ -54,7 +64,11 @@ pub(super) fn joins(thread: &Thread, message: &Message, verdict: &Verdict, aroun
 }
 
 fn role(thread: &Thread, message: &Message, verdict: &Verdict, around: &Surroundings<'_>) -> Role {
-    if MACHINE_MARKS.iter().any(|mark| message.marks.contains(mark)) || verdict.robot.certain {
+    if MACHINE_MARKS
+        .iter()
+        .any(|mark| message.marks.contains(mark))
+        || verdict.robot.certain
+    {
         return Role::Machine;
     }
     let Some(author) = message.author().map(crate::message::Address::key) else {
@@ -64,8 +78,14 @@ fn role(thread: &Thread, message: &Message, verdict: &Verdict, around: &Surround
     if author == thread.case.reporter_address.to_lowercase() {
         return Role::Reporter;
     }
-    if !thread.case.destination.is_empty() && around.directory.belongs(&author, &thread.case.destination) {
-        return if trusted(thread.by, message, &author, around) { Role::TrustedAnswer } else { Role::UntrustedAnswer };
+    if !thread.case.destination.is_empty()
+        && around.directory.belongs(&author, &thread.case.destination)
+    {
+        return if trusted(thread.by, message, &author, around) {
+            Role::TrustedAnswer
+        } else {
+            Role::UntrustedAnswer
+        };
     }
     Role::Other
 }
@@ -77,10 +97,10 @@ fn trusted(by: ThreadBy, message: &Message, author: &str, around: &Surroundings<
         None => by == ThreadBy::SignedId,
         Some(authserv_id) => {
             matches!(by, ThreadBy::SignedId | ThreadBy::Token)
-                && message
-                    .authentication
-                    .as_ref()
-                    .is_some_and(|results| results.authserv_id.eq_ignore_ascii_case(authserv_id) && aligned_pass(results, author))
+                && message.authentication.as_ref().is_some_and(|results| {
+                    results.authserv_id.eq_ignore_ascii_case(authserv_id)
+                        && aligned_pass(results, author)
+                })
         }
     }
 }
@@ -88,26 +108,50 @@ fn trusted(by: ThreadBy, message: &Message, author: &str, around: &Surroundings<
 /// A DMARC pass for the author's domain, or a DKIM pass whose signing domain is the author's domain or a parent of it
 /// (RFC 7489 section 3.1, relaxed alignment without a public suffix list: the parent needs a dot of its own).
 pub(crate) fn aligned_pass(results: &AuthenticationResults, author: &str) -> bool {
-    let Some((_, domain)) = author.rsplit_once('@') else { return false };
+    let Some((_, domain)) = author.rsplit_once('@') else {
+        return false;
+    };
     let aligned = |signing: &str| {
         let signing = signing.trim_start_matches('@');
-        signing == domain || (signing.contains('.') && domain.strip_suffix(signing).is_some_and(|rest| rest.ends_with('.')))
+        signing == domain
+            || (signing.contains('.')
+                && domain
+                    .strip_suffix(signing)
+                    .is_some_and(|rest| rest.ends_with('.')))
     };
-    results.results.iter().filter(|result| result.result == "pass").any(|result| {
-        result.properties.iter().any(|(name, value)| match result.method.as_str() {
-            "dkim" => name == "header.d" && aligned(value),
-            "dmarc" => name == "header.from" && aligned(value),
-            _ => false,
+    results
+        .results
+        .iter()
+        .filter(|result| result.result == "pass")
+        .any(|result| {
+            result
+                .properties
+                .iter()
+                .any(|(name, value)| match result.method.as_str() {
+                    "dkim" => name == "header.d" && aligned(value),
+                    "dmarc" => name == "header.from" && aligned(value),
+                    _ => false,
+                })
         })
-    })
 }
 
 /// The change that the joining message makes.
-pub(super) fn join(message_id: i64, thread: Thread, message: &Message, verdict: &Verdict, around: &Surroundings<'_>) -> Change {
+pub(super) fn join(
+    message_id: i64,
+    thread: Thread,
+    message: &Message,
+    verdict: &Verdict,
+    around: &Surroundings<'_>,
+) -> Change {
     let role = role(&thread, message, verdict, around);
     let by = thread.by;
     let mut change = Change::of(thread.case);
-    let kind = verdict.reply.value.as_deref().filter(|_| verdict.reply.certain).unwrap_or_default();
+    let kind = verdict
+        .reply
+        .value
+        .as_deref()
+        .filter(|_| verdict.reply.certain)
+        .unwrap_or_default();
     match role {
         Role::Machine => machine(&mut change, message),
         Role::TrustedAnswer => answer(&mut change, kind, around),
@@ -142,7 +186,13 @@ fn answer(change: &mut Change, kind: &str, around: &Surroundings<'_>) {
             if matches!(change.case.state, State::Sent | State::SecureHandover) {
                 change.case.state = State::Answered;
                 change.case.answered_at_ms = Some(around.now_ms);
-                change.note(EventKind::Answered, around.now_ms, &Actor::Worker, "", json!({ "party": change.case.destination }));
+                change.note(
+                    EventKind::Answered,
+                    around.now_ms,
+                    &Actor::Worker,
+                    "",
+                    json!({ "party": change.case.destination }),
+                );
             }
             relay(change, around);
         }
@@ -173,7 +223,10 @@ pub(super) fn relay(change: &mut Change, around: &Surroundings<'_>) {
         change.case.attention = true;
         return;
     }
-    let secure = around.directory.party(&change.case.reporter_party).is_some_and(|party| party.secure);
+    let secure = around
+        .directory
+        .party(&change.case.reporter_party)
+        .is_some_and(|party| party.secure);
     if !secure {
         change.case.attention = true;
         notify_answer(change);
@@ -181,7 +234,6 @@ pub(super) fn relay(change: &mut Change, around: &Surroundings<'_>) {
     }
     to_reporter(change, MailKind::Svar);
 }
-
 
 /// Tells the reporter that an answer has come which a person brings home in another way.
 pub(super) fn notify_answer(change: &mut Change) {

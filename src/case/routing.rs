@@ -33,7 +33,9 @@ pub(super) fn place(change: &mut Change, placing: &Placing<'_>) {
     let state = match party {
         None => State::Triage,
         Some(_) if information => State::Registered,
-        Some(party) if !placing.approved && needs_approval(case, party, placing.policy) => State::Approval,
+        Some(party) if !placing.approved && needs_approval(case, party, placing.policy) => {
+            State::Approval
+        }
         Some(party) if party.kind == PartyKind::Samhandling => State::Sent,
         Some(party) if party.send_to.is_empty() => State::Triage,
         Some(party) if party.secure || stands_in(party, placing.addressed) => State::Sent,
@@ -45,12 +47,22 @@ pub(super) fn place(change: &mut Change, placing: &Placing<'_>) {
         case.answered_at_ms = None;
         case.closed_at_ms = None;
     }
-    change.note(EventKind::Placed, placing.now_ms, placing.actor, placing.reason, json!({ "party": destination }));
+    change.note(
+        EventKind::Placed,
+        placing.now_ms,
+        placing.actor,
+        placing.reason,
+        json!({ "party": destination }),
+    );
     if matches!(state, State::Triage | State::Approval) {
         return;
     }
     if let Some(party) = party {
-        let kind = match (information, party.secure, stands_in(party, placing.addressed)) {
+        let kind = match (
+            information,
+            party.secure,
+            stands_in(party, placing.addressed),
+        ) {
             (false, _, true) => MailKind::Kort,
             (false, true, _) => MailKind::Sak,
             (false, false, _) => MailKind::Varsel,
@@ -59,9 +71,19 @@ pub(super) fn place(change: &mut Change, placing: &Placing<'_>) {
         };
         order(change, party, kind);
     }
-    let copies: Vec<&Party> = change.case.copies.iter().filter(|id| **id != destination).filter_map(|id| placing.directory.party(id)).collect();
+    let copies: Vec<&Party> = change
+        .case
+        .copies
+        .iter()
+        .filter(|id| **id != destination)
+        .filter_map(|id| placing.directory.party(id))
+        .collect();
     for party in copies {
-        let kind = if party.secure { MailKind::Orientering } else { MailKind::Orienteringsvarsel };
+        let kind = if party.secure {
+            MailKind::Orientering
+        } else {
+            MailKind::Orienteringsvarsel
+        };
         order(change, party, kind);
     }
 }
@@ -87,22 +109,35 @@ fn needs_approval(case: &Case, party: &Party, policy: &Policy) -> bool {
 }
 
 fn stands_in(party: &Party, addressed: &[String]) -> bool {
-    addressed.iter().any(|address| party.addresses.contains(address))
+    addressed
+        .iter()
+        .any(|address| party.addresses.contains(address))
 }
 
 /// The mail to the reporter that the case asks for now: the acknowledgement if it is still to be given and may be, or a
 /// status mail when the case went elsewhere than the reporter was told.
-pub(super) fn tell_reporter(change: &mut Change, placing: &Placing<'_>, acknowledge_now: bool, held: bool) {
+pub(super) fn tell_reporter(
+    change: &mut Change,
+    placing: &Placing<'_>,
+    acknowledge_now: bool,
+    held: bool,
+) {
     // Who has it: the party once it has it, else the samhandlingsavdeling.
     let has_it = match change.case.state {
-        State::Sent | State::SecureHandover | State::Answered | State::Registered if change.case.destination != SAMHANDLING => {
+        State::Sent | State::SecureHandover | State::Answered | State::Registered
+            if change.case.destination != SAMHANDLING =>
+        {
             change.case.destination.clone()
         }
         _ => String::new(),
     };
     let (kind, seq) = match change.case.acknowledgement {
-        Acknowledgement::Not(_) if acknowledge_now && !change.case.reporter_address.is_empty() => (MailKind::Kvittering, 1),
-        Acknowledgement::Queued if change.case.told_party != has_it => (MailKind::Status, change.case.version.saturating_add(1)),
+        Acknowledgement::Not(_) if acknowledge_now && !change.case.reporter_address.is_empty() => {
+            (MailKind::Kvittering, 1)
+        }
+        Acknowledgement::Queued if change.case.told_party != has_it => {
+            (MailKind::Status, change.case.version.saturating_add(1))
+        }
         _ => return,
     };
     change.case.told_party = has_it;
@@ -116,11 +151,21 @@ pub(super) fn tell_reporter(change: &mut Change, placing: &Placing<'_>, acknowle
     });
     if kind == MailKind::Kvittering {
         change.case.acknowledgement = Acknowledgement::Queued;
-        change.note(EventKind::Acknowledgement, placing.now_ms, placing.actor, "", json!({ "mail": kind.id(), "held": held }));
+        change.note(
+            EventKind::Acknowledgement,
+            placing.now_ms,
+            placing.actor,
+            "",
+            json!({ "mail": kind.id(), "held": held }),
+        );
     }
 }
 
 /// Whether the one reminder is possible for a case of this type.
 pub(super) fn reminder_for(kind: &str, too_old: bool) -> Reminder {
-    if too_old || !names::expects_answer(kind) { Reminder::Never } else { Reminder::Allowed }
+    if too_old || !names::expects_answer(kind) {
+        Reminder::Never
+    } else {
+        Reminder::Allowed
+    }
 }

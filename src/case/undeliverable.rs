@@ -12,13 +12,20 @@ pub fn note(change: &mut Change, kind: MailKind, party: &str, why: &str, now_ms:
     match kind {
         MailKind::Kvittering => change.case.told_party = String::new(),
         MailKind::Sak | MailKind::Varsel | MailKind::Kort | MailKind::Purring
-            if party == change.case.destination && matches!(change.case.state, State::Sent | State::SecureHandover) =>
+            if party == change.case.destination
+                && matches!(change.case.state, State::Sent | State::SecureHandover) =>
         {
             change.case.state = State::Triage;
         }
         _ => {}
     }
-    change.note(EventKind::MailFailed, now_ms, &Actor::Worker, "", json!({ "mail": kind.id(), "party": party, "why": why }));
+    change.note(
+        EventKind::MailFailed,
+        now_ms,
+        &Actor::Worker,
+        "",
+        json!({ "mail": kind.id(), "party": party, "why": why }),
+    );
 }
 
 /// The same for a mail that could not even be written; an acknowledgement then has a reason instead of a row.

@@ -157,7 +157,8 @@ struct Dismiss {
 }
 
 fn state(id: &str) -> Result<State, String> {
-    State::from_id(id).ok_or_else(|| format!("use one of: {}", State::ALL.map(State::id).join(", ")))
+    State::from_id(id)
+        .ok_or_else(|| format!("use one of: {}", State::ALL.map(State::id).join(", ")))
 }
 
 pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {
@@ -170,21 +171,45 @@ pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {
             Command::Show(show) => return self::show(&engine, &show, args.json).await,
             Command::History { case } => return history(&engine, case, args.json).await,
             Command::New(new) => return self::new(&engine, &new, args.json).await,
-            Command::Reroute(Reroute { case, to, kind, category, severity, why }) => {
+            Command::Reroute(Reroute {
+                case,
+                to,
+                kind,
+                category,
+                severity,
+                why,
+            }) => {
                 if to.is_none() && kind.is_none() && category.is_none() && severity.is_none() {
-                    return Err(Failure::not_done("nothing to change: give --to, --type, --category or --severity"));
+                    return Err(Failure::not_done(
+                        "nothing to change: give --to, --type, --category or --severity",
+                    ));
                 }
-                (Order::Reroute { destination: to, kind, category, severity }, case, why)
+                (
+                    Order::Reroute {
+                        destination: to,
+                        kind,
+                        category,
+                        severity,
+                    },
+                    case,
+                    why,
+                )
             }
             Command::Approve(OnCase { case, why }) => (Order::Approve, case, why),
-            Command::HandedOver(HandedOver { case, by, why }) => (Order::HandedOver { by }, case, why),
+            Command::HandedOver(HandedOver { case, by, why }) => {
+                (Order::HandedOver { by }, case, why)
+            }
             Command::Answer(OnCase { case, why }) => (Order::Answer, case, why),
             Command::Close(OnCase { case, why }) => (Order::Close, case, why),
-            Command::Dismiss(Dismiss { case, because, why }) => (Order::Dismiss { because }, case, why),
+            Command::Dismiss(Dismiss { case, because, why }) => {
+                (Order::Dismiss { because }, case, why)
+            }
             Command::Reopen(OnCase { case, why }) => (Order::Reopen, case, why),
             Command::Note(OnCase { case, why }) => (Order::Note, case, why),
         };
-        let changed = engine.carry_out(case, &order, &actor(&why), &why.reason).await?;
+        let changed = engine
+            .carry_out(case, &order, &actor(&why), &why.reason)
+            .await?;
         print_changed(&changed, args.json);
         Ok(ExitCode::SUCCESS)
     })
@@ -192,33 +217,66 @@ pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {
 
 /// The operating system's user; `USER` only names it for people, it is no proof.
 pub(super) fn user() -> String {
-    std::env::var("SUDO_USER").or_else(|_| std::env::var("USER")).unwrap_or_else(|_| format!("uid {}", rustix::process::getuid().as_raw()))
+    std::env::var("SUDO_USER")
+        .or_else(|_| std::env::var("USER"))
+        .unwrap_or_else(|_| format!("uid {}", rustix::process::getuid().as_raw()))
 }
 
 fn actor(why: &Why) -> Actor {
-    Actor::Person { user: user(), on_behalf_of: why.on_behalf_of.clone() }
+    Actor::Person {
+        user: user(),
+        on_behalf_of: why.on_behalf_of.clone(),
+    }
 }
 
 fn print_changed(case: &Case, as_json: bool) {
     if as_json {
         println!("{}", show::case_json(case, show::today()));
     } else {
-        println!("{}: {}, {}", case.number, case.state.navn(), show::or_dash(&case.destination));
+        println!(
+            "{}: {}, {}",
+            case.number,
+            case.state.navn(),
+            show::or_dash(&case.destination)
+        );
     }
 }
 
 async fn new(engine: &Engine, new: &New, as_json: bool) -> Result<ExitCode, Failure> {
-    let received_at_ms = new.received.map_or_else(|| engine.clock.now_ms(), |day| crate::calendar::oslo_at(day, 12));
-    let case = engine.new_case(&new.kind, &new.party, &actor(&new.why), &new.why.reason, received_at_ms).await?;
+    let received_at_ms = new.received.map_or_else(
+        || engine.clock.now_ms(),
+        |day| crate::calendar::oslo_at(day, 12),
+    );
+    let case = engine
+        .new_case(
+            &new.kind,
+            &new.party,
+            &actor(&new.why),
+            &new.why.reason,
+            received_at_ms,
+        )
+        .await?;
     print_changed(&case, as_json);
     Ok(ExitCode::SUCCESS)
 }
 
 async fn list(engine: &Engine, list: &List, as_json: bool) -> Result<ExitCode, Failure> {
     let today = show::today();
-    if let Some(party) = list.party.as_deref().filter(|party| engine.rules.directory().party(party).is_none()) {
-        let known: Vec<&str> = engine.rules.directory().parties().map(|party| party.id.as_str()).collect();
-        return Err(Failure::not_done(format!("«{party}» is no party; use one of: {}", known.join(", "))));
+    let rules = engine.rulebook.current().rules;
+    if let Some(party) = list
+        .party
+        .as_deref()
+        .filter(|party| rules.directory().party(party).is_none())
+    {
+        let known: Vec<&str> = rules
+            .directory()
+            .parties()
+            .map(|party| party.id.as_str())
+            .collect();
+        return Err(Failure::not_done(format!(
+            "«{party}» is no party; use one of: {}",
+            known.join(", ")
+        )));
     }
     let filter = CaseFilter {
         state: list.state,
@@ -236,13 +294,23 @@ async fn list(engine: &Engine, list: &List, as_json: bool) -> Result<ExitCode, F
     } else if cases.is_empty() {
         println!("No such cases.");
     } else {
-        show::table(&show::CASE_HEADING, &cases.iter().map(|case| show::case_row(case, today)).collect::<Vec<_>>());
+        show::table(
+            &show::CASE_HEADING,
+            &cases
+                .iter()
+                .map(|case| show::case_row(case, today))
+                .collect::<Vec<_>>(),
+        );
     }
     Ok(ExitCode::SUCCESS)
 }
 
 async fn find(engine: &Engine, number: CaseNumber) -> Result<Case, Failure> {
-    engine.store.case(number).await?.ok_or_else(|| Failure::not_done(format!("there is no case {number}")))
+    engine
+        .store
+        .case(number)
+        .await?
+        .ok_or_else(|| Failure::not_done(format!("there is no case {number}")))
 }
 
 async fn history(engine: &Engine, number: CaseNumber, as_json: bool) -> Result<ExitCode, Failure> {
@@ -274,15 +342,27 @@ fn print_history(events: &[Event]) {
                 .as_object()
                 .into_iter()
                 .flatten()
-                .filter(|(key, value)| !value.is_null() && value.as_str() != Some("") && *key != "ruleset")
-                .map(|(key, value)| format!("{key}={}", value.as_str().map_or_else(|| value.to_string(), str::to_owned)))
+                .filter(|(key, value)| {
+                    !value.is_null() && value.as_str() != Some("") && *key != "ruleset"
+                })
+                .map(|(key, value)| {
+                    format!(
+                        "{key}={}",
+                        value
+                            .as_str()
+                            .map_or_else(|| value.to_string(), str::to_owned)
+                    )
+                })
                 .collect();
             vec![
                 show::moment(event.at_ms),
                 event.kind.navn().to_owned(),
                 event.state.navn().to_owned(),
                 event.actor.to_string(),
-                [event.reason.as_str(), &details.join(" ")].join(" ").trim().to_owned(),
+                [event.reason.as_str(), &details.join(" ")]
+                    .join(" ")
+                    .trim()
+                    .to_owned(),
             ]
         })
         .collect();
@@ -291,22 +371,46 @@ fn print_history(events: &[Event]) {
 
 async fn show(engine: &Engine, args: &Show, as_json: bool) -> Result<ExitCode, Failure> {
     let case = find(engine, args.case).await?;
-    let content = if args.show_content { content(engine, &case).await? } else { None };
+    let content = if args.show_content {
+        content(engine, &case).await?
+    } else {
+        None
+    };
     let events = engine.store.history(case.id).await?;
-    let verdict = engine.store.verdict(case.message_id).await?.and_then(|json| serde_json::from_str::<crate::rules::Verdict>(&json).ok());
+    let verdict = engine
+        .store
+        .verdict(case.message_id)
+        .await?
+        .and_then(|json| serde_json::from_str::<crate::rules::Verdict>(&json).ok());
     if as_json {
         let mut value = show::case_json(&case, show::today());
         if let Some(object) = value.as_object_mut() {
-            object.insert("history".to_owned(), events.iter().map(event_json).collect());
-            object.insert("because".to_owned(), json!(verdict.as_ref().map(|verdict| &verdict.because)));
+            object.insert(
+                "history".to_owned(),
+                events.iter().map(event_json).collect(),
+            );
+            object.insert(
+                "because".to_owned(),
+                json!(verdict.as_ref().map(|verdict| &verdict.because)),
+            );
             object.insert("content".to_owned(), json!(content));
         }
         println!("{value}");
         return Ok(ExitCode::SUCCESS);
     }
     let line = |name: &str, value: &str| println!("{name:<14} {}", show::or_dash(value));
-    anstream::println!("{}{}{:#}  {}", show::FINE.bold(), case.number, show::FINE.bold(), case.state.navn());
-    let party = engine.rules.directory().party(&case.destination).map_or(case.destination.as_str(), |party| party.name.as_str());
+    anstream::println!(
+        "{}{}{:#}  {}",
+        show::FINE.bold(),
+        case.number,
+        show::FINE.bold(),
+        case.state.navn()
+    );
+    let rules = engine.rulebook.current().rules;
+    let party = rules
+        .directory()
+        .party(&case.destination)
+        .map_or(case.destination.as_str(), |party| party.name.as_str());
     line("Part", party);
     line("Kopi til", &case.copies.join(", "));
     line("Type", names::type_name(&case.kind));
@@ -314,9 +418,16 @@ async fn show(engine: &Engine, args: &Show, as_json: bool) -> Result<ExitCode, F
     line("Kategori", names::facet_name(&case.category));
     line("Alvorlighet", names::facet_name(&case.severity));
     line("Mottatt", &show::moment(case.received_at_ms));
-    line("Svarfrist", &case.due_day.map(|day| day.to_string()).unwrap_or_default());
+    line(
+        "Svarfrist",
+        &case.due_day.map(|day| day.to_string()).unwrap_or_default(),
+    );
     if case.attention {
-        anstream::println!("{}Noe i saken må ses på av et menneske.{:#}", show::ALERT, show::ALERT);
+        anstream::println!(
+            "{}Noe i saken må ses på av et menneske.{:#}",
+            show::ALERT,
+            show::ALERT
+        );
     }
     println!();
     print_history(&events);
@@ -326,13 +437,28 @@ async fn show(engine: &Engine, args: &Show, as_json: bool) -> Result<ExitCode, F
             .because
             .iter()
             .map(|evidence| {
-                let zone = serde_json::to_value(evidence.zone).ok().and_then(|zone| zone.as_str().map(str::to_owned)).unwrap_or_default();
-                let strength =
-                    if evidence.strength >= crate::rules::DECISIVE { "avgjør".to_owned() } else { evidence.strength.to_string() };
-                vec![evidence.value.clone(), strength, evidence.rule.clone(), show::term(&evidence.term), zone]
+                let zone = serde_json::to_value(evidence.zone)
+                    .ok()
+                    .and_then(|zone| zone.as_str().map(str::to_owned))
+                    .unwrap_or_default();
+                let strength = if evidence.strength >= crate::rules::DECISIVE {
+                    "avgjør".to_owned()
+                } else {
+                    evidence.strength.to_string()
+                };
+                vec![
+                    evidence.value.clone(),
+                    strength,
+                    evidence.rule.clone(),
+                    show::term(&evidence.term),
+                    zone,
+                ]
             })
             .collect();
-        show::table(&["Taler for", "Styrke", "Regel", "Ord i regelen", "Sted"], &rows);
+        show::table(
+            &["Taler for", "Styrke", "Regel", "Ord i regelen", "Sted"],
+            &rows,
+        );
     }
     if let Some(content) = content {
         println!("\n{content}");
@@ -346,8 +472,16 @@ async fn content(engine: &Engine, case: &Case) -> Result<Option<String>, Failure
         return Ok(None);
     };
     let mut change = crate::case::Change::of(case.clone());
-    let actor = Actor::Person { user: user(), on_behalf_of: String::new() };
-    change.record_by(EventKind::Shown, engine.clock.now_ms(), &actor, json!({ "message": case.message_id }));
+    let actor = Actor::Person {
+        user: user(),
+        on_behalf_of: String::new(),
+    };
+    change.record_by(
+        EventKind::Shown,
+        engine.clock.now_ms(),
+        &actor,
+        json!({ "message": case.message_id }),
+    );
     engine.apply_plain(change).await?;
     let text = match message::parse(&raw, &engine.limits) {
         Ok(message) => message::report_text(&message),

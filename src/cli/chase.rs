@@ -31,7 +31,12 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         }
         let now_ms = engine.clock.now_ms();
         let cases = if args.dry_run {
-            engine.due_changes(now_ms).await?.into_iter().map(|change| change.case).collect()
+            engine
+                .due_changes(now_ms)
+                .await?
+                .into_iter()
+                .map(|change| change.case)
+                .collect()
         } else {
             engine.chase().await?
         };
@@ -46,8 +51,14 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
             let rows: Vec<Vec<String>> = cases
                 .iter()
                 .map(|case| {
-                    let what = if case.state.is_open() && case.reminder == Reminder::Queued { "purring" } else { case.state.navn() };
-                    std::iter::once(what.to_owned()).chain(show::case_row(case, today)).collect()
+                    let what = if case.state.is_open() && case.reminder == Reminder::Queued {
+                        "purring"
+                    } else {
+                        case.state.navn()
+                    };
+                    std::iter::once(what.to_owned())
+                        .chain(show::case_row(case, today))
+                        .collect()
                 })
                 .collect();
             let heading: Vec<&str> = std::iter::once("Hva").chain(show::CASE_HEADING).collect();

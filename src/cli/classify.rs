@@ -2,7 +2,9 @@
 
 use super::{Failure, rule_files, show};
 use crate::message::{Limits, Zone, parse};
-use crate::rules::{ClassifyContext, Decision, Directory, Facet, ReporterSource, RuleSet, Verdict, WhyNot};
+use crate::rules::{
+    ClassifyContext, Decision, Directory, Evidence, Facet, ReporterSource, RuleSet, Verdict, WhyNot,
+};
 use serde::Serialize;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -31,7 +33,9 @@ pub(super) struct Args {
 /// Runs the command.
 pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let rules = rule_files::compile(args.rules.as_deref())?;
-    let context = ClassifyContext { authserv_id: args.authserv_id.clone() };
+    let context = ClassifyContext {
+        authserv_id: args.authserv_id.clone(),
+    };
     let mut out = anstream::AutoStream::auto(std::io::stdout().lock());
     for item in items(&args.paths) {
         let verdict = decide(&rules, &context, &item);
@@ -40,10 +44,16 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
             let json = serde_json::to_string(&line).unwrap_or_default();
             writeln!(out, "{json}")
         } else {
-            write!(out, "{}", for_people(&line, verdict.as_ref().ok(), rules.directory()))
+            write!(
+                out,
+                "{}",
+                for_people(&line, verdict.as_ref().ok(), rules.directory())
+            )
         };
         match written {
-            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => return Ok(ExitCode::SUCCESS),
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => {
+                return Ok(ExitCode::SUCCESS);
+            }
             other => other?,
         }
         if let Err(reason) = verdict {
@@ -66,22 +76,38 @@ pub(super) fn items(paths: &[PathBuf]) -> Vec<Item> {
     let mut items = Vec::new();
     for path in paths {
         let Ok(folder) = std::fs::read_dir(path) else {
-            items.push(Item { name: path.display().to_string(), path: path.clone() });
+            items.push(Item {
+                name: path.display().to_string(),
+                path: path.clone(),
+            });
             continue;
         };
         let mut files: Vec<PathBuf> = folder.flatten().map(|entry| entry.path()).collect();
-        files.retain(|file| file.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("eml")) && !file.is_dir());
+        files.retain(|file| {
+            file.extension()
+                .is_some_and(|extension| extension.eq_ignore_ascii_case("eml"))
+                && !file.is_dir()
+        });
         files.sort();
-        items.extend(files.into_iter().map(|path| Item {
-            name: path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
-            path,
+        items.extend(files.into_iter().map(|path| {
+            Item {
+                name: path
+                    .file_name()
+                    .map(|name| name.to_string_lossy().into_owned())
+                    .unwrap_or_default(),
+                path,
+            }
         }));
     }
     items
 }
 
 /// Reads, parses and classifies a message; the error says why it could not.
-pub(super) fn decide(rules: &RuleSet, context: &ClassifyContext, item: &Item) -> Result<Verdict, String> {
+pub(super) fn decide(
+    rules: &RuleSet,
+    context: &ClassifyContext,
+    item: &Item,
+) -> Result<Verdict, String> {
     let bytes = read(&item.path).map_err(|error| error.to_string())?;
     let message = parse(&bytes, &Limits::default()).map_err(|error| error.to_string())?;
     Ok(rules.classify(&message, context))
@@ -91,9 +117,14 @@ pub(super) fn decide(rules: &RuleSet, context: &ClassifyContext, item: &Item) ->
 pub(super) fn read(path: &Path) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     if path.as_os_str() == "-" {
-        std::io::stdin().lock().take(MESSAGE_BYTES_MAX).read_to_end(&mut bytes)?;
+        std::io::stdin()
+            .lock()
+            .take(MESSAGE_BYTES_MAX)
+            .read_to_end(&mut bytes)?;
     } else {
-        std::fs::File::open(path)?.take(MESSAGE_BYTES_MAX).read_to_end(&mut bytes)?;
+        std::fs::File::open(path)?
+            .take(MESSAGE_BYTES_MAX)
+            .read_to_end(&mut bytes)?;
     }
     Ok(bytes)
 }
@@ -150,8 +181,16 @@ impl<'a> Line<'a> {
             _ => Some("ukjent"),
         };
         // Of ordinary mail the direction is not judged, of most types the severity (spec/LABELS.md).
-        let direction = if kind == Some("ikke-avvik") { None } else { or_unknown(&verdict.direction) };
-        let severity = if matches!(kind, Some("avvik" | "orientering")) { or_unknown(&verdict.severity) } else { None };
+        let direction = if kind == Some("ikke-avvik") {
+            None
+        } else {
+            or_unknown(&verdict.direction)
+        };
+        let severity = if matches!(kind, Some("avvik" | "orientering")) {
+            or_unknown(&verdict.severity)
+        } else {
+            None
+        };
         Self {
             file,
             r#type: kind,
@@ -206,7 +245,9 @@ pub(super) fn name<'a>(value: &'a str, directory: &'a Directory) -> &'a str {
         "forelopig" => "foreløpig",
         "sporsmal" => "spørsmål",
         "fravaer" => "fraværsmelding",
-        other => directory.party(other).map_or(other, |party| party.name.as_str()),
+        other => directory
+            .party(other)
+            .map_or(other, |party| party.name.as_str()),
     }
 }
 
@@ -232,41 +273,73 @@ const fn reason(why_not: WhyNot) -> &'static str {
 }
 
 /// A message's verdict as lines for people.
-pub(super) fn for_people(line: &Line<'_>, verdict: Option<&Verdict>, directory: &Directory) -> String {
+pub(super) fn for_people(
+    line: &Line<'_>,
+    verdict: Option<&Verdict>,
+    directory: &Directory,
+) -> String {
     let Some(verdict) = verdict else {
-        return format!("{}\n  kan ikke leses: et menneske må se på den\n\n", line.file);
+        return format!(
+            "{}\n  kan ikke leses: et menneske må se på den\n\n",
+            line.file
+        );
     };
-    let mut out = format!("{}\n", line.file);
-    let mut row = |label: &str, value: Option<&str>, decision: &Decision| {
-        let Some(value) = value else { return };
+    let mut lines = vec![line.file.to_owned()];
+    let decided = [
+        ("type", line.r#type.or(Some("ukjent")), &verdict.kind),
+        ("retning", line.direction, &verdict.direction),
+        (
+            "til",
+            line.destination.or(Some("ukjent")),
+            &verdict.destination,
+        ),
+        ("kategori", line.category, &verdict.category),
+        ("alvor", line.severity, &verdict.severity),
+    ];
+    for (label, value, decision) in decided {
+        let Some(value) = value else { continue };
         let doubt = if decision.certain { "" } else { "  (usikkert)" };
-        out.push_str(&format!("  {label:<12}{}{doubt}\n", name(value, directory)));
-    };
-    row("type", line.r#type.or(Some("ukjent")), &verdict.kind);
-    row("retning", line.direction, &verdict.direction);
-    row("til", line.destination.or(Some("ukjent")), &verdict.destination);
-    row("kategori", line.category, &verdict.category);
-    row("alvor", line.severity, &verdict.severity);
-    for copy in line.copies {
-        out.push_str(&format!("  {:<12}{}\n", "kopi", name(copy, directory)));
+        lines.push(format!("  {label:<12}{}{doubt}", name(value, directory)));
     }
-    let person = if verdict.triage { "ja, til vurdering" } else { "nei" };
-    out.push_str(&format!("  {:<12}{person}\n", "menneske"));
-    let receipt = verdict.why_not.map_or_else(|| "ja, straks".to_owned(), |why_not| format!("nei: {}", reason(why_not)));
-    out.push_str(&format!("  {:<12}{receipt}\n", "kvittering"));
+    let copies = line.copies.iter();
+    lines.extend(copies.map(|copy| format!("  {:<12}{}", "kopi", name(copy, directory))));
+    let person = if verdict.triage {
+        "ja, til vurdering"
+    } else {
+        "nei"
+    };
+    lines.push(format!("  {:<12}{person}", "menneske"));
+    let receipt = verdict.why_not.map_or_else(
+        || "ja, straks".to_owned(),
+        |why_not| format!("nei: {}", reason(why_not)),
+    );
+    lines.push(format!("  {:<12}{receipt}", "kvittering"));
     for (at, evidence) in verdict.because.iter().enumerate() {
         let label = if at == 0 { "fordi" } else { "" };
-        let term = if evidence.term.is_empty() { String::new() } else { format!(" «{}»", show::term(&evidence.term)) };
-        let zone = serde_json::to_value(evidence.zone).ok();
-        let zone = zone.as_ref().and_then(serde_json::Value::as_str).unwrap_or_default();
-        out.push_str(&format!(
-            "  {label:<12}{} {:+} {}: {}{term} i {zone}\n",
+        lines.push(format!(
+            "  {label:<12}{} {}",
             evidence.facet.id(),
-            evidence.strength,
-            evidence.value,
-            evidence.rule,
+            spoken(evidence)
         ));
     }
-    out.push('\n');
-    out
+    lines.push("\n".to_owned());
+    lines.join("\n")
+}
+
+/// One item of evidence: strength, value, rule, term and zone.
+pub(super) fn spoken(evidence: &Evidence) -> String {
+    let term = if evidence.term.is_empty() {
+        String::new()
+    } else {
+        format!(" «{}»", show::term(&evidence.term))
+    };
+    let zone = serde_json::to_value(evidence.zone).ok();
+    let zone = zone
+        .as_ref()
+        .and_then(serde_json::Value::as_str)
+        .unwrap_or_default();
+    format!(
+        "{:+} {}: {}{term} i {zone}",
+        evidence.strength, evidence.value, evidence.rule
+    )
 }

@@ -15,7 +15,7 @@ use crate::outbox::maildir::MaildirTransport;
 use crate::rules::RuleSet;
 use crate::store::{CaseFilter, MessageRow, SharedStore};
 use crate::template::Templates;
-use crate::worker::Engine;
+use crate::worker::{Engine, Rulebook};
 use account::Account;
 use include_dir::{Dir, include_dir};
 use jiff::ToSpan;
@@ -60,7 +60,10 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
 fn prepare(dir: &Path) -> Result<(), Failure> {
     if dir.exists() {
         if !dir.join(MARKER).exists() {
-            return Err(Failure::not_done(format!("{} exists and is not from a demo; name another folder with --dir", dir.display())));
+            return Err(Failure::not_done(format!(
+                "{} exists and is not from a demo; name another folder with --dir",
+                dir.display()
+            )));
         }
         std::fs::remove_dir_all(dir)?;
     }
@@ -80,8 +83,11 @@ struct Demo {
 
 impl Demo {
     async fn new(dir: &Path) -> Result<Self, Failure> {
-        let faulty = |faults: crate::diagnostic::Faults| Failure::software(format!("the built-in files are faulty:\n{faults}"));
-        let rules = RuleSet::compile(&rule_files::shipped()).map_err(faulty)?;
+        let faulty = |faults: crate::diagnostic::Faults| {
+            Failure::software(format!("the built-in files are faulty:\n{faults}"))
+        };
+        let files = rule_files::shipped();
+        let rules = RuleSet::compile(&files).map_err(faulty)?;
         let templates = Templates::compile(&crate::template::shipped()).map_err(faulty)?;
         let data = dir.join("data");
         setup::data_folder(&data)?;
@@ -93,8 +99,7 @@ impl Demo {
         let engine = Engine {
             store: setup::store(&data).await?,
             clock: Arc::<ManualClock>::clone(&clock),
-            rules: Arc::new(rules),
-            templates: Arc::new(templates),
+            rulebook: Rulebook::new(rules, templates, files),
             identity: Arc::new(Identity {
                 address: "samhandlingsavvik@so-hf.example".to_owned(),
                 name: "Samhandlingsavdelingen, Sykehuset Østfold".to_owned(),
@@ -109,18 +114,33 @@ impl Demo {
             live_since_ms: 0,
             limits: Limits::default(),
         };
-        Ok(Self { engine, clock, inbox, cases: HashMap::new(), account: Account::default() })
+        Ok(Self {
+            engine,
+            clock,
+            inbox,
+            cases: HashMap::new(),
+            account: Account::default(),
+        })
     }
 
     async fn day(&mut self, day: i32) -> Result<(), Failure> {
-        let today = START.checked_add(day.days()).map_err(|error| Failure::software(error.to_string()))?;
+        let today = START
+            .checked_add(day.days())
+            .map_err(|error| Failure::software(error.to_string()))?;
         self.clock.set(calendar::oslo_at(today, HOUR));
         Account::day(day, today);
         // Answers that lie in the inbox are read before anybody is reminded, as the worker does too.
-        let mut mails: Vec<_> = MAILBOX.get_dir(format!("dag-{day:02}")).map(|folder| folder.files().collect()).unwrap_or_default();
+        let mut mails: Vec<_> = MAILBOX
+            .get_dir(format!("dag-{day:02}"))
+            .map(|folder| folder.files().collect())
+            .unwrap_or_default();
         mails.sort_by_key(|file| file.path());
         for file in mails {
-            let stem = file.path().file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+            let stem = file
+                .path()
+                .file_stem()
+                .map(|stem| stem.to_string_lossy().into_owned())
+                .unwrap_or_default();
             let bytes = self.fill_in(file.contents()).await?;
             std::fs::write(self.inbox.join("new").join(format!("{stem}.demo")), bytes)?;
             self.arrive(&stem).await?;
@@ -135,12 +155,31 @@ impl Demo {
     async fn person(&mut self, day: i32) -> Result<(), Failure> {
         let (waiting, order) = match day {
             3 => (State::Approval, Order::Approve),
-            12 => (State::SecureHandover, Order::HandedOver { by: "svarut".to_owned() }),
+            12 => (
+                State::SecureHandover,
+                Order::HandedOver {
+                    by: "svarut".to_owned(),
+                },
+            ),
             _ => return Ok(()),
         };
-        let actor = Actor::Person { user: "demo".to_owned(), on_behalf_of: String::new() };
-        for case in self.engine.store.cases(&CaseFilter { state: Some(waiting), ..CaseFilter::default() }).await? {
-            let case = self.engine.carry_out(case.number, &order, &actor, "demo").await?;
+        let actor = Actor::Person {
+            user: "demo".to_owned(),
+            on_behalf_of: String::new(),
+        };
+        for case in self
+            .engine
+            .store
+            .cases(&CaseFilter {
+                state: Some(waiting),
+                ..CaseFilter::default()
+            })
+            .await?
+        {
+            let case = self
+                .engine
+                .carry_out(case.number, &order, &actor, "demo")
+                .await?;
             Account::person(&case, waiting);
         }
         self.send().await
@@ -156,40 +195,72 @@ impl Demo {
         };
         self.engine.decide(id).await?;
         let message = self.message(id).await?;
-        let case = match message.case.as_ref().and_then(|number| number.parse::<CaseNumber>().ok()) {
+        let case = match message
+            .case
+            .as_ref()
+            .and_then(|number| number.parse::<CaseNumber>().ok())
+        {
             Some(number) => self.engine.store.case(number).await?,
             None => None,
         };
         if let Some(case) = &case {
             self.cases.insert(stem.to_owned(), case.number);
         }
-        let verdict = self.engine.store.verdict(id).await?.and_then(|json| serde_json::from_str(&json).ok());
-        self.account.message(stem, &message, case.as_ref(), verdict.as_ref(), self.engine.rules.directory());
+        let verdict = self
+            .engine
+            .store
+            .verdict(id)
+            .await?
+            .and_then(|json| serde_json::from_str(&json).ok());
+        let rules = self.engine.rulebook.current().rules;
+        self.account.message(
+            stem,
+            &message,
+            case.as_ref(),
+            verdict.as_ref(),
+            rules.directory(),
+        );
         self.send().await
     }
 
     async fn message(&self, id: i64) -> Result<MessageRow, Failure> {
-        self.engine.store.message(id).await?.ok_or_else(|| Failure::software(format!("message {id} is not in the database")))
+        self.engine
+            .store
+            .message(id)
+            .await?
+            .ok_or_else(|| Failure::software(format!("message {id} is not in the database")))
     }
 
     async fn send(&mut self) -> Result<(), Failure> {
         self.engine.send_due(&|| false).await?;
-        self.account.sent(&self.engine.store.outbox(true, u32::MAX).await?, self.engine.rules.directory());
+        let rules = self.engine.rulebook.current().rules;
+        self.account.sent(
+            &self.engine.store.outbox(true, u32::MAX).await?,
+            rules.directory(),
+        );
         Ok(())
     }
 
     /// Replies in the sample mailbox answer mail that linjevei writes during the demo: `{{number:STEM}}` is the case of a
     /// sample mail, `{{message-id:KIND:STEM}}` the Message-ID of our mail of that kind in it.
     async fn fill_in(&self, sample: &[u8]) -> Result<Vec<u8>, Failure> {
-        let Ok(text) = std::str::from_utf8(sample) else { return Ok(sample.to_vec()) };
+        let Ok(text) = std::str::from_utf8(sample) else {
+            return Ok(sample.to_vec());
+        };
         let mut filled = String::with_capacity(text.len());
         let mut rest = text;
         while let Some((before, after)) = rest.split_once("{{") {
-            let Some((name, tail)) = after.split_once("}}") else { break };
+            let Some((name, tail)) = after.split_once("}}") else {
+                break;
+            };
             filled.push_str(before);
             match self.placeholder(name, &self.engine.store).await? {
                 Some(value) => filled.push_str(&value),
-                None => return Err(Failure::software(format!("the sample mailbox refers to {name}, which the demo has not seen"))),
+                None => {
+                    return Err(Failure::software(format!(
+                        "the sample mailbox refers to {name}, which the demo has not seen"
+                    )));
+                }
             }
             rest = tail;
         }
@@ -197,14 +268,21 @@ impl Demo {
         Ok(filled.into_bytes())
     }
 
-    async fn placeholder(&self, name: &str, store: &SharedStore) -> Result<Option<String>, Failure> {
+    async fn placeholder(
+        &self,
+        name: &str,
+        store: &SharedStore,
+    ) -> Result<Option<String>, Failure> {
         let parts: Vec<&str> = name.split(':').collect();
         Ok(match parts.as_slice() {
             ["number", stem] => self.cases.get(*stem).map(ToString::to_string),
             ["message-id", kind, stem] => {
                 let case = self.cases.get(*stem).map(ToString::to_string);
                 let rows = store.outbox(true, u32::MAX).await?;
-                let row = rows.iter().rev().find(|row| Some(&row.case) == case.as_ref() && row.kind == *kind);
+                let row = rows
+                    .iter()
+                    .rev()
+                    .find(|row| Some(&row.case) == case.as_ref() && row.kind == *kind);
                 row.map(|row| format!("<{}>", row.message_id))
             }
             _ => None,
@@ -212,13 +290,26 @@ impl Demo {
     }
 
     async fn finish(self, dir: &Path) -> Result<(), Failure> {
-        let cases = self.engine.store.cases(&CaseFilter { all: true, ..CaseFilter::default() }).await?;
+        let cases = self
+            .engine
+            .store
+            .cases(&CaseFilter {
+                all: true,
+                ..CaseFilter::default()
+            })
+            .await?;
         let counts = self.engine.store.counts().await?;
         let today = calendar::oslo_day(self.engine.clock.now_ms());
-        let summary = self.account.finish(&cases, &counts, today, self.engine.rules.directory());
+        let rules = self.engine.rulebook.current().rules;
+        let summary = self
+            .account
+            .finish(&cases, &counts, today, rules.directory());
         let path = dir.join("oppsummering.md");
         std::fs::write(&path, summary)?;
-        println!("\nAlt ligger i {}/: oppsummering.md, sendt/ (e-posten som gikk ut), innboks/ og data/linjevei.db.", dir.display());
+        println!(
+            "\nAlt ligger i {}/: oppsummering.md, sendt/ (e-posten som gikk ut), innboks/ og data/linjevei.db.",
+            dir.display()
+        );
         Ok(())
     }
 }

@@ -6,6 +6,7 @@ use crate::intake::imap::ImapSource;
 use crate::intake::maildir::MaildirSource;
 use crate::intake::{Cursor, MailSource};
 use crate::store::SqliteStore;
+use crate::worker::reloading;
 use serde_json::json;
 use std::process::ExitCode;
 
@@ -29,7 +30,10 @@ struct Findings(Vec<Finding>);
 
 impl Findings {
     fn add(&mut self, part: impl Into<String>, result: Result<String, String>) {
-        self.0.push(Finding { part: part.into(), result });
+        self.0.push(Finding {
+            part: part.into(),
+            result,
+        });
     }
 }
 
@@ -45,24 +49,41 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         }
     };
     let mode = match config.mode {
-        Mode::Observe => "observe: stores and classifies, takes no case number, sends and touches nothing; set mode = \"live\" for the real work",
+        Mode::Observe => {
+            "observe: stores and classifies, takes no case number, sends and touches nothing; set mode = \"live\" for the real work"
+        }
         Mode::Live => "live",
     };
-    findings.add("configuration", Ok(format!("{} ({mode})", args.config.config.display())));
+    findings.add(
+        "configuration",
+        Ok(format!("{} ({mode})", args.config.config.display())),
+    );
     findings.add(
         "rules",
         setup::rules(&config.rules)
-            .map(|(rules, _)| format!("{} ({} parties, {})", config.rules.display(), rules.directory().parties().count(), rules.hash()))
+            .map(|(rules, _)| {
+                format!(
+                    "{} ({} parties, {})",
+                    config.rules.display(),
+                    rules.directory().parties().count(),
+                    rules.hash()
+                )
+            })
             .map_err(|failure| failure.text().to_owned()),
     );
     findings.add(
         "templates",
-        setup::templates(&config.templates).map(|_| config.templates.display().to_string()).map_err(|failure| failure.text().to_owned()),
+        setup::templates(&config.templates)
+            .map(|_| config.templates.display().to_string())
+            .map_err(|failure| failure.text().to_owned()),
     );
     setup::runtime()?.block_on(async {
         database(&config, &mut findings).await;
         for source in &config.sources {
-            findings.add(format!("source {}", source.name()), check_source(source).await);
+            findings.add(
+                format!("source {}", source.name()),
+                check_source(source).await,
+            );
         }
         let sending = match &config.send {
             SendConfig::Smtp(server) => format!("sending by {}:{}", server.host, server.port),
@@ -73,21 +94,40 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     findings.add("clock", clock());
     print(&findings, args.json);
     let well = findings.0.iter().all(|finding| finding.result.is_ok());
-    Ok(if well { ExitCode::SUCCESS } else { ExitCode::from(1) })
+    Ok(if well {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(1)
+    })
 }
 
 /// Looks at the database without creating it: a check changes nothing.
 async fn database(config: &Config, findings: &mut Findings) {
     let path = config.data.join(setup::DATABASE);
     // SQLite and the worker make files beside the database; the nearest folder that exists has to let them.
-    let nearest = config.data.ancestors().find(|folder| folder.is_dir()).unwrap_or(std::path::Path::new("."));
-    if let Err(error) = rustix::fs::access(nearest, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK) {
+    let nearest = config
+        .data
+        .ancestors()
+        .find(|folder| folder.is_dir())
+        .unwrap_or(std::path::Path::new("."));
+    if let Err(error) = rustix::fs::access(
+        nearest,
+        rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK,
+    ) {
         let problem = std::io::Error::from(error);
-        findings.add("database", Err(format!("user {} cannot write in {}: {problem}", super::cases::user(), nearest.display())));
+        findings.add(
+            "database",
+            Err(format!(
+                "user {} cannot write in {}: {problem}",
+                super::cases::user(),
+                nearest.display()
+            )),
+        );
         return;
     }
     if !path.exists() {
-        let parent_exists = config.data.parent().is_none_or(std::path::Path::exists) || config.data.exists();
+        let parent_exists =
+            config.data.parent().is_none_or(std::path::Path::exists) || config.data.exists();
         findings.add(
             "database",
             if parent_exists {
@@ -102,18 +142,39 @@ async fn database(config: &Config, findings: &mut Findings) {
         let store: crate::store::SharedStore = std::sync::Arc::new(SqliteStore::open(&path).await?);
         let counts = store.counts().await?;
         let sum = |rows: &[(String, i64)]| rows.iter().map(|(_, count)| count).sum::<i64>();
-        let waiting = counts.oldest_unsent_ms.map_or_else(|| "nothing waits to be sent".to_owned(), |ms| format!("oldest unsent mail from {}", show::moment(ms)));
-        let mut line =
-            format!("{}: {} messages, {} cases, {waiting}", path.display(), sum(&counts.messages), sum(&counts.cases));
+        let waiting = counts.oldest_unsent_ms.map_or_else(
+            || "nothing waits to be sent".to_owned(),
+            |ms| format!("oldest unsent mail from {}", show::moment(ms)),
+        );
+        let mut line = format!(
+            "{}: {} messages, {} cases, {waiting}",
+            path.display(),
+            sum(&counts.messages),
+            sum(&counts.cases)
+        );
         for source in &config.sources {
             if let Some(at) = store.checked_at_ms(source.name()).await? {
                 let checked = [source.name(), &show::moment(at)].join(" checked ");
                 line = [line, checked].join("; ");
             }
         }
+        if let Some(rules) = reloading::in_force(&store).await? {
+            let since = format!("{} since {}", rules.hash, show::moment(rules.since_ms));
+            findings.add(
+                "rules in force",
+                match rules.refused {
+                    None => Ok(since),
+                    Some((at, why)) => Err(format!(
+                        "{since}; a newer set was refused {}:\n{why}",
+                        show::moment(at)
+                    )),
+                },
+            );
+        }
         Ok::<String, crate::store::StoreError>(line)
-    };
-    findings.add("database", found.await.map_err(|error| error.to_string()));
+    }
+    .await;
+    findings.add("database", found.map_err(|error| error.to_string()));
 }
 
 async fn check_source(config: &SourceConfig) -> Result<String, String> {
@@ -130,13 +191,22 @@ async fn check_source(config: &SourceConfig) -> Result<String, String> {
                 report.messages,
                 if report.idle { "IDLE" } else { "polling" }
             );
-            report.obstacle().map_or(Ok(line), |obstacle| Err(obstacle.to_owned()))
+            report
+                .obstacle()
+                .map_or(Ok(line), |obstacle| Err(obstacle.to_owned()))
         }
         SourceConfig::Maildir { name, path, .. } => {
             let mut source = MaildirSource::new(name, path);
-            let listing = source.list(&Cursor::default(), 1000).await.map_err(|error| with_causes(&error))?;
+            let listing = source
+                .list(&Cursor::default(), 1000)
+                .await
+                .map_err(|error| with_causes(&error))?;
             let more = if listing.more { " or more" } else { "" };
-            Ok(format!("{}: {}{more} messages", path.display(), listing.candidates.len()))
+            Ok(format!(
+                "{}: {}{more} messages",
+                path.display(),
+                listing.candidates.len()
+            ))
         }
     }
 }
@@ -157,7 +227,10 @@ fn clock() -> Result<String, String> {
     let now = jiff::Timestamp::now().as_millisecond();
     let built = i64::from(BUILT_YEAR);
     if i64::from(crate::calendar::oslo_day(now).year()) < built {
-        return Err(format!("the clock says {}, before linjevei was made; set it (timedatectl)", show::moment(now)));
+        return Err(format!(
+            "the clock says {}, before linjevei was made; set it (timedatectl)",
+            show::moment(now)
+        ));
     }
     Ok(format!("{} Europe/Oslo", show::moment(now)))
 }
@@ -174,8 +247,15 @@ fn print(findings: &Findings, as_json: bool) {
         if as_json {
             println!("{}", json!({ "part": part, "ok": ok, "text": text }));
         } else {
-            let (mark, style) = if ok { ("✓", show::FINE) } else { ("✗", show::ALERT) };
-            anstream::println!("{style}{mark}{style:#} {part:<28} {}", text.replace('\n', "\n  "));
+            let (mark, style) = if ok {
+                ("✓", show::FINE)
+            } else {
+                ("✗", show::ALERT)
+            };
+            anstream::println!(
+                "{style}{mark}{style:#} {part:<28} {}",
+                text.replace('\n', "\n  ")
+            );
         }
     }
 }

@@ -14,37 +14,58 @@ pub struct Failure {
 impl Failure {
     /// Not done; the text says why (exit code 1).
     pub fn not_done(text: impl Into<String>) -> Self {
-        Self { code: 1, text: text.into() }
+        Self {
+            code: 1,
+            text: text.into(),
+        }
     }
 
     /// Rules, templates or input are faulty (`EX_DATAERR`).
     pub fn data(text: impl Into<String>) -> Self {
-        Self { code: 65, text: text.into() }
+        Self {
+            code: 65,
+            text: text.into(),
+        }
     }
 
     /// Another linjevei runs on the same database (`EX_UNAVAILABLE`).
     pub fn unavailable(text: impl Into<String>) -> Self {
-        Self { code: 69, text: text.into() }
+        Self {
+            code: 69,
+            text: text.into(),
+        }
     }
 
     /// An error in linjevei itself (`EX_SOFTWARE`).
     pub fn software(text: impl Into<String>) -> Self {
-        Self { code: 70, text: text.into() }
+        Self {
+            code: 70,
+            text: text.into(),
+        }
     }
 
     /// A file cannot be read or written (`EX_IOERR`).
     pub fn io(text: impl Into<String>) -> Self {
-        Self { code: 74, text: text.into() }
+        Self {
+            code: 74,
+            text: text.into(),
+        }
     }
 
     /// Not now, try again (`EX_TEMPFAIL`).
     pub fn temporary(text: impl Into<String>) -> Self {
-        Self { code: 75, text: text.into() }
+        Self {
+            code: 75,
+            text: text.into(),
+        }
     }
 
     /// The configuration is faulty (`EX_CONFIG`).
     pub fn config(text: impl Into<String>) -> Self {
-        Self { code: 78, text: text.into() }
+        Self {
+            code: 78,
+            text: text.into(),
+        }
     }
 
     /// What happened and what to do.
@@ -63,7 +84,9 @@ impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         let text = error.to_string();
         match error {
-            StoreError::Temporary { .. } | StoreError::Conflict => Self::temporary(format!("{text}; nothing was changed, try again")),
+            StoreError::Temporary { .. } | StoreError::Conflict => {
+                Self::temporary(format!("{text}; nothing was changed, try again"))
+            }
             StoreError::Open { .. } => Self::temporary(text),
             StoreError::Broken(_) => Self::software(text),
         }
@@ -74,7 +97,9 @@ impl From<WorkError> for Failure {
     fn from(error: WorkError) -> Self {
         match error {
             WorkError::Store(error) => error.into(),
-            other if other.is_temporary() => Self::temporary(crate::worker::supervisor::chain(&other)),
+            other if other.is_temporary() => {
+                Self::temporary(crate::worker::supervisor::chain(&other))
+            }
             other => Self::not_done(crate::worker::supervisor::chain(&other)),
         }
     }

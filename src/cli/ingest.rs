@@ -39,11 +39,18 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         // What is stored is safe: if deciding fails now, the worker picks it up.
         engine.decide_pending().await?;
         progress.finish_and_clear();
-        println!("{new} new, {duplicates} copies of stored messages, {} unreadable", unreadable.len());
+        println!(
+            "{new} new, {duplicates} copies of stored messages, {} unreadable",
+            unreadable.len()
+        );
         for why in &unreadable {
             anstream::eprintln!("linjevei: {why}");
         }
-        Ok(if unreadable.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(75) })
+        Ok(if unreadable.is_empty() {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::from(75)
+        })
     })
 }
 
@@ -59,7 +66,9 @@ fn bar() -> ProgressBar {
         return ProgressBar::hidden();
     }
     let bar = ProgressBar::new_spinner();
-    if let Ok(style) = ProgressStyle::with_template("{spinner} {pos} messages {msg} ({per_sec}, {elapsed})") {
+    if let Ok(style) =
+        ProgressStyle::with_template("{spinner} {pos} messages {msg} ({per_sec}, {elapsed})")
+    {
         bar.set_style(style);
     }
     bar.set_message("taken in");

@@ -23,11 +23,21 @@ pub(super) fn start(noise: Noise) {
         Noise::Errors => LevelFilter::ERROR,
     };
     // Only our own lines: libraries may log addresses and protocol lines, which hold personal data.
-    let level = std::env::var("LINJEVEI_LOG").ok().and_then(|level| level.parse::<LevelFilter>().ok()).unwrap_or(default);
+    let level = std::env::var("LINJEVEI_LOG")
+        .ok()
+        .and_then(|level| level.parse::<LevelFilter>().ok())
+        .unwrap_or(default);
     let filter = EnvFilter::new(format!("off,linjevei={level}"));
     let terminal = std::io::stderr().is_terminal();
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false);
     // Fails only when logging was started before.
-    let started = if terminal { builder.compact().try_init() } else { builder.json().flatten_event(true).try_init() };
+    let started = if terminal {
+        builder.compact().try_init()
+    } else {
+        builder.json().flatten_event(true).try_init()
+    };
     drop(started);
 }

@@ -48,28 +48,54 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         let messages = store.messages(left_alone, limit).await?;
         if args.json {
             for message in &messages {
-                println!("{}", serde_json::to_string(message).map_err(|error| Failure::software(error.to_string()))?);
+                println!(
+                    "{}",
+                    serde_json::to_string(message)
+                        .map_err(|error| Failure::software(error.to_string()))?
+                );
             }
         } else {
             let mut rows: Vec<Vec<String>> = Vec::with_capacity(messages.len());
             for message in &messages {
-                let received = if message.received_at_ms == 0 { "–".to_owned() } else { show::moment(message.received_at_ms) };
+                let received = if message.received_at_ms == 0 {
+                    "–".to_owned()
+                } else {
+                    show::moment(message.received_at_ms)
+                };
                 let verdict = verdict(&store, message.id).await?;
                 let best = |pick: fn(&Verdict) -> &Option<String>| {
-                    verdict.as_ref().and_then(|verdict| pick(verdict).clone()).unwrap_or_else(|| "–".to_owned())
+                    verdict
+                        .as_ref()
+                        .and_then(|verdict| pick(verdict).clone())
+                        .unwrap_or_else(|| "–".to_owned())
                 };
                 rows.push(vec![
                     message.id.to_string(),
                     received,
                     message.source.clone(),
                     message.outcome.clone(),
-                    message.case.clone().unwrap_or_else(|| show::or_dash(&message.reason)),
+                    message
+                        .case
+                        .clone()
+                        .unwrap_or_else(|| show::or_dash(&message.reason)),
                     best(|verdict| &verdict.kind.value),
                     best(|verdict| &verdict.destination.value),
                     show::or_dash(&message.sender_domain),
                 ]);
             }
-            show::table(&["Nr", "Mottatt", "Kilde", "Utfall", "Sak eller grunn", "Type", "Part", "Fra domene"], &rows);
+            show::table(
+                &[
+                    "Nr",
+                    "Mottatt",
+                    "Kilde",
+                    "Utfall",
+                    "Sak eller grunn",
+                    "Type",
+                    "Part",
+                    "Fra domene",
+                ],
+                &rows,
+            );
         }
         Ok(ExitCode::SUCCESS)
     })
@@ -78,20 +104,36 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
 /// What the rules said when the message was taken in; `None` when they were not asked (a copy, or mail that cannot be parsed).
 async fn verdict(store: &SharedStore, id: i64) -> Result<Option<Verdict>, Failure> {
     let json = store.verdict(id).await?;
-    json.map(|json| serde_json::from_str(&json).map_err(|error| Failure::software(format!("the verdict on message {id}: {error}")))).transpose()
+    json.map(|json| {
+        serde_json::from_str(&json)
+            .map_err(|error| Failure::software(format!("the verdict on message {id}: {error}")))
+    })
+    .transpose()
 }
 
-async fn show(config: &Config, store: &SharedStore, id: i64, as_json: bool) -> Result<ExitCode, Failure> {
+async fn show(
+    config: &Config,
+    store: &SharedStore,
+    id: i64,
+    as_json: bool,
+) -> Result<ExitCode, Failure> {
     let verdict = verdict(store, id).await?.ok_or_else(|| {
         Failure::not_done(format!("the rules said nothing about message {id}: there is none, or it is a copy, not decided yet, or cannot be parsed"))
     })?;
     if as_json {
-        println!("{}", serde_json::to_string(&verdict).map_err(|error| Failure::software(error.to_string()))?);
+        println!(
+            "{}",
+            serde_json::to_string(&verdict)
+                .map_err(|error| Failure::software(error.to_string()))?
+        );
     } else {
         let (rules, _) = setup::rules(&config.rules)?;
         let name = format!("melding {id}");
         let line = classify::Line::new(&name, &verdict.ruleset, Some(&verdict));
-        anstream::print!("{}", classify::for_people(&line, Some(&verdict), rules.directory()));
+        anstream::print!(
+            "{}",
+            classify::for_people(&line, Some(&verdict), rules.directory())
+        );
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -48,7 +48,11 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
                 let rows = store.outbox(all, limit).await?;
                 if args.json {
                     for row in &rows {
-                        println!("{}", serde_json::to_string(row).map_err(|error| Failure::software(error.to_string()))?);
+                        println!(
+                            "{}",
+                            serde_json::to_string(row)
+                                .map_err(|error| Failure::software(error.to_string()))?
+                        );
                     }
                 } else if rows.is_empty() {
                     println!("The outbox is empty.");
@@ -60,11 +64,23 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
             Command::Retry { id } => (id, false),
             Command::Hold { id } => (id, true),
         };
-        if store.set_outbox(id, hold, jiff::Timestamp::now().as_millisecond()).await? {
-            println!("Mail {id} {}.", if hold { "is held" } else { "is sent at the next round of the worker" });
+        if store
+            .set_outbox(id, hold, jiff::Timestamp::now().as_millisecond())
+            .await?
+        {
+            println!(
+                "Mail {id} {}.",
+                if hold {
+                    "is held"
+                } else {
+                    "is sent at the next round of the worker"
+                }
+            );
             Ok(ExitCode::SUCCESS)
         } else {
-            Err(Failure::not_done(format!("mail {id} does not wait, or was sent already; see «linjevei outbox list --all»")))
+            Err(Failure::not_done(format!(
+                "mail {id} does not wait, or was sent already; see «linjevei outbox list --all»"
+            )))
         }
     })
 }
@@ -78,12 +94,21 @@ fn print(rows: &[crate::store::OutboxRow]) {
                 "queued" => show::moment(row.next_attempt_at_ms),
                 _ => "–".to_owned(),
             };
-            let codes: Vec<String> = row.codes.iter().filter(|code| **code != 0).map(ToString::to_string).collect();
+            let codes: Vec<String> = row
+                .codes
+                .iter()
+                .filter(|code| **code != 0)
+                .map(ToString::to_string)
+                .collect();
             vec![
                 row.id.to_string(),
                 row.case.clone(),
                 row.kind.clone(),
-                if row.party.is_empty() { "melder".to_owned() } else { row.party.clone() },
+                if row.party.is_empty() {
+                    "melder".to_owned()
+                } else {
+                    row.party.clone()
+                },
                 row.state.clone(),
                 when,
                 row.attempts.to_string(),
@@ -91,5 +116,10 @@ fn print(rows: &[crate::store::OutboxRow]) {
             ]
         })
         .collect();
-    show::table(&["Nr", "Sak", "E-post", "Til", "Status", "Når", "Forsøk", "Svarkode"], &rows);
+    show::table(
+        &[
+            "Nr", "Sak", "E-post", "Til", "Status", "Når", "Forsøk", "Svarkode",
+        ],
+        &rows,
+    );
 }

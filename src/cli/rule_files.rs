@@ -7,12 +7,18 @@ use include_dir::{Dir, include_dir};
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 /// The rules of Østfold, as they were when the program was built.
 static SHIPPED: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/rules/ostfold");
 
 /// Where the rules of Østfold lie in a checkout or beside an installed program.
 const DEFAULT_FOLDER: &str = "rules/ostfold";
+
+/// What rule files end with.
+pub(super) const RULE_FILES: &[&str] = &["toml"];
+/// What templates end with.
+pub(super) const TEMPLATE_FILES: &[&str] = &["txt", "html"];
 
 /// Files a folder may hold.
 const FILES_MAX: usize = 2_000;
@@ -38,9 +44,12 @@ pub(super) fn shipped() -> RuleFiles {
 
 /// The rule files of a folder and the folders in it.
 pub(super) fn read(folder: &Path) -> Result<RuleFiles, Failure> {
-    let files = read_tree(folder, &["toml"])?;
+    let files = read_tree(folder, RULE_FILES)?;
     if files.is_empty() {
-        return Err(Failure::data(format!("{}: there are no rule files (*.toml) in this folder", folder.display())));
+        return Err(Failure::data(format!(
+            "{}: there are no rule files (*.toml) in this folder",
+            folder.display()
+        )));
     }
     Ok(files)
 }
@@ -62,25 +71,51 @@ pub(super) fn sources(folder: Option<&Path>) -> Result<(RuleFiles, String), Fail
 
 /// The failure that shows all faults of a rule set.
 pub(super) fn faulty(place: &str, faults: &Faults) -> Failure {
-    Failure::data(format!("the rules in {place} are faulty:\n\n{}", faults.coloured()))
+    Failure::data(format!(
+        "the rules in {place} are faulty:\n\n{}",
+        faults.coloured()
+    ))
 }
 
 /// The text files with one of these extensions, by path relative to the folder. What editors leave behind (hidden files,
 /// `#…#`, `…~`, `.swp`, `.bak`) is passed over.
-pub(super) fn read_tree(folder: &Path, extensions: &[&str]) -> Result<BTreeMap<String, String>, Failure> {
+pub(super) fn read_tree(
+    folder: &Path,
+    extensions: &[&str],
+) -> Result<BTreeMap<String, String>, Failure> {
     let mut files = BTreeMap::new();
     let mut total = 0_usize;
     for path in list(folder, extensions)? {
         let name = path.strip_prefix(folder).unwrap_or(&path);
-        let name = name.components().map(|part| part.as_os_str().to_string_lossy()).collect::<Vec<_>>().join("/");
+        let name = name
+            .components()
+            .map(|part| part.as_os_str().to_string_lossy())
+            .collect::<Vec<_>>()
+            .join("/");
         let text = read_text(&path)?;
         total = total.saturating_add(text.len());
         if total > SET_BYTES_MAX {
-            return Err(Failure::data(format!("{}: more than {} MB of text", folder.display(), SET_BYTES_MAX >> 20)));
+            return Err(Failure::data(format!(
+                "{}: more than {} MB of text",
+                folder.display(),
+                SET_BYTES_MAX >> 20
+            )));
         }
         files.insert(name, text);
     }
     Ok(files)
+}
+
+/// Names, sizes and times of the files that [`read_tree`] would read: differs when any of them was changed.
+pub(super) fn look(folder: &Path, extensions: &[&str]) -> Vec<(PathBuf, u64, Option<SystemTime>)> {
+    let files = list(folder, extensions).unwrap_or_default();
+    files
+        .into_iter()
+        .filter_map(|path| {
+            let metadata = path.metadata().ok()?;
+            Some((path, metadata.len(), metadata.modified().ok()))
+        })
+        .collect()
 }
 
 fn read_text(path: &Path) -> Result<String, Failure> {
@@ -88,14 +123,29 @@ fn read_text(path: &Path) -> Result<String, Failure> {
     let most = u64::try_from(FILE_BYTES_MAX).unwrap_or(u64::MAX);
     let mut bytes = Vec::new();
     let file = std::fs::File::open(path).map_err(failed)?;
-    file.take(most.saturating_add(1)).read_to_end(&mut bytes).map_err(failed)?;
+    file.take(most.saturating_add(1))
+        .read_to_end(&mut bytes)
+        .map_err(failed)?;
     if bytes.len() > FILE_BYTES_MAX {
-        return Err(Failure::data(format!("{}: larger than {} MB", path.display(), FILE_BYTES_MAX >> 20)));
+        return Err(Failure::data(format!(
+            "{}: larger than {} MB",
+            path.display(),
+            FILE_BYTES_MAX >> 20
+        )));
     }
     String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
-        let line = error.as_bytes().iter().take(at).filter(|byte| **byte == b'\n').count().saturating_add(1);
-        Failure::data(format!("{}:{line}: not UTF-8; save the file as UTF-8", path.display()))
+        let line = error
+            .as_bytes()
+            .iter()
+            .take(at)
+            .filter(|byte| **byte == b'\n')
+            .count()
+            .saturating_add(1);
+        Failure::data(format!(
+            "{}:{line}: not UTF-8; save the file as UTF-8",
+            path.display()
+        ))
     })
 }
 
@@ -114,7 +164,10 @@ fn list(folder: &Path, extensions: &[&str]) -> Result<Vec<PathBuf>, Failure> {
                 found.push(path);
             }
             if found.len() > FILES_MAX {
-                return Err(Failure::data(format!("{}: more than {FILES_MAX} files", folder.display())));
+                return Err(Failure::data(format!(
+                    "{}: more than {FILES_MAX} files",
+                    folder.display()
+                )));
             }
         }
     }
@@ -123,11 +176,15 @@ fn list(folder: &Path, extensions: &[&str]) -> Result<Vec<PathBuf>, Failure> {
 }
 
 fn is_hidden(path: &Path) -> bool {
-    path.file_name().is_none_or(|name| name.to_string_lossy().starts_with(['.', '#']))
+    path.file_name()
+        .is_none_or(|name| name.to_string_lossy().starts_with(['.', '#']))
 }
 
 fn is_wanted(path: &Path, extensions: &[&str]) -> bool {
-    !is_hidden(path) && path.extension().is_some_and(|extension| extensions.iter().any(|wanted| extension == *wanted))
+    !is_hidden(path)
+        && path
+            .extension()
+            .is_some_and(|extension| extensions.iter().any(|wanted| extension == *wanted))
 }
 
 #[cfg(test)]
@@ -139,7 +196,17 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("flere")).unwrap();
         std::fs::create_dir(folder.path().join(".git")).unwrap();
-        for name in ["a.toml", "flere/b.toml", ".a.toml.swp", ".#a.toml", "#a.toml#", "a.toml~", "a.toml.bak", ".git/c.toml", "les.txt"] {
+        for name in [
+            "a.toml",
+            "flere/b.toml",
+            ".a.toml.swp",
+            ".#a.toml",
+            "#a.toml#",
+            "a.toml~",
+            "a.toml.bak",
+            ".git/c.toml",
+            "les.txt",
+        ] {
             std::fs::write(folder.path().join(name), "x = 1\n").unwrap();
         }
         let names: Vec<String> = read(folder.path()).unwrap().into_keys().collect();

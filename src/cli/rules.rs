@@ -1,7 +1,7 @@
 //! `linjevei rules`: what the people who write rules need.
 
 use super::classify::{self, Line, items};
-use super::{Failure, rule_files, show};
+use super::{Failure, rule_files};
 use crate::message::{Limits, parse};
 use crate::rules::{ClassifyContext, Decision, Facet, RuleSet, Verdict};
 use clap::Subcommand;
@@ -62,8 +62,17 @@ struct Folder {
 pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     match &args.command {
         Command::Check { folder } => check(folder.rules.as_deref()),
-        Command::Explain { folder, json, message } => explain(folder.rules.as_deref(), *json, message),
-        Command::Score { folder, labels, brief, paths } => score(folder.rules.as_deref(), labels, *brief, paths),
+        Command::Explain {
+            folder,
+            json,
+            message,
+        } => explain(folder.rules.as_deref(), *json, message),
+        Command::Score {
+            folder,
+            labels,
+            brief,
+            paths,
+        } => score(folder.rules.as_deref(), labels, *brief, paths),
     }
 }
 
@@ -72,24 +81,34 @@ fn check(folder: Option<&Path>) -> Result<ExitCode, Failure> {
     match RuleSet::compile(&files) {
         Ok(rules) => {
             let parties = rules.directory().parties().count();
-            anstream::println!("{place}: {} filer, {} regler, {parties} parter, ingen feil", files.len(), rules.rule_count());
+            anstream::println!(
+                "{place}: {} filer, {} regler, {parties} parter, ingen feil",
+                files.len(),
+                rules.rule_count()
+            );
             anstream::println!("{}", rules.hash());
             Ok(ExitCode::SUCCESS)
         }
         Err(faults) => {
             anstream::println!("{}\n", faults.coloured());
-            Err(Failure::data(format!("{place}: {} feil", faults.list.len())))
+            Err(Failure::data(format!(
+                "{place}: {} feil",
+                faults.list.len()
+            )))
         }
     }
 }
 
 fn explain(folder: Option<&Path>, json: bool, path: &Path) -> Result<ExitCode, Failure> {
     let rules = rule_files::compile(folder)?;
-    let bytes = classify::read(path).map_err(|error| Failure::io(format!("{}: {error}", path.display())))?;
-    let message = parse(&bytes, &Limits::default()).map_err(|error| Failure::data(format!("{}: {error}", path.display())))?;
+    let bytes = classify::read(path)
+        .map_err(|error| Failure::io(format!("{}: {error}", path.display())))?;
+    let message = parse(&bytes, &Limits::default())
+        .map_err(|error| Failure::data(format!("{}: {error}", path.display())))?;
     let verdict = rules.classify(&message, &ClassifyContext::default());
     if json {
-        let text = serde_json::to_string_pretty(&verdict).map_err(|error| Failure::data(error.to_string()))?;
+        let text = serde_json::to_string_pretty(&verdict)
+            .map_err(|error| Failure::data(error.to_string()))?;
         anstream::println!("{text}");
         return Ok(ExitCode::SUCCESS);
     }
@@ -106,19 +125,39 @@ fn explain(folder: Option<&Path>, json: bool, path: &Path) -> Result<ExitCode, F
 
 fn explain_facet(rules: &RuleSet, verdict: &Verdict, facet: Facet) {
     let decision = decision(verdict, facet);
-    let evidence: Vec<_> = verdict.because.iter().filter(|evidence| evidence.facet == facet).collect();
+    let evidence: Vec<_> = verdict
+        .because
+        .iter()
+        .filter(|evidence| evidence.facet == facet)
+        .collect();
     if decision.value.is_none() && evidence.is_empty() {
         return;
     }
-    let value = decision.value.as_deref().map_or("–", |value| classify::name(value, rules.directory()));
-    let certain = if decision.certain { "sikkert" } else { "usikkert" };
-    let second = decision.runner_up.as_ref().map(|(value, sum)| format!(", nummer to {value} {sum}")).unwrap_or_default();
-    anstream::println!("{}: {value} ({certain}, sum {}{second})", facet.id(), decision.score);
+    let value = decision
+        .value
+        .as_deref()
+        .map_or("–", |value| classify::name(value, rules.directory()));
+    let certain = if decision.certain {
+        "sikkert"
+    } else {
+        "usikkert"
+    };
+    let second = decision
+        .runner_up
+        .as_ref()
+        .map(|(value, sum)| format!(", nummer to {value} {sum}"))
+        .unwrap_or_default();
+    anstream::println!(
+        "{}: {value} ({certain}, sum {}{second})",
+        facet.id(),
+        decision.score
+    );
     for evidence in evidence {
-        let zone = serde_json::to_value(evidence.zone).ok();
-        let zone = zone.as_ref().and_then(serde_json::Value::as_str).unwrap_or_default();
-        let term = if evidence.term.is_empty() { String::new() } else { format!(" «{}»", show::term(&evidence.term)) };
-        anstream::println!("  {:+5} {:<20} {}{term} ({zone}, tegn {})", evidence.strength, evidence.value, evidence.rule, evidence.offset);
+        anstream::println!(
+            "  {} (tegn {})",
+            classify::spoken(evidence),
+            evidence.offset
+        );
     }
 }
 
@@ -164,7 +203,13 @@ impl std::fmt::Display for Rate {
         if self.all == 0 {
             return f.write_str("–");
         }
-        write!(f, "{:.3}  {}/{}", f64::from(self.right) / f64::from(self.all), self.right, self.all)
+        write!(
+            f,
+            "{:.3}  {}/{}",
+            f64::from(self.right) / f64::from(self.all),
+            self.right,
+            self.all
+        )
     }
 }
 
@@ -181,18 +226,36 @@ struct Score {
     unlabelled: u32,
 }
 
-fn score(folder: Option<&Path>, labels: &Path, brief: bool, paths: &[PathBuf]) -> Result<ExitCode, Failure> {
+fn score(
+    folder: Option<&Path>,
+    labels: &Path,
+    brief: bool,
+    paths: &[PathBuf],
+) -> Result<ExitCode, Failure> {
     let rules = rule_files::compile(folder)?;
-    let text = std::fs::read_to_string(labels).map_err(|error| Failure::io(format!("{}: {error}", labels.display())))?;
+    let text = std::fs::read_to_string(labels)
+        .map_err(|error| Failure::io(format!("{}: {error}", labels.display())))?;
     let mut known: BTreeMap<String, Label> = BTreeMap::new();
-    for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
-        let label: Label = serde_json::from_str(line)
-            .map_err(|error| Failure::data(format!("{}:{}: {error}", labels.display(), number.saturating_add(1))))?;
+    for (number, line) in text
+        .lines()
+        .enumerate()
+        .filter(|(_, line)| !line.trim().is_empty())
+    {
+        let label: Label = serde_json::from_str(line).map_err(|error| {
+            Failure::data(format!(
+                "{}:{}: {error}",
+                labels.display(),
+                number.saturating_add(1)
+            ))
+        })?;
         known.insert(label.file.clone(), label);
     }
     let mut score = Score::default();
     for item in items(paths) {
-        let base = Path::new(&item.name).file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let base = Path::new(&item.name)
+            .file_name()
+            .map(|name| name.to_string_lossy().into_owned())
+            .unwrap_or_default();
         let Some(label) = known.get(&base) else {
             score.unlabelled = score.unlabelled.saturating_add(1);
             continue;
@@ -210,8 +273,19 @@ impl Score {
         let judged = [
             ("type", Some(label.r#type.as_str()), line.r#type),
             // Of ordinary mail the direction is not judged.
-            ("direction", label.direction.as_deref().filter(|_| label.r#type != "ikke-avvik"), line.direction),
-            ("destination", label.destination.as_deref(), line.destination),
+            (
+                "direction",
+                label
+                    .direction
+                    .as_deref()
+                    .filter(|_| label.r#type != "ikke-avvik"),
+                line.direction,
+            ),
+            (
+                "destination",
+                label.destination.as_deref(),
+                line.destination,
+            ),
             ("category", label.category.as_deref(), line.category),
             ("severity", label.severity.as_deref(), line.severity),
         ];
@@ -223,11 +297,17 @@ impl Score {
                 wrong.push(format!("{facet} {} → {wanted}", given.unwrap_or("–")));
             }
         }
-        let goes = |kind: &str| matches!(kind, "avvik" | "forbedring" | "faktura" | "orientering" | "ros");
+        let goes = |kind: &str| {
+            matches!(
+                kind,
+                "avvik" | "forbedring" | "faktura" | "orientering" | "ros"
+            )
+        };
         if goes(&label.r#type) {
             self.coverage.count(!line.triage);
         }
-        let right = line.r#type == Some(label.r#type.as_str()) && line.destination == label.destination.as_deref();
+        let right = line.r#type == Some(label.r#type.as_str())
+            && line.destination == label.destination.as_deref();
         if !line.triage {
             self.precision.count(right);
             if goes(&label.r#type) && line.r#type == Some("ikke-avvik") {
@@ -243,7 +323,11 @@ impl Score {
                 (false, true) => "",
                 (false, false) => "FEILPLASSERT",
             };
-            self.misses.push(format!("{:<14} {place:<14} {}", label.file, wrong.join(" · ")));
+            self.misses.push(format!(
+                "{:<14} {place:<14} {}",
+                label.file,
+                wrong.join(" · ")
+            ));
         }
     }
 
@@ -258,8 +342,16 @@ impl Score {
             let rate = self.facets.get(facet).copied().unwrap_or_default();
             anstream::println!("{facet:<12} {rate}");
         }
-        anstream::println!("{:<12} {}  plassert uten menneske, av meldinger som skal til en part", "dekning", self.coverage);
-        anstream::println!("{:<12} {}  rett type og mottaker, av det som er plassert uten menneske", "treffsikkert", self.precision);
+        anstream::println!(
+            "{:<12} {}  plassert uten menneske, av meldinger som skal til en part",
+            "dekning",
+            self.coverage
+        );
+        anstream::println!(
+            "{:<12} {}  rett type og mottaker, av det som er plassert uten menneske",
+            "treffsikkert",
+            self.precision
+        );
         anstream::println!("{:<12} {}", "tapt melding", listed(&self.lost));
         anstream::println!("{:<12} {}", "feil melding", listed(&self.mistaken));
         if self.unlabelled > 0 {
@@ -269,5 +361,9 @@ impl Score {
 }
 
 fn listed(files: &[String]) -> String {
-    if files.is_empty() { "ingen".to_owned() } else { files.join(" ") }
+    if files.is_empty() {
+        "ingen".to_owned()
+    } else {
+        files.join(" ")
+    }
 }

@@ -5,6 +5,7 @@ use crate::config::{Config, SourceConfig};
 use crate::intake;
 use crate::worker::supervisor::{self, Watched};
 use std::process::ExitCode;
+use std::sync::Arc;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -19,8 +20,12 @@ fn sources(config: &Config) -> Result<Vec<Watched>, Failure> {
     let mut watched = Vec::with_capacity(config.sources.len());
     for source in &config.sources {
         let (SourceConfig::Imap { poll, .. } | SourceConfig::Maildir { poll, .. }) = source;
-        let opened = intake::open(source).map_err(|error| Failure::config(format!("source {}: {error}", source.name())))?;
-        watched.push(Watched { source: opened, poll: *poll });
+        let opened = intake::open(source)
+            .map_err(|error| Failure::config(format!("source {}: {error}", source.name())))?;
+        watched.push(Watched {
+            source: opened,
+            poll: *poll,
+        });
     }
     Ok(watched)
 }
@@ -36,21 +41,27 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         setup::live_since(&mut engine).await?;
         tracing::info!(
             mode = ?engine.mode,
-            ruleset = engine.rules.hash(),
+            ruleset = engine.rulebook.current().rules.hash(),
             version = env!("CARGO_PKG_VERSION"),
             "starting"
         );
+        let folders = Arc::new(setup::Folders {
+            rules: config.rules.clone(),
+            templates: config.templates.clone(),
+        });
         let soft = CancellationToken::new();
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let stopper = soft.clone();
-        let running = supervisor::run(engine, sources, soft, config.grace);
+        let running = supervisor::run(engine, sources, folders, soft, config.grace);
         tokio::pin!(running);
         let ended = tokio::select! {
             ended = &mut running => ended,
             _ = terminate.recv() => { stopper.cancel(); running.await }
             _ = interrupt.recv() => { stopper.cancel(); running.await }
         };
-        ended.map(|()| ExitCode::SUCCESS).map_err(|error| Failure::software(error.to_string()))
+        ended
+            .map(|()| ExitCode::SUCCESS)
+            .map_err(|error| Failure::software(error.to_string()))
     })
 }

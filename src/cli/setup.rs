@@ -1,7 +1,7 @@
 //! From a configuration file to a working [`Engine`]: what all commands on a database share.
 
 use super::Failure;
-use super::rule_files;
+use super::rule_files::{self, RULE_FILES, TEMPLATE_FILES};
 use crate::calendar::Calendar;
 use crate::case::Policy;
 use crate::clock::SystemClock;
@@ -11,14 +11,16 @@ use crate::outbox::MailTransport;
 use crate::outbox::maildir::MaildirTransport;
 use crate::outbox::message_id::SigningKey;
 use crate::outbox::smtp::SmtpTransport;
-use crate::rules::RuleSet;
+use crate::rules::{RuleFiles, RuleSet};
 use crate::store::{SharedStore, SqliteStore};
 use crate::template::Templates;
-use crate::worker::Engine;
+use crate::worker::reloading::{Loaded, RuleFolders};
+use crate::worker::{Engine, Rulebook};
 use std::fs::{DirBuilder, File, OpenOptions, Permissions};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// The database in the data folder.
@@ -33,31 +35,37 @@ const LIVE_SINCE: &str = "live-since-ms";
 /// Reads the configuration; all its faults at once (exit code 78).
 pub(super) fn config(path: &Path) -> Result<Config, Failure> {
     Config::load(path).map_err(|error| match &error {
-        ConfigError::Unreadable { source, .. } => {
-            Failure::config(format!("{error}: {source}\nskriv --config FIL, eller sett LINJEVEI_CONFIG"))
-        }
+        ConfigError::Unreadable { source, .. } => Failure::config(format!(
+            "{error}: {source}\nskriv --config FIL, eller sett LINJEVEI_CONFIG"
+        )),
         ConfigError::Faults(_) => Failure::config(error.to_string()),
     })
 }
 
 /// Compiles the rules of a folder (exit code 65 when faulty).
-pub(super) fn rules(folder: &Path) -> Result<(RuleSet, String), Failure> {
+pub(super) fn rules(folder: &Path) -> Result<(RuleSet, RuleFiles), Failure> {
     let files = rule_files::read(folder)?;
-    let json = serde_json::to_string(&files).map_err(|error| Failure::software(error.to_string()))?;
-    let rules = RuleSet::compile(&files).map_err(|faults| Failure::data(format!("the rules in {} are faulty:\n{faults}", folder.display())))?;
-    Ok((rules, json))
+    let rules = RuleSet::compile(&files)
+        .map_err(|faults| rule_files::faulty(&folder.display().to_string(), &faults))?;
+    Ok((rules, files))
 }
 
 /// Compiles the templates of a folder (exit code 65 when faulty).
 pub(super) fn templates(folder: &Path) -> Result<Templates, Failure> {
-    let files = rule_files::read_tree(folder, &["txt", "html"])?;
-    Templates::compile(&files).map_err(|faults| Failure::data(format!("the templates in {} are faulty:\n{faults}", folder.display())))
+    let files = rule_files::read_tree(folder, TEMPLATE_FILES)?;
+    Templates::compile(&files).map_err(|faults| {
+        Failure::data(format!(
+            "the templates in {} are faulty:\n{faults}",
+            folder.display()
+        ))
+    })
 }
 
 /// The case logic's part of the configuration.
 pub(super) fn policy(config: &Config) -> Policy {
     Policy {
-        acknowledge_max_age_ms: i64::try_from(config.acknowledge_max_age.as_millis()).unwrap_or(i64::MAX),
+        acknowledge_max_age_ms: i64::try_from(config.acknowledge_max_age.as_millis())
+            .unwrap_or(i64::MAX),
         serious_needs_approval: config.serious_needs_approval,
         acknowledgements_per_hour: config.acknowledgements_per_hour,
         close_after_days: config.close_after_days,
@@ -69,15 +77,27 @@ pub(super) fn policy(config: &Config) -> Policy {
 /// How mail goes out.
 pub(super) fn transport(config: &Config) -> Arc<dyn MailTransport> {
     match &config.send {
-        SendConfig::Smtp(server) => Arc::new(SmtpTransport::new(server.clone(), &config.identity.message_id_domain)),
+        SendConfig::Smtp(server) => Arc::new(SmtpTransport::new(
+            server.clone(),
+            &config.identity.message_id_domain,
+        )),
         SendConfig::Maildir(path) => Arc::new(MaildirTransport::new(path.clone())),
     }
 }
 
 /// Creates the data folder, readable by its owner only.
 pub(super) fn data_folder(path: &Path) -> Result<(), Failure> {
-    let failed = |error: std::io::Error| Failure::temporary(format!("the data folder {} cannot be used: {error}", path.display()));
-    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed)?;
+    let failed = |error: std::io::Error| {
+        Failure::temporary(format!(
+            "the data folder {} cannot be used: {error}",
+            path.display()
+        ))
+    };
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(failed)?;
     std::fs::set_permissions(path, Permissions::from_mode(0o700)).map_err(failed)
 }
 
@@ -89,7 +109,12 @@ pub(super) async fn store(data: &Path) -> Result<SharedStore, Failure> {
 /// Reads the keys of our Message-IDs; makes one at first start. One hex key a line, the one that signs first.
 pub(super) fn keys(data: &Path) -> Result<Vec<SigningKey>, Failure> {
     let path = data.join(KEY_FILE);
-    let failed = |error: std::io::Error| Failure::temporary(format!("the key file {} cannot be used: {error}", path.display()));
+    let failed = |error: std::io::Error| {
+        Failure::temporary(format!(
+            "the key file {} cannot be used: {error}",
+            path.display()
+        ))
+    };
     let mut text = String::new();
     match File::open(&path) {
         Ok(mut file) => {
@@ -97,39 +122,55 @@ pub(super) fn keys(data: &Path) -> Result<Vec<SigningKey>, Failure> {
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             let mut bytes = [0_u8; 32];
-            getrandom::fill(&mut bytes).map_err(|error| Failure::software(format!("no randomness for a key: {error}")))?;
+            getrandom::fill(&mut bytes)
+                .map_err(|error| Failure::software(format!("no randomness for a key: {error}")))?;
             text = SigningKey::new(bytes).to_file_content();
             // Written whole under another name first: a key that is half written would disown every mail of ours.
             let temporary = data.join(format!("{KEY_FILE}.new"));
-            let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary).map_err(failed)?;
+            let mut file = OpenOptions::new()
+                .write(true)
+                .create(true)
+                .truncate(true)
+                .mode(0o600)
+                .open(&temporary)
+                .map_err(failed)?;
             file.write_all(text.as_bytes()).map_err(failed)?;
             file.sync_all().map_err(failed)?;
             std::fs::rename(&temporary, &path).map_err(failed)?;
         }
         Err(error) => return Err(failed(error)),
     }
-    let keys: Option<Vec<SigningKey>> =
-        text.lines().filter(|line| !line.trim().is_empty()).map(|line| SigningKey::parse(line).ok()).collect();
-    keys.filter(|keys| !keys.is_empty())
-        .ok_or_else(|| Failure::config(format!("{}: every line must be a key of 64 hex digits; restore it from the backup", path.display())))
+    let keys: Option<Vec<SigningKey>> = text
+        .lines()
+        .filter(|line| !line.trim().is_empty())
+        .map(|line| SigningKey::parse(line).ok())
+        .collect();
+    keys.filter(|keys| !keys.is_empty()).ok_or_else(|| {
+        Failure::config(format!(
+            "{}: every line must be a key of 64 hex digits; restore it from the backup",
+            path.display()
+        ))
+    })
 }
 
 /// Opens everything that the configuration names.
 pub(super) async fn engine(config: &Config) -> Result<Engine, Failure> {
     let (rules, files) = rules(&config.rules)?;
     let templates = templates(&config.templates)?;
-    let calendar = Calendar::new(&config.closed_days).map_err(|error| Failure::config(error.to_string()))?;
+    let calendar =
+        Calendar::new(&config.closed_days).map_err(|error| Failure::config(error.to_string()))?;
     data_folder(&config.data)?;
     let keys = keys(&config.data)?;
     let store = store(&config.data).await?;
     let clock = Arc::new(SystemClock);
     let now_ms = jiff::Timestamp::now().as_millisecond();
-    store.keep_ruleset(rules.hash(), env!("CARGO_PKG_VERSION"), &files, now_ms).await?;
+    store
+        .keep_ruleset(rules.hash(), env!("CARGO_PKG_VERSION"), &files, now_ms)
+        .await?;
     Ok(Engine {
         store,
         clock,
-        rules: Arc::new(rules),
-        templates: Arc::new(templates),
+        rulebook: Rulebook::new(rules, templates, files),
         identity: Arc::new(config.identity.clone()),
         keys: Arc::new(keys),
         policy: Arc::new(policy(config)),
@@ -137,16 +178,25 @@ pub(super) async fn engine(config: &Config) -> Result<Engine, Failure> {
         transport: transport(config),
         mode: config.mode,
         live_since_ms: 0,
-        limits: Limits { max_bytes: config.parse_max_bytes, ..Limits::default() },
+        limits: Limits {
+            max_bytes: config.parse_max_bytes,
+            ..Limits::default()
+        },
     })
 }
 
-/// In live mode, what arrived before the first live start is left alone: remembers that moment and puts it in force.
+/// In live mode, what arrived before the first live start is left alone: remembers that moment and puts it in force. IMAP
+/// tells the time of arrival in whole seconds, so what arrived in the same second counts as arrived after the start.
 pub(super) async fn live_since(engine: &mut Engine) -> Result<(), Failure> {
     if engine.mode == Mode::Live {
-        let stored = engine.store.setting_once(LIVE_SINCE, &engine.clock.now_ms().to_string()).await?;
-        engine.live_since_ms =
-            stored.parse().map_err(|_| Failure::software(format!("the database says «{stored}» for {LIVE_SINCE}")))?;
+        let stored = engine
+            .store
+            .setting_once(LIVE_SINCE, &engine.clock.now_ms().to_string())
+            .await?;
+        let since_ms: i64 = stored.parse().map_err(|_| {
+            Failure::software(format!("the database says «{stored}» for {LIVE_SINCE}"))
+        })?;
+        engine.live_since_ms = since_ms.saturating_sub(since_ms.rem_euclid(1000));
     }
     Ok(())
 }
@@ -154,8 +204,18 @@ pub(super) async fn live_since(engine: &mut Engine) -> Result<(), Failure> {
 /// Only one worker on a `SQLite` file: held until the process ends.
 pub(super) fn worker_lock(data: &Path) -> Result<File, Failure> {
     let path = data.join(LOCK_FILE);
-    let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
-    let file = file.map_err(|error| Failure::temporary(format!("the file {} cannot be used: {error}", path.display())))?;
+    let file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(&path);
+    let file = file.map_err(|error| {
+        Failure::temporary(format!(
+            "the file {} cannot be used: {error}",
+            path.display()
+        ))
+    })?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(std::fs::TryLockError::WouldBlock) => Err(Failure::unavailable(format!(
@@ -168,5 +228,37 @@ pub(super) fn worker_lock(data: &Path) -> Result<File, Failure> {
 
 /// A runtime for one command.
 pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
-    Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
+    Ok(tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?)
+}
+
+/// The folders that the worker looks at for edits.
+#[derive(Debug)]
+pub(super) struct Folders {
+    /// Rules.
+    pub rules: PathBuf,
+    /// Templates.
+    pub templates: PathBuf,
+}
+
+impl RuleFolders for Folders {
+    fn fingerprint(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        for (folder, extensions) in [(&self.rules, RULE_FILES), (&self.templates, TEMPLATE_FILES)] {
+            rule_files::look(folder, extensions).hash(&mut hasher);
+        }
+        hasher.finish()
+    }
+
+    fn load(&self) -> Result<Loaded, String> {
+        let (rules, rule_files) =
+            rules(&self.rules).map_err(|failure| failure.text().to_owned())?;
+        let templates = templates(&self.templates).map_err(|failure| failure.text().to_owned())?;
+        Ok(Loaded {
+            rules,
+            rule_files,
+            templates,
+        })
+    }
 }

@@ -15,7 +15,9 @@ pub(super) const FINE: Style = AnsiColor::Green.on_default();
 
 /// A moment as people in Norway read it: `2026-03-02 08:00`.
 pub(super) fn moment(ms: i64) -> String {
-    let Ok(moment) = jiff::Timestamp::from_millisecond(ms) else { return "?".to_owned() };
+    let Ok(moment) = jiff::Timestamp::from_millisecond(ms) else {
+        return "?".to_owned();
+    };
     match moment.in_tz("Europe/Oslo") {
         Ok(zoned) => zoned.strftime("%Y-%m-%d %H:%M").to_string(),
         Err(_) => moment.to_string(),
@@ -25,13 +27,27 @@ pub(super) fn moment(ms: i64) -> String {
 /// A table whose columns are as wide as their widest cell; the last one is not padded.
 pub(super) fn table(heading: &[&str], rows: &[Vec<String>]) {
     let width = |column: usize| {
-        let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
-        cells.chain(heading.get(column).map(|cell| cell.chars().count())).max().unwrap_or(0)
+        let cells = rows
+            .iter()
+            .filter_map(|row| row.get(column))
+            .map(|cell| cell.chars().count());
+        cells
+            .chain(heading.get(column).map(|cell| cell.chars().count()))
+            .max()
+            .unwrap_or(0)
     };
     let widths: Vec<usize> = (0..heading.len()).map(width).collect();
     let line = |cells: Vec<&str>| {
-        let padded: Vec<String> =
-            cells.iter().zip(&widths).map(|(cell, width)| format!("{cell}{}", " ".repeat(width.saturating_sub(cell.chars().count())))).collect();
+        let padded: Vec<String> = cells
+            .iter()
+            .zip(&widths)
+            .map(|(cell, width)| {
+                format!(
+                    "{cell}{}",
+                    " ".repeat(width.saturating_sub(cell.chars().count()))
+                )
+            })
+            .collect();
         padded.join("  ").trim_end().to_owned()
     };
     anstream::println!("{HEADING}{}{HEADING:#}", line(heading.to_vec()));
@@ -55,13 +71,15 @@ pub(super) fn case_row(case: &Case, today: Date) -> Vec<String> {
         or_dash(&case.destination),
         or_dash(&case.kind),
         case.received_day.to_string(),
-        case.due_day.map_or_else(|| "–".to_owned(), |day| day.to_string()),
+        case.due_day
+            .map_or_else(|| "–".to_owned(), |day| day.to_string()),
         marks.trim_end().to_owned(),
     ]
 }
 
 /// Heading for [`case_row`].
-pub(super) const CASE_HEADING: [&str; 7] = ["Sak", "Status", "Part", "Type", "Mottatt", "Frist", ""];
+pub(super) const CASE_HEADING: [&str; 7] =
+    ["Sak", "Status", "Part", "Type", "Mottatt", "Frist", ""];
 
 /// A case as JSON; without the reporter's address.
 pub(super) fn case_json(case: &Case, today: Date) -> Value {
@@ -98,7 +116,11 @@ fn text(value: &str) -> Option<&str> {
 
 /// The value, or a dash when there is none.
 pub(super) fn or_dash(value: &str) -> String {
-    if value.is_empty() { "–".to_owned() } else { value.to_owned() }
+    if value.is_empty() {
+        "–".to_owned()
+    } else {
+        value.to_owned()
+    }
 }
 
 /// A term of a rule for people: regular expressions may be longer than the screen is wide; JSON has them whole.

@@ -168,14 +168,15 @@ fn tokens(value: &str) -> Option<Vec<Token>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fmt::Write as _;
 
     fn flat(value: &str) -> Option<String> {
         let found = parse(value)?;
         let mut text = found.authserv_id;
         for one in found.results {
-            text.push_str(&format!("; {}={}", one.method, one.result));
+            write!(text, "; {}={}", one.method, one.result).unwrap();
             for (name, value) in one.properties {
-                text.push_str(&format!(" {name}={value}"));
+                write!(text, " {name}={value}").unwrap();
             }
         }
         Some(text)

@@ -1,6 +1,6 @@
 //! Mail that came back: delivery status notifications (RFC 3464) and bounces that only their text gives away.
 
-use super::parts::{Entity, header_line};
+use super::parts::{Content, Entity, header_line};
 use super::zones::compile;
 use super::{BounceReport, Mark, addresses, marks};
 use regex::Regex;
@@ -108,7 +108,22 @@ pub(crate) fn find(
     Some(report)
 }
 
-/// Whether the bounce is about our mail failing or being late, not about its safe arrival.
+/// Message-ID of the mail that a read receipt (RFC 8098 section 3.2.5) is about.
+pub(crate) fn receipt_of(entity: &Entity) -> Option<String> {
+    if entity.media_type == "message/disposition-notification" {
+        let (bytes, _) = entity.bytes();
+        let read = bytes
+            .get(..bytes.len().min(REPORT_BYTES_MAX))
+            .unwrap_or_default();
+        return original_id(&String::from_utf8_lossy(read));
+    }
+    match &entity.content {
+        Content::Multipart(children) => children.iter().find_map(receipt_of),
+        _ => None,
+    }
+}
+
+/// The word of RFC 3464 section 2.3.3; empty for anything else.
 fn action(value: &str) -> String {
     let word = value
         .split([' ', ';', '('])

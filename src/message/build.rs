@@ -53,6 +53,12 @@ pub(super) fn build(raw: &[u8], limits: &Limits) -> Result<(Message, Vec<File>),
     if message.bounce.is_some() {
         message.marks.insert(Mark::Bounce);
     }
+    // A read receipt belongs to the mail it names, whether or not it also cites it.
+    if let Some(id) = bounce::receipt_of(&root)
+        && !message.in_reply_to.contains(&id)
+    {
+        message.in_reply_to.push(id);
+    }
     message.authentication = root
         .text("Authentication-Results")
         .as_deref()

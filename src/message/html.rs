@@ -5,12 +5,18 @@ use super::zones::compile;
 use html2text::config;
 use html2text::render::TextDecorator;
 use regex::Regex;
+use std::collections::HashMap;
 use std::sync::LazyLock;
 
 /// Columns: wide enough that no sentence is broken.
 const WIDTH: usize = 2_000;
 /// Elements that may be open at once; deeper HTML is not mail, and costs the converter its stack.
-const DEPTH_MAX: usize = 400;
+const DEPTH_MAX: usize = 250;
+/// Elements times the elements they stand in; the largest newsletters have a tenth of it.
+const WORK_MAX: usize = 1_000_000;
+
+/// Style rules times elements, each tried on each; beyond it styles are not read. Large newsletters have a fifth of it.
+const STYLE_WORK_MAX: usize = 10_000_000;
 
 /// The text of an HTML body. Input beyond `max_bytes` is not read; the flag tells so.
 pub(crate) fn to_text(html: &str, max_bytes: usize) -> (String, bool) {
@@ -22,7 +28,7 @@ pub(crate) fn to_text(html: &str, max_bytes: usize) -> (String, bool) {
     let input = RULE
         .replace_all(&input, "<div>________________________________</div>")
         .into_owned();
-    let rendered = if is_too_deep(&input) {
+    let rendered = if is_bomb(&input) {
         None
     } else {
         render(&input)
@@ -38,8 +44,13 @@ pub(crate) fn to_text(html: &str, max_bytes: usize) -> (String, bool) {
 static RULE: LazyLock<Regex> = LazyLock::new(|| compile(r"(?i)<hr\b[^<>]{0,500}>"));
 
 fn render(html: &str) -> Option<String> {
-    let plain = config::with_decorator(MailText)
-        .use_doc_css()
+    let rules = html.bytes().filter(|byte| *byte == b'{').count();
+    let elements = html.bytes().filter(|byte| *byte == b'<').count();
+    let mut plain = config::with_decorator(MailText);
+    if rules.saturating_mul(elements) <= STYLE_WORK_MAX {
+        plain = plain.use_doc_css();
+    }
+    let plain = plain
         .raw_mode(true)
         .allow_width_overflow()
         .link_footnotes(false)
@@ -47,47 +58,91 @@ fn render(html: &str) -> Option<String> {
     plain.string_from_read(html.as_bytes(), WIDTH).ok()
 }
 
-/// Counts open elements roughly: enough to tell a mail from a bomb.
-fn is_too_deep(html: &str) -> bool {
-    let mut depth = 0_usize;
-    let mut deepest = 0_usize;
-    for piece in html.split('<').skip(1) {
-        if piece.starts_with('/') {
-            depth = depth.saturating_sub(1);
-        } else if piece.starts_with(|c: char| c.is_ascii_alphabetic()) {
-            let name: String = piece
-                .chars()
-                .take_while(char::is_ascii_alphanumeric)
-                .collect::<String>()
-                .to_ascii_lowercase();
-            let is_void = matches!(
-                name.as_str(),
-                "br" | "img"
-                    | "hr"
-                    | "meta"
-                    | "link"
-                    | "input"
-                    | "col"
-                    | "area"
-                    | "base"
-                    | "wbr"
-                    | "p"
-                    | "li"
-                    | "td"
-                    | "tr"
-                    | "th"
-                    | "source"
-            );
-            let is_closed = piece
-                .split_once('>')
-                .is_some_and(|(tag, _)| tag.ends_with('/'));
-            if !is_void && !is_closed {
+/// Elements open at once, and summed over all elements: what the converter's stack and time grow with. Errs on the high
+/// side: an opening tag counts wherever it stands, a closing one only where no reading of the HTML could see it as part
+/// of a comment, of an attribute or of a script.
+fn is_bomb(html: &str) -> bool {
+    let bytes = html.as_bytes();
+    let mut open: HashMap<String, usize> = HashMap::new();
+    let (mut depth, mut work, mut position, mut sure_from) = (0_usize, 0_usize, 0_usize, 0_usize);
+    while let Some(found) = bytes
+        .get(position..)
+        .and_then(|rest| rest.iter().position(|&byte| byte == b'<'))
+    {
+        let start = position.saturating_add(found);
+        position = start.saturating_add(1);
+        let tag = bytes.get(position..).unwrap_or_default();
+        let is_sure = start >= sure_from;
+        if let Some(closing) = tag.strip_prefix(b"/") {
+            if let Some(count) = open
+                .get_mut(&tag_name(closing))
+                .filter(|count| is_sure && **count > 0)
+            {
+                *count = count.saturating_sub(1);
+                depth = depth.saturating_sub(1);
+            }
+        } else if is_sure && tag.starts_with(b"!--") {
+            sure_from = end_of(bytes, start, b"-->");
+        } else if tag.first().is_some_and(u8::is_ascii_alphabetic) {
+            let name = tag_name(tag);
+            if is_sure {
+                sure_from = match name.as_str() {
+                    "script" | "style" | "title" | "textarea" | "xmp" | "iframe" | "noscript"
+                    | "noembed" | "noframes" => {
+                        end_of(bytes, start, format!("</{name}").as_bytes())
+                    }
+                    _ => end_of_tag(bytes, start),
+                };
+            }
+            if !CLOSED_BY_THEMSELVES.contains(&name.as_str()) {
                 depth = depth.saturating_add(1);
-                deepest = deepest.max(depth);
+                let count = open.entry(name).or_default();
+                *count = count.saturating_add(1);
+            }
+            work = work.saturating_add(depth).saturating_add(1);
+            if depth > DEPTH_MAX || work > WORK_MAX {
+                return true;
             }
         }
     }
-    deepest > DEPTH_MAX
+    false
+}
+
+/// Elements without content, and those that end where the next of their kind begins.
+const CLOSED_BY_THEMSELVES: [&str; 16] = [
+    "br", "img", "hr", "meta", "link", "input", "col", "area", "base", "wbr", "p", "li", "td",
+    "tr", "th", "source",
+];
+
+/// The name at the start, in lower case.
+fn tag_name(tag: &[u8]) -> String {
+    let name = tag
+        .iter()
+        .take_while(|byte| byte.is_ascii_alphanumeric())
+        .take(20);
+    name.map(|byte| char::from(byte.to_ascii_lowercase()))
+        .collect()
+}
+
+/// Where the tag ends when quoted attributes may hold `>`.
+fn end_of_tag(bytes: &[u8], start: usize) -> usize {
+    let mut quote = None;
+    for (index, &byte) in bytes.iter().enumerate().skip(start) {
+        match (quote, byte) {
+            (None, b'>') => return index,
+            (None, b'"' | b'\'') => quote = Some(byte),
+            (Some(open), _) if open == byte => quote = None,
+            _ => {}
+        }
+    }
+    bytes.len()
+}
+
+fn end_of(bytes: &[u8], start: usize, end: &[u8]) -> usize {
+    let rest = bytes.get(start..).unwrap_or_default();
+    rest.windows(end.len())
+        .position(|window| window.eq_ignore_ascii_case(end))
+        .map_or(bytes.len(), |found| start.saturating_add(found))
 }
 
 /// Whether the emptiness may be meant: then the fallback, which knows no styles, would show what is hidden.
@@ -247,5 +302,33 @@ mod tests {
         assert_eq!(text(&bomb).trim(), "tekst");
         let open = format!("{}tekst", "<b>".repeat(300_000));
         assert_eq!(text(&open).trim(), "tekst");
+        for hidden in [
+            "<b></x>",
+            "<b a=\"</b>\">",
+            "<b><!--</b>-->",
+            "<b><style></b></style>",
+            "<b '></b>",
+        ] {
+            assert!(is_bomb(&hidden.repeat(1_000)), "{hidden}");
+        }
+    }
+
+    #[test]
+    fn ordinary_html_is_no_bomb() {
+        let row = "<tr><td style=\"a>b\"><p>a<b>b</b><br><img src=x></td></tr>";
+        let table = format!("<table>{}</table>", row.repeat(2_000));
+        let reply_chain = format!(
+            "{}{}{}",
+            "<blockquote><div>".repeat(40),
+            "<p>a</p>".repeat(500),
+            "</div></blockquote>".repeat(40)
+        );
+        for html in [
+            table,
+            reply_chain,
+            "<!-- a > b --><div>c</div>".repeat(3_000),
+        ] {
+            assert!(!is_bomb(&html));
+        }
     }
 }

@@ -171,6 +171,40 @@ mod tests {
     }
 
     #[test]
+    fn numbers_of_2032_may_leave_up_to_three_in_the_first_control() {
+        let rest = |number: &str| {
+            let weights = [3, 7, 6, 1, 8, 9, 4, 5, 2, 1];
+            weights
+                .iter()
+                .zip(number.chars().filter_map(|c| c.to_digit(10)))
+                .map(|(w, d)| w * d)
+                .sum::<u32>()
+                % 11
+        };
+        let valid = |number: &str| {
+            has_check_digits(
+                &number
+                    .chars()
+                    .filter_map(|c| c.to_digit(10))
+                    .collect::<Vec<_>>(),
+            )
+        };
+        let mut seen = [false; 11];
+        for last in 0..100_000_u32 {
+            let number = format!("010132{last:05}");
+            if valid(&number) {
+                seen[rest(&number) as usize] = true;
+            }
+        }
+        assert_eq!(
+            seen,
+            [
+                true, true, true, true, false, false, false, false, false, false, false
+            ]
+        );
+    }
+
+    #[test]
     fn other_numbers_are_left() {
         let valid = number("010190");
         let mut wrong = valid.clone();

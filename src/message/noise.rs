@@ -7,6 +7,9 @@ use super::zones::compile;
 use regex::Regex;
 use std::sync::LazyLock;
 
+/// A disclaimer shows what it is in so many lines.
+const DISCLAIMER_LINES_MAX: usize = 15;
+
 /// The text without noise, trimmed.
 pub(crate) fn remove(text: &str) -> String {
     let mut kept: Vec<&str> = Vec::new();
@@ -39,14 +42,12 @@ pub(crate) fn remove(text: &str) -> String {
 fn clean_paragraph<'a>(lines: &[&'a str]) -> Vec<&'a str> {
     let mut kept: Vec<&str> = Vec::new();
     for (index, line) in lines.iter().enumerate() {
-        let rest: String = lines
-            .iter()
-            .skip(index)
-            .map(|line| line.trim())
-            .collect::<Vec<_>>()
-            .join(" ");
-        if STARTS.is_match(line.trim()) && is_disclaimer(&rest) {
-            break;
+        if STARTS.is_match(line.trim()) {
+            let rest = lines.iter().skip(index).take(DISCLAIMER_LINES_MAX);
+            let rest: Vec<&str> = rest.map(|line| line.trim()).collect();
+            if is_disclaimer(&rest.join(" ")) {
+                break;
+            }
         }
         if !DEVICE.is_match(line.trim()) && !BANNER.is_match(line.trim()) {
             kept.push(line);

@@ -37,19 +37,19 @@ struct Word<'a> {
     rest: &'a str,
 }
 
+/// The standard allows 75; some senders put a whole subject into one word.
+const WORD_BYTES_MAX: usize = 4_096;
+
 /// Reads `=?charset?B?text?=` at the start of the text.
 fn word(text: &str) -> Option<Word<'_>> {
     let (charset, rest) = text.strip_prefix("=?")?.split_once('?')?;
     let (encoding, rest) = rest.split_once('?')?;
-    let (content, rest) = rest.split_once("?=")?;
-    if charset.is_empty()
-        || charset.len() > 40
-        || !charset.bytes().all(|b| b.is_ascii_graphic())
-        || content.len() > 4096
-    {
+    let window = rest.get(..rest.floor_char_boundary(WORD_BYTES_MAX))?;
+    let (content, _) = window.split_once("?=")?;
+    let rest = rest.strip_prefix(content)?.strip_prefix("?=")?;
+    if charset.is_empty() || charset.len() > 40 || !charset.bytes().all(|b| b.is_ascii_graphic()) {
         return None;
     }
-    // A Q word may end in an encoded `=`, so that the first `?=` is one letter early: `=?…?Q?a?==20?=` does not occur.
     let bytes = match encoding {
         "B" | "b" => lenient_base64(content.as_bytes()),
         "Q" | "q" => lenient_quoted_printable(content.replace('_', " ").as_bytes()),
@@ -81,11 +81,8 @@ fn replace_words(text: &str, repaired: &mut bool, write: impl Fn(&str) -> String
             let next = word(run.rest.trim_start_matches([' ', '\t', '\r', '\n']));
             match next {
                 Some(next) if next.charset.eq_ignore_ascii_case(run.charset) => {
-                    run = Word {
-                        charset: run.charset,
-                        bytes: [run.bytes, next.bytes].concat(),
-                        rest: next.rest,
-                    };
+                    run.bytes.extend(next.bytes);
+                    run.rest = next.rest;
                 }
                 next => {
                     let part = charset::decode(&run.bytes, Some(run.charset));

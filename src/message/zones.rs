@@ -29,6 +29,8 @@ pub(crate) struct Split {
 
 /// At most this many levels of forwarding are recorded.
 const FORWARDED_MAX: usize = 50;
+/// Pieces beyond this number join the last one of their zone.
+const PIECES_MAX: usize = 500;
 /// A header block is at most so many lines long.
 const BLOCK_LINES_MAX: usize = 30;
 /// An attribution line is broken into at most so many lines.
@@ -44,17 +46,33 @@ pub(crate) fn split(text: &str, thread: Thread) -> Split {
         pieces: Vec::new(),
         forwarded: Vec::new(),
         introduced: false,
+        has_text: false,
     };
     reader.read();
     let Reader {
         pieces, forwarded, ..
     } = reader;
     let mut texts: Vec<(Zone, String)> = Vec::new();
+    let mut count = 0_usize;
     for (zone, lines) in pieces {
         let text = noise::remove(&lines.join("\n"));
-        if !text.is_empty() {
-            texts.push((zone, text));
+        if text.is_empty() {
+            continue;
         }
+        // Quotes and answers that change places without end become one piece of each.
+        let same = texts
+            .iter_mut()
+            .rev()
+            .take(PIECES_MAX)
+            .find(|(known, _)| *known == zone);
+        match (count >= PIECES_MAX, same) {
+            (true, Some((_, known))) => {
+                known.push('\n');
+                known.push_str(&text);
+            }
+            _ => texts.push((zone, text)),
+        }
+        count = count.saturating_add(1);
     }
     Split { texts, forwarded }
 }
@@ -67,6 +85,8 @@ struct Reader<'a> {
     forwarded: Vec<Forwarded>,
     /// A mark of forwarding stood above, and its header block has not come yet.
     introduced: bool,
+    /// The sender has written something himself.
+    has_text: bool,
 }
 
 impl Reader<'_> {
@@ -109,7 +129,7 @@ impl Reader<'_> {
             return taken;
         }
         if depth > 0 && self.zone == Zone::New && !is_stray_sign(self.lines, index) {
-            let zone = if self.thread == Thread::Forward && !self.has_text() {
+            let zone = if self.thread == Thread::Forward && !self.has_text {
                 Zone::Forwarded
             } else {
                 Zone::Quoted
@@ -127,7 +147,7 @@ impl Reader<'_> {
         let is_form = self.zone == Zone::New
             && self.thread == Thread::New
             && !self.introduced
-            && (!self.has_text() || !block.has_to);
+            && (!self.has_text || !block.has_to);
         if is_form {
             // «Fra: … Emne: …» on top of a mail that is neither reply nor forward is a form, not a header.
             for line in self.lines.iter().skip(block.start).take(block.length) {
@@ -221,14 +241,16 @@ impl Reader<'_> {
         self.pieces.push((zone, Vec::new()));
         while let Some(line) = self.lines.get(index) {
             let (depth, bare) = unquote(line);
-            if depth == 0
-                && !(line.trim().is_empty()
-                    && self
-                        .lines
-                        .get(self.next_filled(index))
-                        .is_some_and(|next| unquote(next).0 > 0))
-            {
-                break;
+            if depth == 0 {
+                // Empty lines belong to the quote when it goes on below them.
+                let next = self.next_filled(index);
+                if next == index || self.lines.get(next).is_none_or(|line| unquote(line).0 == 0) {
+                    break;
+                }
+                self.push(zone, "");
+                taken = taken.saturating_add(next.saturating_sub(index));
+                index = next;
+                continue;
             }
             self.push(zone, bare);
             taken = taken.saturating_add(1);
@@ -253,16 +275,11 @@ impl Reader<'_> {
     }
 
     fn push(&mut self, zone: Zone, line: &str) {
+        self.has_text |= zone == Zone::New && !line.trim().is_empty();
         match self.pieces.last_mut() {
             Some((last, lines)) if *last == zone => lines.push(line.to_owned()),
             _ => self.pieces.push((zone, vec![line.to_owned()])),
         }
-    }
-
-    fn has_text(&self) -> bool {
-        self.pieces.iter().any(|(zone, lines)| {
-            *zone == Zone::New && lines.iter().any(|line| !line.trim().is_empty())
-        })
     }
 }
 

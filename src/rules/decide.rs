@@ -5,17 +5,20 @@
 //! itself count at least 100 %. A decisive rule adds [`DECISIVE`]. The sum of a value in [`Decision`] is exactly the sum
 //! of its evidence. The value with the highest sum wins (of equal ones the first by name, uncertain); it is certain when
 //! it reaches the least sum and the lead over the runner-up (a runner-up below zero counts as zero), and when no decisive
-//! rule speaks for another value.
+//! rule speaks for another value. Rules with `fallback` are looked at only where no value has reached the least sum.
+
+mod destination;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::compile::{Entry, Rule, RuleSet, Use, Zones, term_at};
+use super::compile::RuleSet;
 use super::lexicon::Hit;
+use super::model::{Entry, Rule, Use, Zones, term_at};
 use super::raw::SenderKind;
 use super::scan::Scan;
 use super::view::{Facts, look, sender_kind};
 use super::vocabulary::{has_category, has_destination, has_severity};
-use super::{DECISIVE, Decision, Evidence, Facet, PartyKind, Verdict, language, reporter, why_not};
+use super::{DECISIVE, Decision, Evidence, Facet, Verdict, language, reporter, why_not};
 use crate::message::{Message, Zone};
 
 /// What the rules need to know besides the message.
@@ -24,12 +27,6 @@ pub struct ClassifyContext {
     /// The server whose `Authentication-Results` count; `None` when none is trusted, and then none is looked at.
     pub authserv_id: Option<String>,
 }
-
-/// Entries of one sort that count for one party: the strongest ones.
-const ENTRIES_MAX: usize = 3;
-
-/// Clinics that all reach the least sum without a clear winner: from this number on the case is the department's.
-const CLINICS_MANY: usize = 3;
 
 /// One item of evidence before it is counted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,9 +42,20 @@ impl RuleSet {
     pub fn classify(&self, message: &Message, context: &ClassifyContext) -> Verdict {
         let (views, facts, truncated) = look(self, message);
         let scans: Vec<Scan> = views.iter().map(|view| Scan::new(self, view)).collect();
-        let mut run = Run { set: self, facts: &facts, scans: &scans, active: BTreeSet::new(), known: BTreeMap::new(), because: Vec::new() };
+        let mut run = Run {
+            set: self,
+            facts: &facts,
+            scans: &scans,
+            active: BTreeMap::new(),
+            known: BTreeMap::new(),
+            because: Vec::new(),
+        };
         run.activate();
-        let mut verdict = Verdict { ruleset: self.hash.clone(), truncated, ..Verdict::default() };
+        let mut verdict = Verdict {
+            ruleset: self.hash.clone(),
+            truncated,
+            ..Verdict::default()
+        };
         verdict.robot = run.simple(Facet::Robot);
         verdict.kind = run.simple(Facet::Type);
         verdict.direction = run.direction();
@@ -57,10 +65,12 @@ impl RuleSet {
             verdict.severity = run.simple(Facet::Severity);
         }
         verdict.reply = run.simple(Facet::Reply);
-        verdict.triage = !verdict.kind.certain || has_destination(verdict.kind.as_str()) && !verdict.destination.certain;
+        verdict.triage = !verdict.kind.certain
+            || has_destination(verdict.kind.as_str()) && !verdict.destination.certain;
         verdict.because = run.because;
         verdict.because.sort_by(|a, b| {
-            (a.facet, &a.rule, a.zone, a.offset, &a.term).cmp(&(b.facet, &b.rule, b.zone, b.offset, &b.term))
+            (a.facet, &a.rule, a.zone, a.offset, &a.term)
+                .cmp(&(b.facet, &b.rule, b.zone, b.offset, &b.term))
         });
         let names = named_in(self, &scans, Zone::Sender);
         verdict.reporter = reporter::find(&self.directory, message, &facts, &names);
@@ -76,7 +86,10 @@ fn named_in(set: &RuleSet, scans: &[Scan], zone: Zone) -> BTreeSet<usize> {
     let mut parties = BTreeSet::new();
     for scan in scans.iter().filter(|scan| scan.zone == zone) {
         for hit in scan.hits().iter().filter(|hit| !scan.covered(**hit)) {
-            for user in term_at(&set.terms, hit.term).into_iter().flat_map(|term| &term.uses) {
+            for user in term_at(&set.terms, hit.term)
+                .into_iter()
+                .flat_map(|term| &term.uses)
+            {
                 if let Use::Party(party, Entry::Aliases | Entry::Units) = user {
                     parties.insert(*party);
                 }
@@ -90,8 +103,8 @@ struct Run<'a> {
     set: &'a RuleSet,
     facts: &'a Facts<'a>,
     scans: &'a [Scan],
-    /// Rules that have a chance: one of their words stands in the message, or they have none.
-    active: BTreeSet<usize>,
+    /// Rules that have a chance, with those of their terms that stand in the message.
+    active: BTreeMap<usize, BTreeSet<u32>>,
     known: BTreeMap<Facet, String>,
     because: Vec<Evidence>,
 }
@@ -113,11 +126,15 @@ impl Tally {
     }
 
     fn decide(&self, set: &RuleSet, facet: Facet) -> Decision {
-        let mut ranked: Vec<(&String, i64)> = self.sums.iter().map(|(value, sum)| (value, *sum)).collect();
+        let mut ranked: Vec<(&String, i64)> =
+            self.sums.iter().map(|(value, sum)| (value, *sum)).collect();
         ranked.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(b.0)));
         let mut ranked = ranked.into_iter();
         let Some((best, score)) = ranked.next().filter(|(_, score)| *score > 0) else {
-            return Decision { value: set.settings.defaults.get(&facet).cloned(), ..Decision::default() };
+            return Decision {
+                value: set.settings.defaults.get(&facet).cloned(),
+                ..Decision::default()
+            };
         };
         let second = ranked.next();
         let threshold = set.settings.threshold(facet);
@@ -134,12 +151,20 @@ impl Tally {
 
 /// Strength in a zone: `strength × percent / 100`, rounded to the nearest, halves up.
 fn weighed(strength: i64, percent: i64) -> i64 {
-    strength.saturating_mul(percent).saturating_add(50).div_euclid(100)
+    strength
+        .saturating_mul(percent)
+        .saturating_add(50)
+        .div_euclid(100)
 }
 
 impl Run<'_> {
     fn activate(&mut self) {
-        self.active.extend(self.set.wordless.iter().copied());
+        self.active.extend(
+            self.set
+                .wordless
+                .iter()
+                .map(|rule| (*rule, BTreeSet::new())),
+        );
         for scan in self.scans {
             let mut last = None;
             for hit in scan.hits() {
@@ -147,34 +172,69 @@ impl Run<'_> {
                     continue;
                 }
                 last = Some(hit.term);
-                for user in term_at(&self.set.terms, hit.term).into_iter().flat_map(|term| &term.uses) {
+                for user in term_at(&self.set.terms, hit.term)
+                    .into_iter()
+                    .flat_map(|term| &term.uses)
+                {
                     if let Use::Rule(rule) = user {
-                        self.active.insert(*rule);
+                        self.active.entry(*rule).or_default().insert(hit.term);
                     }
                 }
             }
             for (pattern, _) in &scan.patterns {
-                let rules = self.set.patterns.get(*pattern).into_iter().flat_map(|pattern| &pattern.rules);
-                self.active.extend(rules.copied());
+                let rules = self
+                    .set
+                    .patterns
+                    .get(*pattern)
+                    .into_iter()
+                    .flat_map(|pattern| &pattern.rules);
+                for rule in rules {
+                    self.active.entry(*rule).or_default();
+                }
             }
         }
     }
 
-    /// The evidence of the rules for a facet.
-    fn rules(&mut self, facet: Facet, tally: &mut Tally) {
+    /// The evidence of the fallback rules for a facet, if no value has enough without them.
+    fn fallbacks(&mut self, facet: Facet, tally: &mut Tally) {
+        let least = self.set.settings.threshold(facet).min;
+        if tally.sums.values().all(|sum| *sum < least) {
+            self.rules(facet, true, tally);
+        }
+    }
+
+    /// The evidence of the rules for a facet, the fallback rules or the others.
+    fn rules(&mut self, facet: Facet, fallback: bool, tally: &mut Tally) {
         let set = self.set;
-        let active: Vec<usize> = self.active.iter().copied().collect();
-        for rule in active.into_iter().filter_map(|index| set.rules.get(index)) {
-            if rule.facet != facet || !self.when(rule) || self.forbidden(rule) {
+        let mut spoken: Vec<(&Rule, Vec<Found>)> = Vec::new();
+        for (index, terms) in &self.active {
+            let Some(rule) = set.rules.get(*index) else {
+                continue;
+            };
+            if rule.facet != facet
+                || rule.fallback != fallback
+                || !self.when(rule)
+                || self.forbidden(rule, terms)
+            {
                 continue;
             }
             let found = if rule.once {
-                self.speaks(rule, rule.zones).into_iter().collect()
+                self.speaks(rule, terms, rule.zones).into_iter().collect()
             } else {
-                let zones = self.scans.iter().map(|scan| scan.zone).filter(|zone| rule.zones.has(*zone));
+                let zones = self
+                    .scans
+                    .iter()
+                    .map(|scan| scan.zone)
+                    .filter(|zone| rule.zones.has(*zone));
                 let zones: BTreeSet<Zone> = zones.collect();
-                zones.into_iter().filter_map(|zone| self.speaks(rule, Zones::of(&[zone]))).collect::<Vec<_>>()
+                zones
+                    .into_iter()
+                    .filter_map(|zone| self.speaks(rule, terms, Zones::of(&[zone])))
+                    .collect::<Vec<_>>()
             };
+            spoken.push((rule, found));
+        }
+        for (rule, found) in spoken {
             for found in found {
                 self.record(facet, &rule.value, &rule.id, found, tally);
             }
@@ -200,7 +260,8 @@ impl Run<'_> {
     /// A facet that only rules decide.
     fn simple(&mut self, facet: Facet) -> Decision {
         let mut tally = Tally::default();
-        self.rules(facet, &mut tally);
+        self.rules(facet, false, &mut tally);
+        self.fallbacks(facet, &mut tally);
         let decision = tally.decide(self.set, facet);
         self.known.insert(facet, decision.as_str().to_owned());
         decision
@@ -211,38 +272,68 @@ impl Run<'_> {
         let facts = self.facts;
         let is = |wanted: Option<bool>, real: bool| wanted.is_none_or(|wanted| wanted == real);
         when.values.iter().all(|(facet, values)| {
-            let known = self.known.get(facet).map(String::as_str).unwrap_or_default();
-            let known = if known.is_empty() && *facet == Facet::Direction { "ukjent" } else { known };
+            let known = self
+                .known
+                .get(facet)
+                .map(String::as_str)
+                .unwrap_or_default();
+            let known = if known.is_empty() && *facet == Facet::Direction {
+                "ukjent"
+            } else {
+                known
+            };
             values.iter().any(|value| value == known)
         }) && when.destination_kind.as_ref().is_none_or(|kinds| {
-            let party = self.known.get(&Facet::Destination).and_then(|id| self.set.directory.party(id));
+            let party = self
+                .known
+                .get(&Facet::Destination)
+                .and_then(|id| self.set.directory.party(id));
             party.is_some_and(|party| kinds.contains(&party.kind))
-        }) && when.sender.as_ref().is_none_or(|kinds| kinds.iter().any(|kind| facts.sender_kinds.contains(kind)))
+        }) && when
+            .sender
+            .as_ref()
+            .is_none_or(|kinds| kinds.iter().any(|kind| facts.sender_kinds.contains(kind)))
             && when.thread.is_none_or(|thread| thread == facts.thread)
             && is(when.case_token, facts.case_token)
             && is(when.cites_own, facts.cites_own)
             && is(when.party_in_to, facts.kommune_in_to(&self.set.directory))
             && is(when.attachments, facts.attachments)
-            && when.marks.as_ref().is_none_or(|marks| marks.iter().any(|mark| facts.marks.contains(mark)))
+            && when
+                .marks
+                .as_ref()
+                .is_none_or(|marks| marks.iter().any(|mark| facts.marks.contains(mark)))
     }
 
     /// Whether one of the rule's `none` terms stands in its zones.
-    fn forbidden(&self, rule: &Rule) -> bool {
-        let mut scans = self.scans.iter().filter(|scan| rule.zones.has(scan.zone));
-        !rule.none.is_empty() && scans.any(|scan| rule.none.iter().any(|term| !scan.of(*term).is_empty()))
+    fn forbidden(&self, rule: &Rule, terms: &BTreeSet<u32>) -> bool {
+        let mut terms = terms
+            .iter()
+            .filter(|term| rule.none.binary_search(term).is_ok());
+        let scans = || self.scans.iter().filter(|scan| rule.zones.has(scan.zone));
+        terms.any(|term| scans().any(|scan| !scan.of(*term).is_empty()))
     }
 
     fn percent(&self, rule: &Rule, zone: Zone) -> i64 {
         let factor = self.set.settings.factor(zone);
-        if rule.zones_named { factor.max(100) } else { factor }
+        if rule.zones_named {
+            factor.max(100)
+        } else {
+            factor
+        }
     }
 
     /// The evidence of a rule in these zones, if all its groups are there.
-    fn speaks(&self, rule: &Rule, zones: Zones) -> Option<Found> {
+    fn speaks(&self, rule: &Rule, terms: &BTreeSet<u32>, zones: Zones) -> Option<Found> {
         let mut places: Vec<Place> = Vec::new();
         let scans = || self.scans.iter().filter(move |scan| zones.has(scan.zone));
         if !rule.any.is_empty() {
-            let best = scans().filter_map(|scan| self.first(rule, scan, &rule.any));
+            // Only those that stand somewhere in the message, so that a long list costs no more than a short one.
+            let any: Vec<u32> = terms
+                .iter()
+                .copied()
+                .filter(|term| rule.any.binary_search(term).is_ok())
+                .collect();
+            let best = scans().filter_map(|scan| self.first(rule, scan, &any));
             places.push(strongest(best)?);
         }
         if !rule.near.is_empty() {
@@ -250,18 +341,27 @@ impl Run<'_> {
         }
         if !rule.regex.is_empty() {
             let found = scans().flat_map(|scan| {
-                let hits = scan.patterns.iter().filter(|(pattern, _)| rule.regex.contains(pattern));
+                let hits = scan
+                    .patterns
+                    .iter()
+                    .filter(|(pattern, _)| rule.regex.contains(pattern));
                 hits.map(|(pattern, offset)| Place {
                     percent: self.percent(rule, scan.zone),
                     zone: scan.zone,
                     offset: *offset,
-                    term: self.set.patterns.get(*pattern).map(|pattern| pattern.raw.clone()).unwrap_or_default(),
+                    term: self
+                        .set
+                        .patterns
+                        .get(*pattern)
+                        .map(|pattern| pattern.raw.clone())
+                        .unwrap_or_default(),
                 })
             });
             places.push(strongest(found)?);
         }
         for term in &rule.all {
-            let found = scans().filter_map(|scan| self.first(rule, scan, std::slice::from_ref(term)));
+            let found =
+                scans().filter_map(|scan| self.first(rule, scan, std::slice::from_ref(term)));
             places.push(strongest(found)?);
         }
         let Some(least) = places.iter().map(|place| place.percent).min() else {
@@ -279,7 +379,12 @@ impl Run<'_> {
         } else {
             weighed(rule.strength.min(20), least)
         };
-        Some(Found { strength, zone: place.zone, offset: place.offset, term: place.term })
+        Some(Found {
+            strength,
+            zone: place.zone,
+            offset: place.offset,
+            term: place.term,
+        })
     }
 
     fn counts(rule: &Rule, scan: &Scan, hit: Hit, has_cue: bool) -> bool {
@@ -290,10 +395,16 @@ impl Run<'_> {
     fn first(&self, rule: &Rule, scan: &Scan, terms: &[u32]) -> Option<Place> {
         let first = |number: &u32| {
             let term = term_at(&self.set.terms, *number)?;
-            let hit = scan.of(*number).iter().find(|hit| Self::counts(rule, scan, **hit, term.has_cue))?;
+            let hit = scan
+                .of(*number)
+                .iter()
+                .find(|hit| Self::counts(rule, scan, **hit, term.has_cue))?;
             Some((hit.start, *number, *hit, term))
         };
-        let (_, _, hit, term) = terms.iter().filter_map(first).min_by_key(|(start, number, ..)| (*start, *number))?;
+        let (_, _, hit, term) = terms
+            .iter()
+            .filter_map(first)
+            .min_by_key(|(start, number, ..)| (*start, *number))?;
         Some(Place {
             percent: self.percent(rule, scan.zone),
             zone: scan.zone,
@@ -308,7 +419,12 @@ impl Run<'_> {
         for (at, number) in rule.near.iter().enumerate() {
             let has_cue = term_at(&self.set.terms, *number).is_some_and(|term| term.has_cue);
             let before = hits.len();
-            hits.extend(scan.of(*number).iter().filter(|hit| Self::counts(rule, scan, **hit, has_cue)).map(|hit| (*hit, at)));
+            hits.extend(
+                scan.of(*number)
+                    .iter()
+                    .filter(|hit| Self::counts(rule, scan, **hit, has_cue))
+                    .map(|hit| (*hit, at)),
+            );
             if hits.len() == before {
                 return None;
             }
@@ -320,15 +436,24 @@ impl Run<'_> {
                 *slot = Some(hit);
             }
             // All terms seen, each at its latest place: the window that ends here is the tightest.
-            let Some(all) = latest.iter().copied().collect::<Option<Vec<Hit>>>() else { continue };
+            let Some(all) = latest.iter().copied().collect::<Option<Vec<Hit>>>() else {
+                continue;
+            };
             let start = all.iter().map(|hit| hit.start).min().unwrap_or_default();
             let last = all.iter().map(|hit| hit.start).max().unwrap_or_default();
-            let width: usize = all.iter().filter(|hit| hit.start == start).map(|hit| hit.end.saturating_sub(hit.start)).max().unwrap_or(1);
+            let width: usize = all
+                .iter()
+                .filter(|hit| hit.start == start)
+                .map(|hit| hit.end.saturating_sub(hit.start))
+                .max()
+                .unwrap_or(1);
             let gap = last.saturating_sub(start.saturating_add(width.saturating_sub(1)));
             let sentence = scan.sentence(hit);
             if gap <= rule.within && all.iter().all(|hit| scan.sentence(*hit) == sentence) {
-                let first = all.into_iter().min()?;
-                let first = term_at(&self.set.terms, first.term).map(|term| term.raw.clone()).map(|raw| (first, raw));
+                let first = all.into_iter().min_by_key(|hit| (hit.start, hit.term))?;
+                let first = term_at(&self.set.terms, first.term)
+                    .map(|term| term.raw.clone())
+                    .map(|raw| (first, raw));
                 let (first, term) = first?;
                 return Some(Place {
                     percent: self.percent(rule, scan.zone),
@@ -345,202 +470,77 @@ impl Run<'_> {
     fn direction(&mut self) -> Decision {
         let set = self.set;
         let mut tally = Tally::default();
-        self.rules(Facet::Direction, &mut tally);
+        self.rules(Facet::Direction, false, &mut tally);
         let strength = set.settings.domain_strength;
         let mut said: BTreeSet<&'static str> = BTreeSet::new();
         if self.facts.own_sender {
-            let found = Found { strength, zone: Zone::Sender, offset: 0, term: String::new() };
-            self.record(Facet::Direction, "fra-sykehus", "own:domain", found, &mut tally);
+            let found = Found {
+                strength,
+                zone: Zone::Sender,
+                offset: 0,
+                term: String::new(),
+            };
+            self.record(
+                Facet::Direction,
+                "fra-sykehus",
+                "own:domain",
+                found,
+                &mut tally,
+            );
             said.insert("fra-sykehus");
         } else {
             for kind in &self.facts.sender_kinds {
                 if let Some(value) = direction_of(*kind) {
-                    let found = Found { strength, zone: Zone::Sender, offset: 0, term: String::new() };
+                    let found = Found {
+                        strength,
+                        zone: Zone::Sender,
+                        offset: 0,
+                        term: String::new(),
+                    };
                     self.record(Facet::Direction, value, "sender:domain", found, &mut tally);
                     said.insert(value);
                 }
             }
         }
         for index in named_in(set, self.scans, Zone::Sender) {
-            let Some(party) = set.directory.parties.get(index) else { continue };
-            let Some(value) = direction_of(sender_kind(party.kind)) else { continue };
+            let Some(party) = set.directory.parties.get(index) else {
+                continue;
+            };
+            let Some(value) = direction_of(sender_kind(party.kind)) else {
+                continue;
+            };
             if said.insert(value) {
-                let strength = set.strengths.get(index).and_then(|strengths| strengths.get(&Entry::Aliases)).copied();
-                let found = Found { strength: strength.unwrap_or_default(), zone: Zone::Sender, offset: 0, term: party.name.clone() };
+                let strength = set
+                    .strengths
+                    .get(index)
+                    .and_then(|strengths| strengths.get(&Entry::Aliases))
+                    .copied();
+                let found = Found {
+                    strength: strength.unwrap_or_default(),
+                    zone: Zone::Sender,
+                    offset: 0,
+                    term: party.name.clone(),
+                };
                 let rule = format!("part:{}:sender", party.id);
                 self.record(Facet::Direction, value, &rule, found, &mut tally);
             }
         }
+        self.fallbacks(Facet::Direction, &mut tally);
         let decision = tally.decide(set, Facet::Direction);
-        self.known.insert(Facet::Direction, decision.as_str().to_owned());
+        self.known
+            .insert(Facet::Direction, decision.as_str().to_owned());
         decision
-    }
-
-    fn destination(&mut self, verdict: &mut Verdict) {
-        let kind = verdict.kind.as_str();
-        if kind == "svar" || kind == "ikke-avvik" {
-            let value = if kind == "svar" { "sak" } else { "postmottak" };
-            verdict.destination = Decision { value: Some(value.to_owned()), certain: verdict.kind.certain, ..Decision::default() };
-            return;
-        }
-        let set = self.set;
-        let mut tally = Tally::default();
-        self.rules(Facet::Destination, &mut tally);
-        let doubtful = self.directory(&mut tally);
-        self.recipients(&mut tally);
-        let mut decision;
-        let samhandling = set.directory.samhandling().map(|party| party.id.clone());
-        if tally.sums.values().any(|sum| *sum > 0) {
-            self.bias(verdict, &mut tally);
-            decision = tally.decide(set, Facet::Destination);
-            self.clinics(&tally, samhandling.as_deref(), &mut decision, verdict);
-        } else {
-            // Only the sender's own name or a signature speaks: a guess, never certain.
-            for (value, rule, found) in doubtful {
-                self.record(Facet::Destination, &value, &rule, found, &mut tally);
-            }
-            decision = tally.decide(set, Facet::Destination);
-            decision.certain = false;
-        }
-        if verdict.kind.as_str() == "faktura"
-            && let Some(samhandling) = samhandling
-            && decision.as_str() != samhandling
-            && !decision.as_str().is_empty()
-            && !verdict.copies.contains(&samhandling)
-        {
-            verdict.copies.push(samhandling);
-        }
-        self.known.insert(Facet::Destination, decision.as_str().to_owned());
-        verdict.destination = decision;
-    }
-
-    /// Several clinics that all have enough: with the department as destination they get copies; three and more without
-    /// a winner make it the destination, in doubt.
-    fn clinics(&self, tally: &Tally, samhandling: Option<&str>, decision: &mut Decision, verdict: &mut Verdict) {
-        let Some(samhandling) = samhandling else { return };
-        let least = self.set.settings.threshold(Facet::Destination).min;
-        let mut clinics: Vec<(&String, i64)> = tally
-            .sums
-            .iter()
-            .filter(|(id, sum)| {
-                **sum >= least && self.set.directory.party(id).is_some_and(|party| party.kind == PartyKind::Klinikk)
-            })
-            .map(|(id, sum)| (id, *sum))
-            .collect();
-        clinics.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(b.0)));
-        let names = || clinics.iter().map(|(id, _)| (*id).clone()).collect::<Vec<_>>();
-        if decision.as_str() == samhandling {
-            if clinics.len() > 1 {
-                verdict.copies = names();
-            }
-        } else if !decision.certain && clinics.len() >= CLINICS_MANY && clinics.iter().any(|(id, _)| *id == decision.as_str()) {
-            verdict.copies = names();
-            decision.runner_up = decision.value.take().map(|value| (value, decision.score));
-            decision.score = tally.sums.get(samhandling).copied().unwrap_or_default();
-            decision.value = Some(samhandling.to_owned());
-        }
-    }
-
-    /// What the directory's names say of the destination. What only the sender's own name, a signature or the sender zone
-    /// says is not counted but handed back.
-    fn directory(&mut self, tally: &mut Tally) -> Vec<(String, String, Found)> {
-        let set = self.set;
-        let mut best: BTreeMap<(usize, Entry, bool), BTreeMap<u32, Found>> = BTreeMap::new();
-        let kommune_in_to = self.facts.kommune_in_to(&set.directory);
-        let named = if self.facts.portal.is_some() || self.facts.inner.is_some() {
-            named_in(set, self.scans, Zone::Sender)
-        } else {
-            BTreeSet::new()
-        };
-        for scan in self.scans.iter().filter(|scan| scan.zone != Zone::Header) {
-            let percent = set.settings.factor(scan.zone);
-            for hit in scan.hits().iter().filter(|hit| !scan.covered(**hit)) {
-                let Some(term) = term_at(&set.terms, hit.term) else { continue };
-                for user in &term.uses {
-                    let Use::Party(index, entry) = user else { continue };
-                    let Some(party) = set.directory.parties.get(*index) else { continue };
-                    let offset = scan.offset(*hit);
-                    let own = self.facts.sender_parties.contains(index)
-                        || named.contains(index)
-                        || self.facts.own_sender
-                            && kommune_in_to
-                            && matches!(party.kind, PartyKind::Klinikk | PartyKind::Samhandling);
-                    let doubtful = own || scan.zone == Zone::Sender || offset >= scan.signature;
-                    let base = set.strengths.get(*index).and_then(|strengths| strengths.get(entry)).copied();
-                    let strength = weighed(base.unwrap_or_default(), percent);
-                    let found = Found { strength, zone: scan.zone, offset, term: term.raw.clone() };
-                    let slot = best.entry((*index, *entry, doubtful)).or_default().entry(hit.term);
-                    slot.and_modify(|known| {
-                        if strength > known.strength {
-                            *known = found.clone();
-                        }
-                    })
-                    .or_insert(found);
-                }
-            }
-        }
-        let mut doubtful_evidence = Vec::new();
-        for ((index, entry, doubtful), found) in best {
-            let Some(party) = set.directory.parties.get(index) else { continue };
-            // A report about a fastlege goes by way of the department.
-            let value = match party.kind {
-                PartyKind::Fastlege => set.directory.samhandling().map_or(party.id.as_str(), |party| party.id.as_str()),
-                _ => party.id.as_str(),
-            };
-            let mut found: Vec<Found> = found.into_values().collect();
-            found.sort_by(|a, b| b.strength.cmp(&a.strength).then((a.zone, a.offset, &a.term).cmp(&(b.zone, b.offset, &b.term))));
-            let rule = format!("part:{}:{}", party.id, entry.id());
-            for found in found.into_iter().take(ENTRIES_MAX) {
-                if doubtful {
-                    doubtful_evidence.push((value.to_owned(), rule.clone(), found));
-                } else {
-                    self.record(Facet::Destination, value, &rule, found, tally);
-                }
-            }
-        }
-        doubtful_evidence
-    }
-
-    /// A party in To or Cc, with an address that is not ours and not the sender's, is meant.
-    fn recipients(&mut self, tally: &mut Tally) {
-        for index in &self.facts.recipients {
-            let Some(party) = self.set.directory.parties.get(*index) else { continue };
-            if self.facts.sender_parties.contains(index) || party.kind == PartyKind::Fastlege {
-                continue;
-            }
-            let found = Found {
-                strength: self.set.settings.recipient_strength,
-                zone: Zone::Recipient,
-                offset: 0,
-                term: String::new(),
-            };
-            self.record(Facet::Destination, &party.id, &format!("part:{}:recipient", party.id), found, tally);
-        }
-    }
-
-    /// `[direction_bias]`: only for parties that something speaks for.
-    fn bias(&mut self, verdict: &Verdict, tally: &mut Tally) {
-        let set = self.set;
-        if !verdict.direction.certain {
-            return;
-        }
-        let Some(bias) = set.settings.bias.get(verdict.direction.as_str()) else { return };
-        let candidates: Vec<String> = tally.sums.iter().filter(|(_, sum)| **sum > 0).map(|(id, _)| id.clone()).collect();
-        for id in candidates {
-            let Some(party) = set.directory.party(&id) else { continue };
-            if let Some(strength) = bias.get(&party.kind) {
-                let found = Found { strength: *strength, zone: Zone::Sender, offset: 0, term: String::new() };
-                let rule = format!("bias:{}", verdict.direction.as_str());
-                self.record(Facet::Destination, &id, &rule, found, tally);
-            }
-        }
     }
 
     fn category(&mut self, verdict: &mut Verdict) {
         let kind = verdict.kind.as_str();
         if kind == "forbedring" {
             // The annual report counts every forbedringsforslag as category 9.
-            verdict.category = Decision { value: Some("annet".to_owned()), certain: verdict.kind.certain, ..Decision::default() };
+            verdict.category = Decision {
+                value: Some("annet".to_owned()),
+                certain: verdict.kind.certain,
+                ..Decision::default()
+            };
             self.known.insert(Facet::Category, "annet".to_owned());
         } else if has_category(kind) {
             verdict.category = self.simple(Facet::Category);
@@ -552,7 +552,10 @@ fn direction_of(kind: SenderKind) -> Option<&'static str> {
     match kind {
         SenderKind::Kommune => Some("fra-kommune"),
         SenderKind::Fastlege => Some("fra-fastlege"),
-        SenderKind::Klinikk | SenderKind::Samhandling | SenderKind::AnnetSykehus | SenderKind::Own => Some("fra-sykehus"),
+        SenderKind::Klinikk
+        | SenderKind::Samhandling
+        | SenderKind::AnnetSykehus
+        | SenderKind::Own => Some("fra-sykehus"),
         SenderKind::Portal | SenderKind::Ukjent => None,
     }
 }
@@ -569,7 +572,9 @@ struct Place {
 /// The place with the highest percentage; of equal ones the first by zone and offset.
 fn strongest(places: impl Iterator<Item = Place>) -> Option<Place> {
     places.min_by(|a, b| {
-        b.percent.cmp(&a.percent).then_with(|| (a.zone, a.offset, &a.term).cmp(&(b.zone, b.offset, &b.term)))
+        b.percent
+            .cmp(&a.percent)
+            .then_with(|| (a.zone, a.offset, &a.term).cmp(&(b.zone, b.offset, &b.term)))
     })
 }
 

@@ -66,18 +66,25 @@ pub(super) fn plain(address: &str) -> String {
 }
 
 fn domain(address: &str) -> Option<String> {
-    address.trim().rsplit_once('@').map(|(_, domain)| domain.to_lowercase())
+    address
+        .trim()
+        .rsplit_once('@')
+        .map(|(_, domain)| domain.to_lowercase())
 }
 
 impl Directory {
     /// The party with that id.
     pub fn party(&self, id: &str) -> Option<&Party> {
-        self.by_id.get(id).and_then(|index| self.parties.get(*index))
+        self.by_id
+            .get(id)
+            .and_then(|index| self.parties.get(*index))
     }
 
     /// All parties, in the order of their ids.
     pub fn parties(&self) -> impl Iterator<Item = &Party> {
-        self.by_id.values().filter_map(|index| self.parties.get(*index))
+        self.by_id
+            .values()
+            .filter_map(|index| self.parties.get(*index))
     }
 
     /// The portals.
@@ -88,13 +95,16 @@ impl Directory {
     /// The portal that sends from this address.
     pub fn portal_of(&self, address: &str) -> Option<&Portal> {
         let address = plain(address);
-        self.portals.iter().find(|portal| portal.addresses.contains(&address))
+        self.portals
+            .iter()
+            .find(|portal| portal.addresses.contains(&address))
     }
 
     /// The party that an address belongs to: by its being listed (a +tag and letter case ignored), or by a domain that
     /// exactly one party lists. Domains that several parties list tell nothing.
     pub fn party_of_address(&self, address: &str) -> Option<&Party> {
-        self.index_of_address(address).and_then(|index| self.parties.get(index))
+        self.index_of_address(address)
+            .and_then(|index| self.parties.get(index))
     }
 
     pub(super) fn index_of_address(&self, address: &str) -> Option<usize> {
@@ -114,14 +124,18 @@ impl Directory {
             return Some(party.kind);
         }
         let owners = self.by_domain.get(&domain(address)?)?;
-        let mut kinds = owners.iter().filter_map(|index| self.parties.get(*index)).map(|party| party.kind);
+        let mut kinds = owners
+            .iter()
+            .filter_map(|index| self.parties.get(*index))
+            .map(|party| party.kind);
         let first = kinds.next()?;
         kinds.all(|kind| kind == first).then_some(first)
     }
 
     /// Whether the address belongs to the party, as in [`Directory::party_of_address`].
     pub fn belongs(&self, address: &str, party_id: &str) -> bool {
-        self.party_of_address(address).is_some_and(|party| party.id == party_id)
+        self.party_of_address(address)
+            .is_some_and(|party| party.id == party_id)
     }
 
     /// Whether this installation sends from or watches the address; a +tag and letter case are ignored.
@@ -131,7 +145,8 @@ impl Directory {
 
     /// Whether the address is one of the own organisation: [`Directory::is_own`], or in one of its domains.
     pub fn is_own_organisation(&self, address: &str) -> bool {
-        self.is_own(address) || domain(address).is_some_and(|domain| self.own_domains.contains(&domain))
+        self.is_own(address)
+            || domain(address).is_some_and(|domain| self.own_domains.contains(&domain))
     }
 
     /// Whether a Message-ID (without angle brackets) has a right-hand side that we use.
@@ -141,6 +156,7 @@ impl Directory {
 
     /// The samhandlingsavdeling, the place for doubt.
     pub fn samhandling(&self) -> Option<&Party> {
-        self.parties().find(|party| party.kind == PartyKind::Samhandling)
+        self.parties()
+            .find(|party| party.kind == PartyKind::Samhandling)
     }
 }

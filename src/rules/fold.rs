@@ -13,22 +13,41 @@ use std::collections::BTreeSet;
 /// Parts of one hyphenated word that are also read as one.
 const HYPHEN_PARTS_MAX: usize = 4;
 
+/// Bytes of a folded word that are kept; longer runs of letters are no words.
+const WORD_BYTES_MAX: usize = 256;
+
 /// Words after which a full stop ends no sentence, folded.
 const ABBREVIATIONS: [&str; 58] = [
-    "adr", "ang", "ansv", "apr", "aug", "avd", "beh", "bl", "ca", "des", "dr", "dvs", "eks", "ekskl", "ekskl", "epikr",
-    "ev", "evt", "febr", "feb", "feks", "fom", "forb", "gr", "henv", "hhv", "hj", "iht", "inkl", "innl", "int", "jan", "jf",
-    "jfr", "jnr", "kl", "lab", "maks", "max", "med", "mfl", "mht", "min", "mnd", "mrk", "mv", "nov", "nr", "obs", "okt",
-    "osv", "pas", "pga", "pkt", "ref", "sept", "sign", "tlf",
+    "adr", "ang", "ansv", "apr", "aug", "avd", "beh", "bl", "ca", "des", "dr", "dvs", "eks",
+    "ekskl", "ekskl", "epikr", "ev", "evt", "febr", "feb", "feks", "fom", "forb", "gr", "henv",
+    "hhv", "hj", "iht", "inkl", "innl", "int", "jan", "jf", "jfr", "jnr", "kl", "lab", "maks",
+    "max", "med", "mfl", "mht", "min", "mnd", "mrk", "mv", "nov", "nr", "obs", "okt", "osv", "pas",
+    "pga", "pkt", "ref", "sept", "sign", "tlf",
 ];
 
 /// Further ones; two lists only because the first is long enough.
-const MORE_ABBREVIATIONS: [&str; 12] =
-    ["pasj", "spl", "sykepl", "tom", "undert", "us", "utskr", "vedr", "vha", "vs", "op", "resp"];
+const MORE_ABBREVIATIONS: [&str; 12] = [
+    "pasj", "spl", "sykepl", "tom", "undert", "us", "utskr", "vedr", "vha", "vs", "op", "resp",
+];
 
 /// Words before which «14.» is a date and no end of a sentence, folded.
 const MONTHS: [&str; 16] = [
-    "januar", "februar", "mars", "april", "mai", "juni", "juli", "august", "september", "oktober", "november", "desember",
-    "jan", "feb", "okt", "des",
+    "januar",
+    "februar",
+    "mars",
+    "april",
+    "mai",
+    "juni",
+    "juli",
+    "august",
+    "september",
+    "oktober",
+    "november",
+    "desember",
+    "jan",
+    "feb",
+    "okt",
+    "des",
 ];
 
 /// A word with the place where it stands.
@@ -61,7 +80,10 @@ pub(crate) struct ClauseBreaks {
 
 /// Characters that are not seen and part nothing.
 pub(crate) const fn is_invisible(c: char) -> bool {
-    matches!(c, '\u{ad}' | '\u{200b}'..='\u{200d}' | '\u{2060}' | '\u{feff}')
+    matches!(
+        c,
+        '\u{ad}' | '\u{200b}'..='\u{200d}' | '\u{2060}' | '\u{feff}'
+    )
 }
 
 const fn is_hyphen(c: char) -> bool {
@@ -155,7 +177,12 @@ fn split_words(text: &str) -> Vec<Token> {
     while let Some((place, c)) = chars.next() {
         if is_invisible(c) {
             // A soft hyphen at the end of a line: the word goes on in the next line.
-            if c == '\u{ad}' && open.is_some() && chars.peek().is_some_and(|(_, next)| matches!(next, '\n' | '\r')) {
+            if c == '\u{ad}'
+                && open.is_some()
+                && chars
+                    .peek()
+                    .is_some_and(|(_, next)| matches!(next, '\n' | '\r'))
+            {
                 while chars.peek().is_some_and(|(_, next)| next.is_whitespace()) {
                     chars.next();
                 }
@@ -182,7 +209,9 @@ fn split_words(text: &str) -> Vec<Token> {
             clause: 0,
             joined: None,
         });
-        push_folded(&mut token.word, c);
+        if token.word.len() < WORD_BYTES_MAX {
+            push_folded(&mut token.word, c);
+        }
         token.end = place.saturating_add(c.len_utf8());
     }
     tokens.extend(open);
@@ -205,7 +234,12 @@ fn number(text: &str, breaks: &ClauseBreaks, tokens: &mut [Token]) {
     let mut hyphens: Vec<bool> = Vec::with_capacity(tokens.len());
     for token in tokens.iter_mut() {
         let gap = previous.as_ref().map_or(Gap::Nothing, |(word, end)| {
-            gap(word, text.get(*end..token.start).unwrap_or_default(), &token.word, breaks.comma)
+            gap(
+                word,
+                text.get(*end..token.start).unwrap_or_default(),
+                &token.word,
+                breaks.comma,
+            )
         });
         match gap {
             Gap::Sentence => {
@@ -213,7 +247,9 @@ fn number(text: &str, breaks: &ClauseBreaks, tokens: &mut [Token]) {
                 clause = clause.saturating_add(1);
             }
             Gap::Clause => clause = clause.saturating_add(1),
-            Gap::Nothing if previous.is_some() && breaks.words.contains(&token.word) => clause = clause.saturating_add(1),
+            Gap::Nothing if previous.is_some() && breaks.words.contains(&token.word) => {
+                clause = clause.saturating_add(1);
+            }
             Gap::Nothing | Gap::Hyphen => {}
         }
         hyphens.push(gap == Gap::Hyphen);
@@ -228,9 +264,19 @@ fn number(text: &str, breaks: &ClauseBreaks, tokens: &mut [Token]) {
 fn join_hyphens(tokens: &mut [Token], hyphens: &[bool]) {
     let mut at = 0_usize;
     while at < tokens.len() {
-        let parts = hyphens.iter().skip(at.saturating_add(1)).take_while(|hyphen| **hyphen).count().saturating_add(1);
+        let parts = hyphens
+            .iter()
+            .skip(at.saturating_add(1))
+            .take_while(|hyphen| **hyphen)
+            .count()
+            .saturating_add(1);
         if (2..=HYPHEN_PARTS_MAX).contains(&parts) {
-            let whole: String = tokens.iter().skip(at).take(parts).map(|token| token.word.as_str()).collect();
+            let whole: String = tokens
+                .iter()
+                .skip(at)
+                .take(parts)
+                .map(|token| token.word.as_str())
+                .collect();
             if let Some(first) = tokens.get_mut(at) {
                 first.joined = Some((whole, parts));
             }
@@ -244,8 +290,14 @@ fn gap(before: &str, between: &str, after: &str, comma: bool) -> Gap {
     match (signs.next(), signs.next()) {
         (None, _) | (Some(' ' | '\n'), None) => return Gap::Nothing,
         (Some(hyphen), None) if is_hyphen(hyphen) => return Gap::Hyphen,
-        (Some(hyphen), Some('\n' | '\r')) if is_hyphen(hyphen) && signs.all(char::is_whitespace) => {
-            return if between.matches('\n').count() > 1 { Gap::Sentence } else { Gap::Hyphen };
+        (Some(hyphen), Some('\n' | '\r'))
+            if is_hyphen(hyphen) && signs.all(char::is_whitespace) =>
+        {
+            return if between.matches('\n').count() > 1 {
+                Gap::Sentence
+            } else {
+                Gap::Hyphen
+            };
         }
         _ => {}
     }
@@ -267,7 +319,10 @@ fn gap(before: &str, between: &str, after: &str, comma: bool) -> Gap {
     clause |= between.contains([';', '|']);
     clause |= spaced && between.contains(':');
     clause |= comma && between.contains(',') && !(digits(before) && digits(after) && !spaced);
-    clause |= between.split(char::is_whitespace).any(|part| matches!(part, "-" | "–" | "—")) && spaced;
+    clause |= between
+        .split(char::is_whitespace)
+        .any(|part| matches!(part, "-" | "–" | "—"))
+        && spaced;
     if clause { Gap::Clause } else { Gap::Nothing }
 }
 
@@ -283,22 +338,46 @@ mod tests {
     use super::*;
 
     fn words(text: &str) -> Vec<String> {
-        tokenise(text, &ClauseBreaks::default()).into_iter().map(|token| token.word).collect()
+        tokenise(text, &ClauseBreaks::default())
+            .into_iter()
+            .map(|token| token.word)
+            .collect()
     }
 
     #[test]
     fn spellings_that_are_the_same() {
-        for text in ["Rådgiver på øyepost", "RÅDGIVER PÅ ØYEPOST", "Ra\u{30a}dgiver pa\u{30a} øye\u{ad}post", "Raadgiver paa oeyepost"] {
+        for text in [
+            "Rådgiver på øyepost",
+            "RÅDGIVER PÅ ØYEPOST",
+            "Ra\u{30a}dgiver pa\u{30a} øye\u{ad}post",
+            "Raadgiver paa oeyepost",
+        ] {
             assert_eq!(words(text), ["raadgiver", "paa", "oeyepost"], "{text}");
         }
-        assert_eq!(words("Müller, idé, Häkkinen, Ho\u{308}st"), ["muller", "ide", "haekkinen", "hoest"]);
+        assert_eq!(
+            words("Müller, idé, Häkkinen, Ho\u{308}st"),
+            ["muller", "ide", "haekkinen", "hoest"]
+        );
     }
 
     #[test]
     fn hyphens_read_both_ways() {
-        let tokens = tokenise("en epi-\nkrise og PLO-melding, e-post - nei", &ClauseBreaks::default());
-        let joined: Vec<_> = tokens.iter().filter_map(|token| token.joined.clone()).collect();
-        assert_eq!(joined, [("epikrise".to_owned(), 2), ("plomelding".to_owned(), 2), ("epost".to_owned(), 2)]);
+        let tokens = tokenise(
+            "en epi-\nkrise og PLO-melding, e-post - nei",
+            &ClauseBreaks::default(),
+        );
+        let joined: Vec<_> = tokens
+            .iter()
+            .filter_map(|token| token.joined.clone())
+            .collect();
+        assert_eq!(
+            joined,
+            [
+                ("epikrise".to_owned(), 2),
+                ("plomelding".to_owned(), 2),
+                ("epost".to_owned(), 2)
+            ]
+        );
         assert_eq!(words("epi\u{ad}\nkrise"), ["epikrise"]);
     }
 
@@ -320,7 +399,10 @@ mod tests {
 
     #[test]
     fn clauses() {
-        let breaks = ClauseBreaks { words: ["men".to_owned()].into(), comma: true };
+        let breaks = ClauseBreaks {
+            words: ["men".to_owned()].into(),
+            comma: true,
+        };
         for (text, count) in [
             ("epikrisen kom i tide, men lista manglet", 2),
             ("epikrisen kom i tide men lista manglet", 2),
@@ -335,6 +417,14 @@ mod tests {
     }
 
     #[test]
+    fn endless_words_are_cut() {
+        let tokens = tokenise(&"ø".repeat(10_000), &ClauseBreaks::default());
+        assert_eq!(tokens.len(), 1);
+        assert!(tokens[0].word.len() <= WORD_BYTES_MAX);
+        assert_eq!(tokens[0].end, 20_000);
+    }
+
+    #[test]
     fn offsets_point_into_the_text() {
         let text = "Så «Ørje»\nkom";
         for token in tokenise(text, &ClauseBreaks::default()) {
@@ -343,6 +433,9 @@ mod tests {
         let (folded, places) = fold_text("På\n \u{ad}Ørje  nå");
         assert_eq!(folded, "paa\noerje naa");
         assert_eq!(places.len(), folded.len());
-        assert_eq!(places[folded.find("naa").unwrap()], u32::try_from("På\n \u{ad}Ørje  ".len()).unwrap());
+        assert_eq!(
+            places[folded.find("naa").unwrap()],
+            u32::try_from("På\n \u{ad}Ørje  ".len()).unwrap()
+        );
     }
 }

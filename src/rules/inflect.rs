@@ -36,7 +36,9 @@ pub(crate) fn keys(word: &str) -> Vec<String> {
         add(&mut found, base);
         elide(&mut found, base);
         for (ending, least) in ENDINGS {
-            let Some(rest) = base.strip_suffix(ending) else { continue };
+            let Some(rest) = base.strip_suffix(ending) else {
+                continue;
+            };
             if !long_enough(rest, least) {
                 continue;
             }
@@ -49,10 +51,13 @@ pub(crate) fn keys(word: &str) -> Vec<String> {
             }
         }
         for ending in ["te", "t"] {
-            let Some(rest) = base.strip_suffix(ending) else { continue };
+            let Some(rest) = base.strip_suffix(ending) else {
+                continue;
+            };
             let long = word.chars().count() >= 7;
             if long_enough(rest, KEY_MIN)
-                && (rest.ends_with(['d', 'g', 'k', 'l', 'm', 'r', 'v', 'p']) || long && rest.ends_with(['n', 's']))
+                && (rest.ends_with(['d', 'g', 'k', 'l', 'm', 'r', 'v', 'p'])
+                    || long && rest.ends_with(['n', 's']))
             {
                 add(&mut found, rest);
             }
@@ -89,13 +94,21 @@ fn add(found: &mut Vec<String>, key: &str) {
 /// «mangel» → «mangl», «middel» → «midl», «senter» → «sentr».
 fn elide(found: &mut Vec<String>, word: &str) {
     for (ending, letter) in [("el", 'l'), ("er", 'r')] {
-        let Some(rest) = word.strip_suffix(ending) else { continue };
+        let Some(rest) = word.strip_suffix(ending) else {
+            continue;
+        };
         let mut last = rest.chars().rev();
-        let (Some(a), b) = (last.next(), last.next()) else { continue };
+        let (Some(a), b) = (last.next(), last.next()) else {
+            continue;
+        };
         if "aeiouy".contains(a) || !long_enough(rest, KEY_MIN) {
             continue;
         }
-        let single = if b == Some(a) { rest.strip_suffix(a).unwrap_or(rest) } else { rest };
+        let single = if b == Some(a) {
+            rest.strip_suffix(a).unwrap_or(rest)
+        } else {
+            rest
+        };
         let mut key = single.to_owned();
         key.push(letter);
         add(found, &key);
@@ -115,14 +128,35 @@ mod tests {
     #[test]
     fn forms_of_the_same_word() {
         for (word, forms) in [
-            ("epikrise", "epikrise epikrisen epikrisa epikriser epikrisene epikrisar epikrisane epikrisens Epikrisene"),
+            (
+                "epikrise",
+                "epikrise epikrisen epikrisa epikriser epikrisene epikrisar epikrisane epikrisens Epikrisene",
+            ),
             ("avvik", "avvik avviket avvika avvikene avvikets"),
-            ("mangler", "mangle mangler manglet mangla manglar manglende manglande mangel"),
-            ("sykepleier", "sykepleier sykepleieren sykepleiere sykepleierne sykepleiers"),
-            ("hjelpemiddel", "hjelpemiddel hjelpemiddelet hjelpemidler hjelpemidlene hjelpemidla hjelpemidlar"),
-            ("kommune", "kommune kommunen kommuner kommunene kommunens kommunar kommunane"),
-            ("medisinliste", "medisinlista medisinlisten medisinlister medisinlistene medisinlistane"),
-            ("pasient", "pasienten pasienter pasientene pasientens pasientar pasientane"),
+            (
+                "mangler",
+                "mangle mangler manglet mangla manglar manglende manglande mangel",
+            ),
+            (
+                "sykepleier",
+                "sykepleier sykepleieren sykepleiere sykepleierne sykepleiers",
+            ),
+            (
+                "hjelpemiddel",
+                "hjelpemiddel hjelpemiddelet hjelpemidler hjelpemidlene hjelpemidla hjelpemidlar",
+            ),
+            (
+                "kommune",
+                "kommune kommunen kommuner kommunene kommunens kommunar kommunane",
+            ),
+            (
+                "medisinliste",
+                "medisinlista medisinlisten medisinlister medisinlistene medisinlistane",
+            ),
+            (
+                "pasient",
+                "pasienten pasienter pasientene pasientens pasientar pasientane",
+            ),
             ("skjema", "skjemaet skjemaer skjemaene"),
             ("faktura", "fakturaen fakturaer fakturaene"),
             ("sende", "sender sendte sendt sendes"),
@@ -134,7 +168,12 @@ mod tests {
             ("etterlyse", "etterlyser etterlyste etterlyst"),
         ] {
             for form in forms.split_whitespace() {
-                assert!(same(word, form), "{word} = {form}: {:?} {:?}", keys(&fold_word(word)), keys(&fold_word(form)));
+                assert!(
+                    same(word, form),
+                    "{word} = {form}: {:?} {:?}",
+                    keys(&fold_word(word)),
+                    keys(&fold_word(form))
+                );
             }
         }
     }
@@ -152,7 +191,12 @@ mod tests {
             ("melding", "melde"),
             ("pasient", "pasientreise"),
         ] {
-            assert!(!same(a, b), "{a} ≠ {b}: {:?} {:?}", keys(&fold_word(a)), keys(&fold_word(b)));
+            assert!(
+                !same(a, b),
+                "{a} ≠ {b}: {:?} {:?}",
+                keys(&fold_word(a)),
+                keys(&fold_word(b))
+            );
         }
     }
 }

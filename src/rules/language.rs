@@ -12,16 +12,82 @@ use crate::message::Zone;
 
 /// Words that only nynorsk has, folded.
 const NYNORSK: [&str; 36] = [
-    "ikkje", "eg", "me", "dykk", "dykkar", "fraa", "ein", "eit", "hjaa", "noko", "nokon", "nokre", "korleis", "kvifor",
-    "kva", "kven", "korkje", "berre", "meir", "vore", "vart", "vert", "heim", "heime", "sjukeheim", "sjukeheimen",
-    "sjukehuset", "heimetenesta", "tenesta", "ynskjer", "skriven", "helsing", "venleg", "gjekk", "fekk", "sjoelv",
+    "ikkje",
+    "eg",
+    "me",
+    "dykk",
+    "dykkar",
+    "fraa",
+    "ein",
+    "eit",
+    "hjaa",
+    "noko",
+    "nokon",
+    "nokre",
+    "korleis",
+    "kvifor",
+    "kva",
+    "kven",
+    "korkje",
+    "berre",
+    "meir",
+    "vore",
+    "vart",
+    "vert",
+    "heim",
+    "heime",
+    "sjukeheim",
+    "sjukeheimen",
+    "sjukehuset",
+    "heimetenesta",
+    "tenesta",
+    "ynskjer",
+    "skriven",
+    "helsing",
+    "venleg",
+    "gjekk",
+    "fekk",
+    "sjoelv",
 ];
 
 /// Words that only bokmål has, folded.
 const BOKMAL: [&str; 36] = [
-    "ikke", "jeg", "dere", "deres", "fra", "en", "et", "hos", "noe", "noen", "hvordan", "hvorfor", "hva", "hvem", "verken",
-    "bare", "mer", "vaert", "ble", "blir", "hjem", "hjemme", "sykehjem", "sykehjemmet", "sykehuset", "hjemmetjenesten",
-    "tjenesten", "oensker", "skrevet", "hilsen", "vennlig", "gikk", "fikk", "selv", "hun", "uten",
+    "ikke",
+    "jeg",
+    "dere",
+    "deres",
+    "fra",
+    "en",
+    "et",
+    "hos",
+    "noe",
+    "noen",
+    "hvordan",
+    "hvorfor",
+    "hva",
+    "hvem",
+    "verken",
+    "bare",
+    "mer",
+    "vaert",
+    "ble",
+    "blir",
+    "hjem",
+    "hjemme",
+    "sykehjem",
+    "sykehjemmet",
+    "sykehuset",
+    "hjemmetjenesten",
+    "tjenesten",
+    "oensker",
+    "skrevet",
+    "hilsen",
+    "vennlig",
+    "gikk",
+    "fikk",
+    "selv",
+    "hun",
+    "uten",
 ];
 
 /// The party's målform, else that of what the sender wrote: nynorsk when it has more words that only nynorsk has.
@@ -33,7 +99,10 @@ pub(super) fn of(directory: &Directory, reporter: &Reporter, views: &[View<'_>])
     let mut nynorsk = 0_usize;
     let mut bokmal = 0_usize;
     for view in views {
-        if !matches!(view.zone, Zone::Subject | Zone::New | Zone::Forwarded | Zone::Attachment) {
+        if !matches!(
+            view.zone,
+            Zone::Subject | Zone::New | Zone::Forwarded | Zone::Attachment
+        ) {
             continue;
         }
         for token in tokenise(&view.text, &ClauseBreaks::default()) {
@@ -41,7 +110,11 @@ pub(super) fn of(directory: &Directory, reporter: &Reporter, views: &[View<'_>])
             bokmal = bokmal.saturating_add(usize::from(BOKMAL.contains(&token.word.as_str())));
         }
     }
-    if nynorsk > bokmal { Language::Nynorsk } else { Language::Bokmal }
+    if nynorsk > bokmal {
+        Language::Nynorsk
+    } else {
+        Language::Bokmal
+    }
 }
 
 static REFERENCE: LazyLock<Option<Regex>> = LazyLock::new(|| {
@@ -56,21 +129,36 @@ static REFERENCE: LazyLock<Option<Regex>> = LazyLock::new(|| {
 pub(super) fn reference(views: &[View<'_>]) -> Option<String> {
     let regex = REFERENCE.as_ref()?;
     for view in views {
-        if !matches!(view.zone, Zone::Subject | Zone::New | Zone::Forwarded | Zone::Attachment) {
+        if !matches!(
+            view.zone,
+            Zone::Subject | Zone::New | Zone::Forwarded | Zone::Attachment
+        ) {
             continue;
         }
         let (folded, places) = fold_text(&view.text);
-        for found in regex.captures_iter(&folded).filter_map(|captures| captures.get(1)) {
+        for found in regex
+            .captures_iter(&folded)
+            .filter_map(|captures| captures.get(1))
+        {
             let word = found.as_str().trim_end_matches(['.', '-', '/', '_']);
             if !word.bytes().any(|byte| byte.is_ascii_digit()) {
                 continue;
             }
-            let place = |at: usize| places.get(at).and_then(|place| usize::try_from(*place).ok());
+            let place = |at: usize| {
+                places
+                    .get(at)
+                    .and_then(|place| usize::try_from(*place).ok())
+            };
             let last = found.start().saturating_add(word.len()).saturating_sub(1);
-            let (Some(from), Some(to)) = (place(found.start()), place(last)) else { continue };
+            let (Some(from), Some(to)) = (place(found.start()), place(last)) else {
+                continue;
+            };
             // The folded word may hold «aa» for «å»; what the sender wrote is cut out of the text itself.
             let rest = view.text.get(from..)?;
-            let end = rest.char_indices().find(|(at, _)| from.saturating_add(*at) > to).map_or(rest.len(), |(at, _)| at);
+            let end = rest
+                .char_indices()
+                .find(|(at, _)| from.saturating_add(*at) > to)
+                .map_or(rest.len(), |(at, _)| at);
             return rest.get(..end).map(str::to_owned);
         }
     }
@@ -84,7 +172,11 @@ mod tests {
     use super::*;
 
     fn views(text: &str) -> [View<'_>; 1] {
-        [View { zone: Zone::New, text: Cow::Borrowed(text), signature: text.len() }]
+        [View {
+            zone: Zone::New,
+            text: Cow::Borrowed(text),
+            signature: text.len(),
+        }]
     }
 
     #[test]
@@ -111,7 +203,11 @@ mod tests {
             ("", Language::Bokmal),
             ("EG HAR IKKJE FÅTT EPIKRISE", Language::Nynorsk),
         ] {
-            assert_eq!(of(&directory, &Reporter::default(), &views(text)), expected, "{text}");
+            assert_eq!(
+                of(&directory, &Reporter::default(), &views(text)),
+                expected,
+                "{text}"
+            );
         }
     }
 }

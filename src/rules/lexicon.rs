@@ -47,19 +47,27 @@ pub(crate) struct BadTerm(pub(crate) String);
 fn parse(raw: &str, style: Style) -> Result<Vec<Vec<Word>>, BadTerm> {
     let bad = |why: &str| Err(BadTerm(why.to_owned()));
     if raw.chars().count() > TERM_CHARS_MAX {
-        return Err(BadTerm(format!("uttrykket er lengre enn {TERM_CHARS_MAX} tegn")));
+        return Err(BadTerm(format!(
+            "uttrykket er lengre enn {TERM_CHARS_MAX} tegn"
+        )));
     }
     let mut apart: Vec<Word> = Vec::new();
     let mut whole: Vec<Word> = Vec::new();
     for piece in raw.split_whitespace() {
-        let (exact, piece) = piece.strip_prefix('=').map_or((false, piece), |rest| (true, rest));
+        let (exact, piece) = piece
+            .strip_prefix('=')
+            .map_or((false, piece), |rest| (true, rest));
         if piece == "*" {
             apart.push(Word::Any);
             whole.push(Word::Any);
             continue;
         }
-        let (open_start, piece) = piece.strip_prefix('*').map_or((false, piece), |rest| (true, rest));
-        let (open_end, piece) = piece.strip_suffix('*').map_or((false, piece), |rest| (true, rest));
+        let (open_start, piece) = piece
+            .strip_prefix('*')
+            .map_or((false, piece), |rest| (true, rest));
+        let (open_end, piece) = piece
+            .strip_suffix('*')
+            .map_or((false, piece), |rest| (true, rest));
         if piece.contains('*') {
             return bad("«*» kan bare stå først eller sist i et ord");
         }
@@ -67,34 +75,59 @@ fn parse(raw: &str, style: Style) -> Result<Vec<Vec<Word>>, BadTerm> {
             return bad("«=» og «*» kan ikke stå i samme ord");
         }
         let parts: Vec<&str> = piece
-            .split(|c: char| !(c.is_alphanumeric() || is_invisible(c) || matches!(c, '\u{300}'..='\u{36f}')))
+            .split(|c: char| {
+                !(c.is_alphanumeric() || is_invisible(c) || matches!(c, '\u{300}'..='\u{36f}'))
+            })
             .filter(|part| !part.is_empty())
             .collect();
         let last = parts.len().saturating_sub(1);
         for (at, part) in parts.iter().enumerate() {
-            apart.push(word(part, style, exact, open_start && at == 0, open_end && at == last)?);
+            apart.push(word(
+                part,
+                style,
+                exact,
+                open_start && at == 0,
+                open_end && at == last,
+            )?);
         }
         if parts.len() > 1 && piece.contains(['-', '\u{2010}', '\u{2011}']) {
             whole.push(word(&parts.concat(), style, exact, open_start, open_end)?);
         } else {
-            whole.extend(apart.iter().skip(apart.len().saturating_sub(parts.len())).cloned());
+            whole.extend(
+                apart
+                    .iter()
+                    .skip(apart.len().saturating_sub(parts.len()))
+                    .cloned(),
+            );
         }
     }
     if apart.is_empty() || apart.iter().all(|word| *word == Word::Any) {
         return bad("uttrykket har ingen bokstaver eller tall");
     }
     if apart.len() > TERM_WORDS_MAX {
-        return Err(BadTerm(format!("uttrykket har flere enn {TERM_WORDS_MAX} ord")));
+        return Err(BadTerm(format!(
+            "uttrykket har flere enn {TERM_WORDS_MAX} ord"
+        )));
     }
     if let [Word::Exact(one) | Word::Forms(one) | Word::Name(one, _)] = apart.as_slice()
         && one.chars().count() < 2
     {
         return bad("ett tegn alene treffer for mye; skriv et lengre ord");
     }
-    if whole == apart { Ok(vec![apart]) } else { Ok(vec![apart, whole]) }
+    if whole == apart {
+        Ok(vec![apart])
+    } else {
+        Ok(vec![apart, whole])
+    }
 }
 
-fn word(part: &str, style: Style, exact: bool, open_start: bool, open_end: bool) -> Result<Word, BadTerm> {
+fn word(
+    part: &str,
+    style: Style,
+    exact: bool,
+    open_start: bool,
+    open_end: bool,
+) -> Result<Word, BadTerm> {
     let folded = fold_word(part);
     let length = folded.chars().count();
     let capital = part.chars().next().is_some_and(char::is_uppercase);
@@ -102,11 +135,15 @@ fn word(part: &str, style: Style, exact: bool, open_start: bool, open_end: bool)
     match (open_start, open_end) {
         (true, true) if length < 3 => Err(BadTerm("«*…*» trenger minst tre tegn".to_owned())),
         (true, true) => Ok(Word::Inside(folded)),
-        (false, true) | (true, false) if length < 2 => Err(BadTerm("«*» trenger minst to tegn ved siden av seg".to_owned())),
+        (false, true) | (true, false) if length < 2 => Err(BadTerm(
+            "«*» trenger minst to tegn ved siden av seg".to_owned(),
+        )),
         (false, true) => Ok(Word::Prefix(folded)),
         (true, false) => Ok(Word::Suffix(folded)),
         (false, false) if exact => Ok(Word::Name(folded, capital)),
-        (false, false) if length <= EXACT_MAX || capitals || part.chars().any(char::is_numeric) => Ok(Word::Exact(folded)),
+        (false, false) if length <= EXACT_MAX || capitals || part.chars().any(char::is_numeric) => {
+            Ok(Word::Exact(folded))
+        }
         (false, false) if style == Style::Name && capital => Ok(Word::Name(folded, false)),
         (false, false) => Ok(Word::Forms(folded)),
     }
@@ -174,7 +211,10 @@ impl Builder {
                 }
                 node = *entry;
             }
-            if let Some(ends) = usize::try_from(node).ok().and_then(|node| self.ends.get_mut(node)) {
+            if let Some(ends) = usize::try_from(node)
+                .ok()
+                .and_then(|node| self.ends.get_mut(node))
+            {
                 ends.push(term);
             }
         }
@@ -200,7 +240,10 @@ impl Builder {
                 Word::Exact(word) => words.entry(word).or_default().push((pattern, false)),
                 Word::Name(word, capital) => {
                     if !word.ends_with('s') {
-                        words.entry(format!("{word}s")).or_default().push((pattern, capital));
+                        words
+                            .entry(format!("{word}s"))
+                            .or_default()
+                            .push((pattern, capital));
                     }
                     words.entry(word).or_default().push((pattern, capital));
                 }
@@ -209,9 +252,27 @@ impl Builder {
                         forms.entry(key).or_default().push(pattern);
                     }
                 }
-                Word::Prefix(word) => needles.push((format!(" {word}"), Open { pattern, leading: true })),
-                Word::Suffix(word) => needles.push((format!("{word} "), Open { pattern, leading: false })),
-                Word::Inside(word) => needles.push((word, Open { pattern, leading: false })),
+                Word::Prefix(word) => needles.push((
+                    format!(" {word}"),
+                    Open {
+                        pattern,
+                        leading: true,
+                    },
+                )),
+                Word::Suffix(word) => needles.push((
+                    format!("{word} "),
+                    Open {
+                        pattern,
+                        leading: false,
+                    },
+                )),
+                Word::Inside(word) => needles.push((
+                    word,
+                    Open {
+                        pattern,
+                        leading: false,
+                    },
+                )),
                 Word::Any => any = Some(pattern),
             }
         }
@@ -220,10 +281,20 @@ impl Builder {
         let open = if texts.is_empty() {
             None
         } else {
-            let built = AhoCorasick::builder().match_kind(MatchKind::Standard).build(&texts);
+            let built = AhoCorasick::builder()
+                .match_kind(MatchKind::Standard)
+                .build(&texts);
             Some(built.map_err(|_| BadTerm("for mange uttrykk med «*»".to_owned()))?)
         };
-        Ok(Lexicon { words, forms, open, open_patterns, any, trie: self.trie, ends: self.ends })
+        Ok(Lexicon {
+            words,
+            forms,
+            open,
+            open_patterns,
+            any,
+            trie: self.trie,
+            ends: self.ends,
+        })
     }
 }
 
@@ -239,12 +310,22 @@ impl Lexicon {
         for start in 0..tokens.len() {
             stack.push((0, start));
             while let Some((node, at)) = stack.pop() {
-                let Some(ways) = readings.get(at) else { continue };
+                let Some(ways) = readings.get(at) else {
+                    continue;
+                };
                 for (patterns, next) in ways {
                     for pattern in patterns.iter().chain(self.any.iter()) {
-                        let Some(child) = self.trie.get(&(node, *pattern)) else { continue };
-                        let ends = usize::try_from(*child).ok().and_then(|child| self.ends.get(child));
-                        hits.extend(ends.into_iter().flatten().map(|term| Hit { term: *term, start, end: *next }));
+                        let Some(child) = self.trie.get(&(node, *pattern)) else {
+                            continue;
+                        };
+                        let ends = usize::try_from(*child)
+                            .ok()
+                            .and_then(|child| self.ends.get(child));
+                        hits.extend(ends.into_iter().flatten().map(|term| Hit {
+                            term: *term,
+                            start,
+                            end: *next,
+                        }));
                         stack.push((*child, *next));
                     }
                 }
@@ -261,12 +342,18 @@ impl Lexicon {
         let mut line = String::from(" ");
         let mut owners: Vec<(usize, usize, usize)> = Vec::new();
         for (at, token) in tokens.iter().enumerate() {
-            let mut ways = vec![(self.patterns(&token.word, token.capital), at.saturating_add(1))];
+            let mut ways = vec![(
+                self.patterns(&token.word, token.capital),
+                at.saturating_add(1),
+            )];
             line.push_str(&token.word);
             owners.push((line.len(), at, 0));
             line.push(' ');
             if let Some((whole, parts)) = &token.joined {
-                ways.push((self.patterns(whole, token.capital), at.saturating_add(*parts)));
+                ways.push((
+                    self.patterns(whole, token.capital),
+                    at.saturating_add(*parts),
+                ));
                 line.push_str(whole);
                 owners.push((line.len(), at, 1));
                 line.push(' ');
@@ -275,9 +362,15 @@ impl Lexicon {
         }
         if let Some(open) = &self.open {
             for found in open.find_overlapping_iter(&line) {
-                let Some(needle) = self.open_patterns.get(found.pattern().as_usize()) else { continue };
+                let Some(needle) = self.open_patterns.get(found.pattern().as_usize()) else {
+                    continue;
+                };
                 // A byte that surely lies inside the word.
-                let inside = if needle.leading { found.start().saturating_add(1) } else { found.start() };
+                let inside = if needle.leading {
+                    found.start().saturating_add(1)
+                } else {
+                    found.start()
+                };
                 let from = owners.partition_point(|(end, ..)| *end <= inside);
                 if let Some((_, at, way)) = owners.get(from) {
                     let patterns = readings.get_mut(*at).and_then(|ways| ways.get_mut(*way));
@@ -295,7 +388,12 @@ impl Lexicon {
     fn patterns(&self, word: &str, capital: bool) -> Vec<u32> {
         let mut found: Vec<u32> = Vec::new();
         if let Some(patterns) = self.words.get(word) {
-            found.extend(patterns.iter().filter(|(_, needs)| capital || !needs).map(|(pattern, _)| *pattern));
+            found.extend(
+                patterns
+                    .iter()
+                    .filter(|(_, needs)| capital || !needs)
+                    .map(|(pattern, _)| *pattern),
+            );
         }
         if !self.forms.is_empty() {
             for key in keys(word) {
@@ -323,7 +421,9 @@ mod tests {
         let mut builder = Builder::default();
         builder.add(term, style).unwrap();
         let lexicon = builder.build().unwrap();
-        !lexicon.scan(&tokenise(text, &ClauseBreaks::default())).is_empty()
+        !lexicon
+            .scan(&tokenise(text, &ClauseBreaks::default()))
+            .is_empty()
     }
 
     #[test]
@@ -369,15 +469,34 @@ mod tests {
         }
         assert!(finds_as("Halden", Style::Name, "Haldens sykehjem"));
         assert!(finds_as("Halden", Style::Name, "halden"));
-        assert!(!finds_as("Halden", Style::Name, "vi kan ikkje halde fristen"));
-        assert!(finds_as("Klinikk for medisin", Style::Name, "KLINIKK FOR MEDISIN"));
+        assert!(!finds_as(
+            "Halden",
+            Style::Name,
+            "vi kan ikkje halde fristen"
+        ));
+        assert!(finds_as(
+            "Klinikk for medisin",
+            Style::Name,
+            "KLINIKK FOR MEDISIN"
+        ));
     }
 
     #[test]
     fn silly_terms_are_refused() {
         let long = "a".repeat(TERM_CHARS_MAX + 1);
         let many = "to ord ".repeat(TERM_WORDS_MAX);
-        for term in ["", "x", "*", "a*", "*ab*", "epi*krise", "…", "=ab*", long.as_str(), many.as_str()] {
+        for term in [
+            "",
+            "x",
+            "*",
+            "a*",
+            "*ab*",
+            "epi*krise",
+            "…",
+            "=ab*",
+            long.as_str(),
+            many.as_str(),
+        ] {
             assert!(Builder::default().add(term, Style::Rule).is_err(), "{term}");
         }
     }
@@ -392,7 +511,23 @@ mod tests {
         let tokens = tokenise("at epikrisen mangler, epikrisen!", &ClauseBreaks::default());
         assert_eq!(
             lexicon.scan(&tokens),
-            [Hit { term: one, start: 1, end: 2 }, Hit { term: one, start: 3, end: 4 }, Hit { term: two, start: 1, end: 3 }]
+            [
+                Hit {
+                    term: one,
+                    start: 1,
+                    end: 2
+                },
+                Hit {
+                    term: one,
+                    start: 3,
+                    end: 4
+                },
+                Hit {
+                    term: two,
+                    start: 1,
+                    end: 3
+                }
+            ]
         );
     }
 }

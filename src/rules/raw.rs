@@ -11,6 +11,9 @@ use crate::message::{Mark, Zone};
 /// A text of a rule file with its place.
 pub(super) type Text = Spanned<String>;
 
+/// Strength by kind of party.
+pub(super) type Bias = BTreeMap<PartyKind, Spanned<i64>>;
+
 /// One file; every table may stand in any file.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -21,7 +24,7 @@ pub(super) struct File {
     pub(super) cues: Option<Spanned<Cues>>,
     pub(super) directory_strengths: Option<Spanned<DirectoryStrengths>>,
     pub(super) zone_factors: Option<Spanned<BTreeMap<Zone, Spanned<i64>>>>,
-    pub(super) direction_bias: Option<Spanned<BTreeMap<Text, BTreeMap<PartyKind, Spanned<i64>>>>>,
+    pub(super) direction_bias: Option<Spanned<BTreeMap<Text, Bias>>>,
     pub(super) portals: Vec<Portal>,
     pub(super) parties: Vec<Party>,
     pub(super) rules: Vec<Rule>,
@@ -175,6 +178,8 @@ pub(super) struct Rule {
     pub(super) negatable: Option<bool>,
     #[serde(default)]
     pub(super) once: Option<bool>,
+    #[serde(default)]
+    pub(super) fallback: bool,
 }
 
 /// What must be known already.

@@ -30,45 +30,66 @@ const DEAF: [&str; 10] = [
 /// Whether the address says that it takes no answer.
 pub(super) fn is_deaf(address: &str) -> bool {
     let local = address.split_once('@').map_or(address, |(local, _)| local);
-    let local: String = fold_word(local).chars().filter(char::is_ascii_alphanumeric).collect();
+    let local: String = fold_word(local)
+        .chars()
+        .filter(char::is_ascii_alphanumeric)
+        .collect();
     DEAF.iter().any(|word| local.contains(word))
 }
 
 fn usable(directory: &Directory, address: &str) -> bool {
-    !address.is_empty() && !is_deaf(address) && !directory.is_own(address) && directory.portal_of(address).is_none()
+    !address.is_empty()
+        && !is_deaf(address)
+        && !directory.is_own(address)
+        && directory.portal_of(address).is_none()
 }
 
 /// `names`: parties whose names stand in the sender's zone.
-pub(super) fn find(directory: &Directory, message: &Message, facts: &Facts<'_>, names: &BTreeSet<usize>) -> Reporter {
-    let reporter = |source, address: &str| Reporter {
+pub(super) fn find(
+    directory: &Directory,
+    message: &Message,
+    facts: &Facts<'_>,
+    names: &BTreeSet<usize>,
+) -> Reporter {
+    let made = |source, address: &str| Reporter {
         source,
         address: address.to_owned(),
-        party: directory.party_of_address(address).map(|party| party.id.clone()),
+        party: directory
+            .party_of_address(address)
+            .map(|party| party.id.clone()),
     };
     if let Some(portal) = facts.portal.and_then(|index| directory.portals.get(index)) {
-        let named = named_outside(directory, names);
+        let office = named_outside(directory, names);
         let mut found = if portal.use_reply_to
             && let [one] = message.reply_to.as_slice()
             && usable(directory, &one.address)
         {
-            reporter(ReporterSource::ReplyTo, &one.address)
+            made(ReporterSource::ReplyTo, &one.address)
         } else if let Some(address) = in_text(directory, message) {
-            reporter(ReporterSource::CoverPage, &address)
-        } else if let Some((_, address)) = named.as_ref().filter(|(_, address)| usable(directory, address)) {
-            reporter(ReporterSource::Directory, address)
+            made(ReporterSource::CoverPage, &address)
+        } else if let Some((_, address)) = office
+            .as_ref()
+            .filter(|(_, address)| usable(directory, address))
+        {
+            made(ReporterSource::Directory, address)
         } else {
             Reporter::default()
         };
         if found.party.is_none() {
-            found.party = named.map(|(id, _)| id);
+            found.party = office.map(|(id, _)| id);
         }
         return found;
     }
-    if let Some(inner) = facts.inner.filter(|inner| usable(directory, &inner.address)) {
-        return reporter(ReporterSource::Forwarded, &inner.address);
+    if let Some(inner) = facts
+        .inner
+        .filter(|inner| usable(directory, &inner.address))
+    {
+        return made(ReporterSource::Forwarded, &inner.address);
     }
     match facts.author {
-        Some(author) if usable(directory, &author.address) => reporter(ReporterSource::From, &author.address),
+        Some(author) if usable(directory, &author.address) => {
+            made(ReporterSource::From, &author.address)
+        }
         _ => Reporter::default(),
     }
 }
@@ -81,7 +102,10 @@ fn named_outside(directory: &Directory, names: &BTreeSet<usize>) -> Option<(Stri
     };
     let parties: Vec<_> = names.iter().filter_map(outside).collect();
     match parties.as_slice() {
-        [one] => Some((one.id.clone(), one.addresses.first().cloned().unwrap_or_default())),
+        [one] => Some((
+            one.id.clone(),
+            one.addresses.first().cloned().unwrap_or_default(),
+        )),
         _ => None,
     }
 }
@@ -91,13 +115,25 @@ fn named_outside(directory: &Directory, names: &BTreeSet<usize>) -> Option<(Stri
 fn in_text(directory: &Directory, message: &Message) -> Option<String> {
     let mut all: Vec<String> = Vec::new();
     for piece in &message.texts {
-        if !matches!(piece.zone, Zone::New | Zone::Forwarded | Zone::Attachment | Zone::Field) {
+        if !matches!(
+            piece.zone,
+            Zone::New | Zone::Forwarded | Zone::Attachment | Zone::Field
+        ) {
             continue;
         }
         for line in piece.text.lines() {
             let labelled = line.split_once(':').is_some_and(|(label, _)| {
                 let label = fold_word(label);
-                matches!(label.trim(), "e-post" | "epost" | "e-postadresse" | "epostadresse" | "mail" | "e-mail" | "email")
+                matches!(
+                    label.trim(),
+                    "e-post"
+                        | "epost"
+                        | "e-postadresse"
+                        | "epostadresse"
+                        | "mail"
+                        | "e-mail"
+                        | "email"
+                )
             });
             for address in addresses(line).filter(|address| usable(directory, address)) {
                 if labelled {
@@ -121,7 +157,10 @@ fn addresses(line: &str) -> impl Iterator<Item = &str> {
         .map(|word| word.trim_matches(['.', '-', '+']))
         .filter(|word| {
             word.split_once('@').is_some_and(|(local, domain)| {
-                !local.is_empty() && !domain.contains('@') && domain.split('.').count() > 1 && domain.split('.').all(|part| !part.is_empty())
+                !local.is_empty()
+                    && !domain.contains('@')
+                    && domain.split('.').count() > 1
+                    && domain.split('.').all(|part| !part.is_empty())
             })
         })
 }

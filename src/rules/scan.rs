@@ -1,9 +1,10 @@
 //! One pass over each text of a message: words, terms and regular expressions that stand in it, and which of them do not
 //! count because a negating or soothing cue stands in the same clause.
 
-use super::compile::{RuleSet, Use, term_at};
+use super::compile::RuleSet;
 use super::fold::{Token, fold_text, tokenise};
 use super::lexicon::{HITS_PER_TERM_MAX, Hit};
+use super::model::{Use, term_at};
 use super::view::View;
 use crate::message::Zone;
 
@@ -30,8 +31,17 @@ impl Scan {
         let reaches = reaches(set, &hits);
         limit(&mut hits);
         let mut cues: Vec<u32> = Vec::new();
-        for hit in hits.iter().filter(|hit| is_cue(set, **hit) && !covered(&reaches, **hit)) {
-            cues.extend(tokens.iter().take(hit.end).skip(hit.start).map(|token| token.clause));
+        for hit in hits
+            .iter()
+            .filter(|hit| is_cue(set, **hit) && !covered(&reaches, **hit))
+        {
+            cues.extend(
+                tokens
+                    .iter()
+                    .take(hit.end)
+                    .skip(hit.start)
+                    .map(|token| token.clause),
+            );
         }
         cues.sort_unstable();
         cues.dedup();
@@ -39,14 +49,27 @@ impl Scan {
         if !set.patterns.is_empty() {
             let (folded, places) = fold_text(&view.text);
             for number in set.pattern_set.matches(folded.as_bytes()) {
-                let found = set.patterns.get(number).and_then(|pattern| pattern.regex.find(folded.as_bytes()));
+                let found = set
+                    .patterns
+                    .get(number)
+                    .and_then(|pattern| pattern.regex.find(folded.as_bytes()));
                 if let Some(found) = found {
-                    let place = places.get(found.start()).and_then(|place| usize::try_from(*place).ok());
+                    let place = places
+                        .get(found.start())
+                        .and_then(|place| usize::try_from(*place).ok());
                     patterns.push((number, place.unwrap_or_default()));
                 }
             }
         }
-        Self { zone: view.zone, signature: view.signature, tokens, hits, reaches, cues, patterns }
+        Self {
+            zone: view.zone,
+            signature: view.signature,
+            tokens,
+            hits,
+            reaches,
+            cues,
+            patterns,
+        }
     }
 
     /// All hits, ordered by term and place.
@@ -102,7 +125,11 @@ fn is_cue(set: &RuleSet, hit: Hit) -> bool {
 fn reaches(set: &RuleSet, hits: &[Hit]) -> Vec<(usize, usize)> {
     let mut covers: Vec<(usize, usize)> = hits
         .iter()
-        .filter(|hit| uses(set, **hit).iter().any(|user| matches!(user, Use::Party(..) | Use::Ignore)))
+        .filter(|hit| {
+            uses(set, **hit)
+                .iter()
+                .any(|user| matches!(user, Use::Party(..) | Use::Ignore))
+        })
         .map(|hit| (hit.start, hit.end))
         .collect();
     covers.sort_unstable();
@@ -121,7 +148,10 @@ fn reaches(set: &RuleSet, hits: &[Hit]) -> Vec<(usize, usize)> {
 fn covered(reaches: &[(usize, usize)], hit: Hit) -> bool {
     let reach_at = |start: usize| -> usize {
         let count = reaches.partition_point(|(from, _)| *from <= start);
-        count.checked_sub(1).and_then(|at| reaches.get(at)).map_or(0, |(_, to)| *to)
+        count
+            .checked_sub(1)
+            .and_then(|at| reaches.get(at))
+            .map_or(0, |(_, to)| *to)
     };
     reach_at(hit.start) > hit.end || hit.start.checked_sub(1).map_or(0, reach_at) >= hit.end
 }

@@ -23,6 +23,10 @@ const PORTAL_LINES: usize = 25;
 
 /// Lines that a signature may have; a closing further from the end of its text ends nothing.
 const SIGNATURE_LINES_MAX: usize = 25;
+/// Lines that may stand between two closings of one signature.
+const CLOSING_GAP: usize = 6;
+/// Bytes that a closing line may have.
+const CLOSING_BYTES_MAX: usize = 120;
 
 /// One text that is scanned.
 #[derive(Debug, Clone)]
@@ -35,6 +39,10 @@ pub(super) struct View<'m> {
 
 /// What is known of a message without its words.
 #[derive(Debug, Clone)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent yes-or-no facts that rules ask for one by one"
+)]
 pub(super) struct Facts<'m> {
     /// The one author.
     pub(super) author: Option<&'m Address>,
@@ -62,7 +70,10 @@ pub(super) struct Facts<'m> {
 impl Facts<'_> {
     /// Whether a kommune stands in To or Cc.
     pub(super) fn kommune_in_to(&self, directory: &Directory) -> bool {
-        let mut parties = self.recipients.iter().filter_map(|index| directory.parties.get(*index));
+        let mut parties = self
+            .recipients
+            .iter()
+            .filter_map(|index| directory.parties.get(*index));
         parties.any(|party| party.kind == PartyKind::Kommune)
     }
 }
@@ -71,12 +82,20 @@ impl Facts<'_> {
 pub(super) fn look<'m>(set: &RuleSet, message: &'m Message) -> (Vec<View<'m>>, Facts<'m>, bool) {
     let directory = set.directory();
     let author = message.author();
-    let inner = message.forwarded.iter().rev().map(|forwarded| &forwarded.from).find(|from| {
-        !from.address.is_empty()
-            && !directory.is_own_organisation(&from.address)
-            && directory.portal_of(&from.address).is_none()
-    });
-    let portal = directory.portals.iter().position(|portal| is_from(portal, author, message));
+    let inner = message
+        .forwarded
+        .iter()
+        .rev()
+        .map(|forwarded| &forwarded.from)
+        .find(|from| {
+            !from.address.is_empty()
+                && !directory.is_own_organisation(&from.address)
+                && directory.portal_of(&from.address).is_none()
+        });
+    let portal = directory
+        .portals
+        .iter()
+        .position(|portal| is_from(portal, author, message));
     let mut views: Vec<View<'m>> = Vec::new();
     let mut portal_sender = String::new();
     let mut left = TEXT_BYTES_MAX;
@@ -97,7 +116,11 @@ pub(super) fn look<'m>(set: &RuleSet, message: &'m Message) -> (Vec<View<'m>>, F
                 portal_sender = read.sender;
             }
             if !read.title.is_empty() && !message.subject.contains(&read.title) {
-                views.push(View { zone: Zone::Subject, signature: read.title.len(), text: Cow::Owned(read.title) });
+                views.push(View {
+                    zone: Zone::Subject,
+                    signature: read.title.len(),
+                    text: Cow::Owned(read.title),
+                });
             }
             text = Cow::Owned(read.text);
         }
@@ -105,17 +128,27 @@ pub(super) fn look<'m>(set: &RuleSet, message: &'m Message) -> (Vec<View<'m>>, F
             continue;
         }
         let signature = match piece.zone {
-            Zone::New | Zone::Forwarded | Zone::Quoted | Zone::Attachment => signature(&text, &set.settings.closings),
+            Zone::New | Zone::Forwarded | Zone::Quoted | Zone::Attachment => {
+                signature(&text, &set.settings.closings)
+            }
             _ => text.len(),
         };
-        views.push(View { zone: piece.zone, text, signature });
+        views.push(View {
+            zone: piece.zone,
+            text,
+            signature,
+        });
     }
     let behind = match inner {
         Some(inner) if portal_sender.is_empty() => format!("{} <{}>", inner.name, inner.address),
         _ => portal_sender,
     };
     if !behind.is_empty() {
-        views.push(View { zone: Zone::Sender, signature: behind.len(), text: Cow::Owned(behind) });
+        views.push(View {
+            zone: Zone::Sender,
+            signature: behind.len(),
+            text: Cow::Owned(behind),
+        });
     }
     let facts = facts(directory, message, author, inner, portal);
     (views, facts, truncated)
@@ -134,7 +167,11 @@ fn facts<'m>(
     for address in [outer, inner].into_iter().flatten() {
         sender_parties.extend(directory.index_of_address(&address.address));
     }
-    let sender = if portal.is_some() { None } else { inner.or(author) };
+    let sender = if portal.is_some() {
+        None
+    } else {
+        inner.or(author)
+    };
     let own_sender = sender.is_some_and(|sender| directory.is_own_organisation(&sender.address));
     if let Some(sender) = sender {
         sender_kinds.extend(directory.kind_of_address(&sender.address).map(sender_kind));
@@ -161,9 +198,14 @@ fn facts<'m>(
     }
     let cites = message.in_reply_to.iter().chain(&message.references);
     let prefix = prefix(&message.subject);
-    let thread = if !message.forwarded.is_empty() || prefix == Some(Thread::Forward) && message.zone(Zone::Forwarded).next().is_some() {
+    let thread = if !message.forwarded.is_empty()
+        || prefix == Some(Thread::Forward) && message.zone(Zone::Forwarded).next().is_some()
+    {
         Thread::Forward
-    } else if !message.in_reply_to.is_empty() || !message.references.is_empty() || prefix == Some(Thread::Reply) {
+    } else if !message.in_reply_to.is_empty()
+        || !message.references.is_empty()
+        || prefix == Some(Thread::Reply)
+    {
         Thread::Reply
     } else {
         Thread::None
@@ -196,11 +238,17 @@ pub(super) const fn sender_kind(kind: PartyKind) -> SenderKind {
 
 /// Whether the portal sent the message, or the innermost message that was handed on.
 fn is_from(portal: &Portal, author: Option<&Address>, message: &Message) -> bool {
-    let sent = |address: &Address| portal.addresses.contains(&super::directory::plain(&address.address));
+    let sent = |address: &Address| {
+        portal
+            .addresses
+            .contains(&super::directory::plain(&address.address))
+    };
     author.is_some_and(sent)
         || message.forwarded.last().is_some_and(|inner| {
             sent(&inner.from)
-                || inner.from.address.is_empty() && !portal.name.is_empty() && fold_word(&inner.from.name) == fold_word(&portal.name)
+                || inner.from.address.is_empty()
+                    && !portal.name.is_empty()
+                    && fold_word(&inner.from.name) == fold_word(&portal.name)
         })
 }
 
@@ -216,16 +264,23 @@ fn prefix(subject: &str) -> Option<Thread> {
 
 /// Whether `SAK-2026-000123` stands in the subject; only its form is looked at.
 fn has_case_token(subject: &str) -> bool {
-    subject.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-')).any(|word| {
-        let mut parts = word.split('-');
-        let digits = |part: Option<&str>, least: usize, most: usize| {
-            part.is_some_and(|part| (least..=most).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_digit()))
-        };
-        parts.next().is_some_and(|sak| sak.eq_ignore_ascii_case("sak"))
-            && digits(parts.next(), 4, 4)
-            && digits(parts.next(), 6, 12)
-            && parts.next().is_none()
-    })
+    subject
+        .split(|c: char| !(c.is_ascii_alphanumeric() || c == '-'))
+        .any(|word| {
+            let mut parts = word.split('-');
+            let digits = |part: Option<&str>, least: usize, most: usize| {
+                part.is_some_and(|part| {
+                    (least..=most).contains(&part.len())
+                        && part.bytes().all(|byte| byte.is_ascii_digit())
+                })
+            };
+            parts
+                .next()
+                .is_some_and(|sak| sak.eq_ignore_ascii_case("sak"))
+                && digits(parts.next(), 4, 4)
+                && digits(parts.next(), 6, 12)
+                && parts.next().is_none()
+        })
 }
 
 fn floor(text: &str, at: usize) -> usize {
@@ -243,11 +298,18 @@ struct PortalText {
 }
 
 fn read_portal(portal: &Portal, text: &str) -> PortalText {
-    let mut read = PortalText { sender: String::new(), title: String::new(), text: String::with_capacity(text.len()) };
+    let mut read = PortalText {
+        sender: String::new(),
+        title: String::new(),
+        text: String::with_capacity(text.len()),
+    };
     let mut ended = false;
     for (number, line) in text.split_inclusive('\n').enumerate() {
         let key = line_key(line);
-        let begins = |list: &[String]| list.iter().any(|start| !start.is_empty() && key.starts_with(start.as_str()));
+        let begins = |list: &[String]| {
+            list.iter()
+                .any(|start| !start.is_empty() && key.starts_with(start.as_str()))
+        };
         ended |= begins(&portal.footer);
         let mut blank = ended || begins(&portal.boilerplate);
         if number < PORTAL_LINES
@@ -268,7 +330,10 @@ fn read_portal(portal: &Portal, text: &str) -> PortalText {
             }
         }
         if blank {
-            read.text.extend(line.bytes().map(|byte| if byte == b'\n' { '\n' } else { ' ' }));
+            read.text.extend(
+                line.bytes()
+                    .map(|byte| if byte == b'\n' { '\n' } else { ' ' }),
+            );
         } else {
             read.text.push_str(line);
         }
@@ -276,31 +341,39 @@ fn read_portal(portal: &Portal, text: &str) -> PortalText {
     read
 }
 
-/// Where the signature begins: at the last line that is a closing, or begins with one and goes on with little.
+/// Where the signature begins: at the last line that is a closing («Mvh»), or begins with one and goes on with little, or
+/// is `--`; at an earlier one when that stands at most [`CLOSING_GAP`] lines above («Mvh Kari», then `--` and a footer).
 fn signature(text: &str, closings: &[String]) -> usize {
+    let mut start = text.len();
+    let mut found_at: Option<usize> = None;
     for (above, line) in text.lines().rev().enumerate() {
-        if above > SIGNATURE_LINES_MAX {
+        let far = match found_at {
+            Some(found) => above.saturating_sub(found) > CLOSING_GAP,
+            None => above > SIGNATURE_LINES_MAX,
+        };
+        if far {
             break;
         }
-        let start = line.as_ptr().addr().saturating_sub(text.as_ptr().addr());
-        if line.trim_end() == "--" {
-            return start;
-        }
-        if line.len() > 120 {
-            continue;
-        }
-        let key = line_key(line);
-        let closes = closings.iter().any(|closing| {
-            !closing.is_empty()
-                && key.strip_prefix(closing.as_str()).is_some_and(|rest| {
-                    rest.is_empty() || rest.starts_with(' ') && rest.split_whitespace().count() <= 8
-                })
-        });
-        if closes {
-            return start;
+        if line.trim_end() == "--"
+            || line.len() <= CLOSING_BYTES_MAX && closes(&line_key(line), closings)
+        {
+            start = line.as_ptr().addr().saturating_sub(text.as_ptr().addr());
+            found_at = Some(above);
         }
     }
-    text.len()
+    start
+}
+
+/// Whether a folded line is a closing with at most a few words after it.
+fn closes(key: &str, closings: &[String]) -> bool {
+    closings
+        .iter()
+        .filter(|closing| !closing.is_empty())
+        .any(|closing| {
+            key.strip_prefix(closing.as_str()).is_some_and(|rest| {
+                rest.is_empty() || rest.starts_with(' ') && rest.split_whitespace().count() <= 8
+            })
+        })
 }
 
 #[cfg(test)]
@@ -314,6 +387,10 @@ mod tests {
             ("Hei\n\nEpikrise mangler.\n\nMvh Kari\nlege", Some("Mvh")),
             ("Hei\nMed vennlig hilsen,\nKari\n", Some("Med v")),
             ("Hei\n-- \nKari", Some("--")),
+            (
+                "Hei\n\nMvh N A Borge\n\n--\nDette er sendt fra en portal\n",
+                Some("Mvh"),
+            ),
             ("Ingen avslutning", None),
         ] {
             let at = signature(text, &closings);

@@ -78,7 +78,10 @@ pub(super) fn has_severity(kind: &str) -> bool {
 
 /// Types that become a case with a party to answer or to be told.
 pub(super) fn has_destination(kind: &str) -> bool {
-    matches!(kind, "avvik" | "forbedring" | "faktura" | "orientering" | "ros")
+    matches!(
+        kind,
+        "avvik" | "forbedring" | "faktura" | "orientering" | "ros"
+    )
 }
 
 impl Decision {

@@ -1,7 +1,9 @@
 //! Rows ↔ the plain types of the other modules; shared by the backends.
 
 use super::StoreError;
-use crate::case::{Acknowledgement, Actor, Case, CaseNumber, Event, EventKind, MailKind, Reminder, State};
+use crate::case::{
+    Acknowledgement, Actor, Case, CaseNumber, Event, EventKind, MailKind, Reminder, State,
+};
 use crate::rules::{Language, ReporterSource, WhyNot};
 use jiff::civil::Date;
 
@@ -126,7 +128,11 @@ impl CaseRow {
             reference: self.reference,
             received_at_ms: self.received_at_ms,
             received_day: day("received_day", &self.received_day)?,
-            due_day: if self.due_day.is_empty() { None } else { Some(day("due_day", &self.due_day)?) },
+            due_day: if self.due_day.is_empty() {
+                None
+            } else {
+                Some(day("due_day", &self.due_day)?)
+            },
             created_at_ms: self.created_at_ms,
             sent_at_ms: none_if_zero(self.sent_at_ms),
             answered_at_ms: none_if_zero(self.answered_at_ms),
@@ -135,10 +141,13 @@ impl CaseRow {
                 Acknowledgement::Queued
             } else {
                 let why_not = WhyNot::from_id(&self.acknowledgement);
-                Acknowledgement::Not(why_not.ok_or_else(|| broken("acknowledgement", &self.acknowledgement))?)
+                Acknowledgement::Not(
+                    why_not.ok_or_else(|| broken("acknowledgement", &self.acknowledgement))?,
+                )
             },
             told_party: self.told_party,
-            reminder: Reminder::from_id(&self.reminder).ok_or_else(|| broken("reminder", &self.reminder))?,
+            reminder: Reminder::from_id(&self.reminder)
+                .ok_or_else(|| broken("reminder", &self.reminder))?,
             attention: self.attention != 0,
             message_id: self.message_id,
         })
@@ -171,7 +180,10 @@ impl EventRow {
             kind: EventKind::from_id(&self.kind).ok_or_else(|| broken("event kind", &self.kind))?,
             at_ms: self.at_ms,
             actor: match self.actor.strip_prefix("user:") {
-                Some(user) => Actor::Person { user: user.to_owned(), on_behalf_of: self.on_behalf_of },
+                Some(user) => Actor::Person {
+                    user: user.to_owned(),
+                    on_behalf_of: self.on_behalf_of,
+                },
                 None => Actor::Worker,
             },
             reason: self.reason,

@@ -8,14 +8,15 @@ mod intake;
 mod outbox;
 
 use super::{
-    CaseFilter, Claimed, Compose, Counts, Incoming, MessageRow, OutboxRow, Pending, Settlement, Store, StoreError, Stored,
-    ThreadKeys,
+    CaseFilter, Claimed, Compose, Counts, Incoming, MessageRow, OutboxRow, Pending, Settlement,
+    Store, StoreError, Stored, ThreadKeys,
 };
 use crate::case::admit::Thread;
 use crate::case::{Case, CaseNumber, Change, Event};
 use crate::intake::{Cursor, Position};
 use crate::outbox::Delivery;
 use crate::outbox::retry::Next;
+use crate::rules::RuleFiles;
 use jiff::civil::Date;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, Sqlite, SqliteConnection, SqlitePool, Transaction};
@@ -42,10 +43,16 @@ impl From<sqlx::Error> for StoreError {
         match &error {
             sqlx::Error::Database(database) => {
                 let code = database.code().unwrap_or_default();
-                Self::Temporary { what: format!("SQLite code {code}{}", meaning(&code)), source: error }
+                Self::Temporary {
+                    what: format!("SQLite code {code}{}", meaning(&code)),
+                    source: error,
+                }
             }
             sqlx::Error::ColumnDecode { index, .. } => Self::Broken(format!("column {index}")),
-            _ => Self::Temporary { what: "connection".to_owned(), source: error },
+            _ => Self::Temporary {
+                what: "connection".to_owned(),
+                source: error,
+            },
         }
     }
 }
@@ -67,7 +74,10 @@ impl SqliteStore {
     /// # Errors
     /// [`StoreError::Open`] when that is not possible.
     pub async fn open(path: &Path) -> Result<Self, StoreError> {
-        let failed = |what: String| StoreError::Open { path: path.display().to_string(), what };
+        let failed = |what: String| StoreError::Open {
+            path: path.display().to_string(),
+            what,
+        };
         let options = SqliteConnectOptions::new()
             .filename(path)
             .create_if_missing(true)
@@ -75,14 +85,23 @@ impl SqliteStore {
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(BUSY_TIMEOUT)
             .foreign_keys(true);
-        let mut writer = options.connect().await.map_err(|error| failed(error.to_string()))?;
-        sqlx::migrate!("src/store/migrations/sqlite").run(&mut writer).await.map_err(|error| failed(error.to_string()))?;
+        let mut writer = options
+            .connect()
+            .await
+            .map_err(|error| failed(error.to_string()))?;
+        sqlx::migrate!("src/store/migrations/sqlite")
+            .run(&mut writer)
+            .await
+            .map_err(|error| failed(error.to_string()))?;
         let readers = SqlitePoolOptions::new()
             .max_connections(READERS)
             .connect_with(options.read_only(true))
             .await
             .map_err(|error| failed(error.to_string()))?;
-        Ok(Self { writer: Mutex::new(writer), readers })
+        Ok(Self {
+            writer: Mutex::new(writer),
+            readers,
+        })
     }
 
     async fn writer(&self) -> MutexGuard<'_, SqliteConnection> {
@@ -105,11 +124,22 @@ impl Store for SqliteStore {
         intake::unknown(&self.readers, source, positions).await
     }
 
-    async fn store_raw(&self, source: &str, batch: &[Incoming], now_ms: i64) -> Result<Vec<Stored>, StoreError> {
+    async fn store_raw(
+        &self,
+        source: &str,
+        batch: &[Incoming],
+        now_ms: i64,
+    ) -> Result<Vec<Stored>, StoreError> {
         intake::store_raw(&mut *self.writer().await, source, batch, now_ms).await
     }
 
-    async fn source_checked(&self, source: &str, cursor: &Cursor, gone: u32, now_ms: i64) -> Result<(), StoreError> {
+    async fn source_checked(
+        &self,
+        source: &str,
+        cursor: &Cursor,
+        gone: u32,
+        now_ms: i64,
+    ) -> Result<(), StoreError> {
         intake::source_checked(&mut *self.writer().await, source, cursor, gone, now_ms).await
     }
 
@@ -129,11 +159,19 @@ impl Store for SqliteStore {
         cases::find_thread(&self.readers, keys).await
     }
 
-    async fn acknowledgements_since(&self, address: &str, since_ms: i64) -> Result<u32, StoreError> {
+    async fn acknowledgements_since(
+        &self,
+        address: &str,
+        since_ms: i64,
+    ) -> Result<u32, StoreError> {
         outbox::acknowledgements_since(&self.readers, address, since_ms).await
     }
 
-    async fn settle(&self, settlement: Settlement, composer: &dyn Compose) -> Result<Option<Case>, StoreError> {
+    async fn settle(
+        &self,
+        settlement: Settlement,
+        composer: &dyn Compose,
+    ) -> Result<Option<Case>, StoreError> {
         cases::settle(&mut *self.writer().await, settlement, composer).await
     }
 
@@ -157,7 +195,15 @@ impl Store for SqliteStore {
         intake::verdict(&self.readers, message_id).await
     }
 
-    async fn keep_ruleset(&self, hash: &str, engine_version: &str, files_json: &str, now_ms: i64) -> Result<(), StoreError> {
+    async fn keep_ruleset(
+        &self,
+        hash: &str,
+        engine_version: &str,
+        files: &RuleFiles,
+        now_ms: i64,
+    ) -> Result<(), StoreError> {
+        let files_json =
+            serde_json::to_string(files).map_err(|error| StoreError::Broken(error.to_string()))?;
         sqlx::query("INSERT INTO ruleset (hash, engine_version, first_used_at_ms, files) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING")
             .bind(hash)
             .bind(engine_version)
@@ -191,11 +237,20 @@ impl Store for SqliteStore {
         cases::apply(&mut *self.writer().await, change, composer).await
     }
 
-    async fn chaseable(&self, today: Date, answered_before_ms: i64) -> Result<Vec<Case>, StoreError> {
+    async fn chaseable(
+        &self,
+        today: Date,
+        answered_before_ms: i64,
+    ) -> Result<Vec<Case>, StoreError> {
         cases::chaseable(&self.readers, today, answered_before_ms).await
     }
 
-    async fn claim(&self, limit: u32, lease_ms: i64, now_ms: i64) -> Result<Vec<Claimed>, StoreError> {
+    async fn claim(
+        &self,
+        limit: u32,
+        lease_ms: i64,
+        now_ms: i64,
+    ) -> Result<Vec<Claimed>, StoreError> {
         outbox::claim(&mut *self.writer().await, limit, lease_ms, now_ms).await
     }
 
@@ -203,7 +258,13 @@ impl Store for SqliteStore {
         outbox::recover_sending(&mut *self.writer().await, all, now_ms).await
     }
 
-    async fn record_delivery(&self, claimed: &Claimed, delivery: &Delivery, next: Next, now_ms: i64) -> Result<(), StoreError> {
+    async fn record_delivery(
+        &self,
+        claimed: &Claimed,
+        delivery: &Delivery,
+        next: Next,
+        now_ms: i64,
+    ) -> Result<(), StoreError> {
         outbox::record_delivery(&mut *self.writer().await, claimed, delivery, next, now_ms).await
     }
 
@@ -216,11 +277,29 @@ impl Store for SqliteStore {
     }
 
     async fn next_due_ms(&self) -> Result<Option<i64>, StoreError> {
-        Ok(sqlx::query_scalar("SELECT min(next_attempt_at_ms) FROM outbox WHERE state = 'queued'").fetch_one(&self.readers).await?)
+        Ok(
+            sqlx::query_scalar("SELECT min(next_attempt_at_ms) FROM outbox WHERE state = 'queued'")
+                .fetch_one(&self.readers)
+                .await?,
+        )
     }
 
     async fn setting(&self, name: &str) -> Result<Option<String>, StoreError> {
-        Ok(sqlx::query_scalar("SELECT value FROM setting WHERE name = $1").bind(name).fetch_optional(&self.readers).await?)
+        Ok(
+            sqlx::query_scalar("SELECT value FROM setting WHERE name = $1")
+                .bind(name)
+                .fetch_optional(&self.readers)
+                .await?,
+        )
+    }
+
+    async fn set_setting(&self, name: &str, value: &str) -> Result<(), StoreError> {
+        sqlx::query("INSERT INTO setting (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value")
+            .bind(name)
+            .bind(value)
+            .execute(&mut *self.writer().await)
+            .await?;
+        Ok(())
     }
 
     async fn setting_once(&self, name: &str, value: &str) -> Result<String, StoreError> {
@@ -231,28 +310,45 @@ impl Store for SqliteStore {
             .bind(value)
             .execute(&mut *transaction)
             .await?;
-        let stored = sqlx::query_scalar("SELECT value FROM setting WHERE name = $1").bind(name).fetch_one(&mut *transaction).await?;
+        let stored = sqlx::query_scalar("SELECT value FROM setting WHERE name = $1")
+            .bind(name)
+            .fetch_one(&mut *transaction)
+            .await?;
         transaction.commit().await?;
         Ok(stored)
     }
 
     async fn counts(&self) -> Result<Counts, StoreError> {
         Ok(Counts {
-            messages: sqlx::query_as("SELECT outcome, count(*) FROM message GROUP BY outcome ORDER BY outcome")
-                .fetch_all(&self.readers)
-                .await?,
-            cases: sqlx::query_as("SELECT state, count(*) FROM cases GROUP BY state ORDER BY state").fetch_all(&self.readers).await?,
-            outbox: sqlx::query_as("SELECT state, count(*) FROM outbox GROUP BY state ORDER BY state").fetch_all(&self.readers).await?,
-            oldest_unsent_ms: sqlx::query_scalar("SELECT min(created_at_ms) FROM outbox WHERE state IN ('queued', 'sending')")
-                .fetch_one(&self.readers)
-                .await?,
+            messages: sqlx::query_as(
+                "SELECT outcome, count(*) FROM message GROUP BY outcome ORDER BY outcome",
+            )
+            .fetch_all(&self.readers)
+            .await?,
+            cases: sqlx::query_as(
+                "SELECT state, count(*) FROM cases GROUP BY state ORDER BY state",
+            )
+            .fetch_all(&self.readers)
+            .await?,
+            outbox: sqlx::query_as(
+                "SELECT state, count(*) FROM outbox GROUP BY state ORDER BY state",
+            )
+            .fetch_all(&self.readers)
+            .await?,
+            oldest_unsent_ms: sqlx::query_scalar(
+                "SELECT min(created_at_ms) FROM outbox WHERE state IN ('queued', 'sending')",
+            )
+            .fetch_one(&self.readers)
+            .await?,
         })
     }
 
     async fn checked_at_ms(&self, source: &str) -> Result<Option<i64>, StoreError> {
-        Ok(sqlx::query_scalar("SELECT checked_at_ms FROM source_cursor WHERE source = $1")
-            .bind(source)
-            .fetch_optional(&self.readers)
-            .await?)
+        Ok(
+            sqlx::query_scalar("SELECT checked_at_ms FROM source_cursor WHERE source = $1")
+                .bind(source)
+                .fetch_optional(&self.readers)
+                .await?,
+        )
     }
 }

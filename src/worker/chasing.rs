@@ -18,8 +18,20 @@ impl Engine {
         // One day less than the silence, since whole days in Europe/Oslo decide.
         let days = i64::from(self.policy.close_after_days.saturating_sub(1));
         let answered_before = now_ms.saturating_sub(days.saturating_mul(DAY_MS));
-        let cases = self.store.chaseable(calendar::oslo_day(now_ms), answered_before).await?;
-        let change = |case: &Case| chase::due_change(case, &self.calendar, self.rules.directory(), &self.policy, now_ms);
+        let cases = self
+            .store
+            .chaseable(calendar::oslo_day(now_ms), answered_before)
+            .await?;
+        let rules = self.rulebook.current().rules;
+        let change = |case: &Case| {
+            chase::due_change(
+                case,
+                &self.calendar,
+                rules.directory(),
+                &self.policy,
+                now_ms,
+            )
+        };
         Ok(cases.iter().filter_map(change).collect())
     }
 
@@ -30,8 +42,21 @@ impl Engine {
     pub async fn chase(&self) -> Result<Vec<Case>, WorkError> {
         let now_ms = self.clock.now_ms();
         let mut changed = Vec::new();
+        let in_force = self.rulebook.current();
         for change in self.due_changes(now_ms).await? {
-            match self.store.apply(change, &Compositor { engine: self, content: None, now_ms }).await {
+            match self
+                .store
+                .apply(
+                    change,
+                    &Compositor {
+                        engine: self,
+                        in_force: &in_force,
+                        content: None,
+                        now_ms,
+                    },
+                )
+                .await
+            {
                 Ok(case) => {
                     info!(case.id = %case.number, case.state = case.state.id(), case.reminder = case.reminder.id(), "time changed a case");
                     changed.push(case);

@@ -1,6 +1,6 @@
 //! Writes the mail that a case change asks for: template + facts + files → bytes.
 
-use super::Engine;
+use super::{Engine, InForce};
 use crate::case::{Case, MailKind, MailOrder, names};
 use crate::message::File;
 use crate::outbox::compose::{AutoSubmitted, Composed, Draft, compose};
@@ -23,6 +23,8 @@ pub(super) struct Content {
 /// The composer for one change.
 pub(super) struct Compositor<'a> {
     pub engine: &'a Engine,
+    /// Templates and names of the parties.
+    pub in_force: &'a InForce,
     /// Content of the message that the change's mail may carry; `None` when it carries none.
     pub content: Option<Content>,
     /// Now, Unix milliseconds: the Date of the mail.
@@ -30,21 +32,38 @@ pub(super) struct Compositor<'a> {
 }
 
 impl Compose for Compositor<'_> {
-    fn compose(&self, case: &Case, order: &MailOrder, previous: Option<&str>) -> Result<Composed, String> {
+    fn compose(
+        &self,
+        case: &Case,
+        order: &MailOrder,
+        previous: Option<&str>,
+    ) -> Result<Composed, String> {
         let files = self.files(order.kind);
         let facts = self.facts(case, order, files.len());
-        let rendered = self.engine.templates.render(order.kind, order.language, &facts).map_err(|error| error.to_string())?;
+        let rendered = self
+            .in_force
+            .templates
+            .render(order.kind, order.language, &facts)
+            .map_err(|error| error.to_string())?;
         // To the reporter we answer the report; a party sees Message-IDs of ours only.
         let to_reporter = order.party.is_empty();
         let in_reply_to = match previous {
             Some(previous) => Some(previous.to_owned()),
-            None => Some(case.reporter_message_id.clone()).filter(|id| to_reporter && !id.is_empty()),
+            None => {
+                Some(case.reporter_message_id.clone()).filter(|id| to_reporter && !id.is_empty())
+            }
         };
-        let mut references: Vec<String> =
-            Some(case.reporter_message_id.clone()).filter(|id| to_reporter && !id.is_empty()).into_iter().collect();
+        let mut references: Vec<String> = Some(case.reporter_message_id.clone())
+            .filter(|id| to_reporter && !id.is_empty())
+            .into_iter()
+            .collect();
         references.extend(previous.map(str::to_owned));
         let acknowledgement = order.kind == MailKind::Kvittering;
-        let key = self.engine.keys.first().ok_or("no key to sign Message-IDs with")?;
+        let key = self
+            .engine
+            .keys
+            .first()
+            .ok_or("no key to sign Message-IDs with")?;
         let draft = Draft {
             number: case.number,
             kind: order.kind,
@@ -57,7 +76,11 @@ impl Compose for Compositor<'_> {
             in_reply_to,
             references,
             date_ms: self.now_ms,
-            auto_submitted: if acknowledgement { AutoSubmitted::Replied } else { AutoSubmitted::Generated },
+            auto_submitted: if acknowledgement {
+                AutoSubmitted::Replied
+            } else {
+                AutoSubmitted::Generated
+            },
         };
         compose(&self.engine.identity, key, &draft).map_err(|error| error.to_string())
     }
@@ -68,9 +91,19 @@ impl Compositor<'_> {
         let Some(content) = self.content.as_ref().filter(|_| kind.carries_content()) else {
             return Vec::new();
         };
-        let name = if kind == MailKind::Svar { ANSWER_FILE } else { REPORT_FILE };
-        let text = File { name: name.to_owned(), media_type: "text/plain".to_owned(), bytes: content.text.clone().into_bytes() };
-        std::iter::once(text).chain(content.files.iter().cloned()).collect()
+        let name = if kind == MailKind::Svar {
+            ANSWER_FILE
+        } else {
+            REPORT_FILE
+        };
+        let text = File {
+            name: name.to_owned(),
+            media_type: "text/plain".to_owned(),
+            bytes: content.text.clone().into_bytes(),
+        };
+        std::iter::once(text)
+            .chain(content.files.iter().cloned())
+            .collect()
     }
 
     fn facts(&self, case: &Case, order: &MailOrder, attached: usize) -> Facts {
@@ -79,15 +112,31 @@ impl Compositor<'_> {
             Language::Nynorsk => "Samhandlingsavdelinga",
         };
         // The reporter is told who has it; a party reads its own name.
-        let party = if order.party.is_empty() { &case.told_party } else { &order.party };
-        let name = self.engine.rules.directory().party(party).map_or(samhandling, |party| party.name.as_str());
+        let party = if order.party.is_empty() {
+            &case.told_party
+        } else {
+            &order.party
+        };
+        let name = self
+            .in_force
+            .rules
+            .directory()
+            .party(party)
+            .map_or(samhandling, |party| party.name.as_str());
         Facts {
             sak: case.number.to_string(),
             type_navn: names::type_name(&case.kind).to_owned(),
             part: name.to_owned(),
             mottatt: long_date(case.received_day, order.language),
-            frist: case.due_day.map(|due| long_date(due, order.language)).unwrap_or_default(),
-            referanse: if order.party.is_empty() { case.reference.clone() } else { String::new() },
+            frist: case
+                .due_day
+                .map(|due| long_date(due, order.language))
+                .unwrap_or_default(),
+            referanse: if order.party.is_empty() {
+                case.reference.clone()
+            } else {
+                String::new()
+            },
             avsender: self.engine.identity.name.clone(),
             antall_vedlegg: attached,
         }

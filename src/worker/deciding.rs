@@ -1,7 +1,7 @@
 //! From a stored message to its outcome: parse, classify, find the case it refers to, admit, store.
 
 use super::compositor::{Compositor, Content};
-use super::{Engine, WorkError};
+use super::{Engine, InForce, WorkError};
 use crate::case::admit::{self, Admission, Arrival, Surroundings};
 use crate::case::{self, Case, MailOrder};
 use crate::config::Mode;
@@ -58,14 +58,23 @@ impl Engine {
         let Some(pending) = self.store.begin_attempt(message_id).await? else {
             return Ok(());
         };
+        let in_force = self.rulebook.current();
         let read = if pending.attempts > ATTEMPTS_MAX {
-            warn!(message.row = message_id, attempts = pending.attempts, "deciding this message never finished; a person gets it unread");
-            Read { message: None, verdict: None, files: Vec::new() }
+            warn!(
+                message.row = message_id,
+                attempts = pending.attempts,
+                "deciding this message never finished; a person gets it unread"
+            );
+            Read {
+                message: None,
+                verdict: None,
+                files: Vec::new(),
+            }
         } else {
-            self.read(message_id).await?
+            self.read(message_id, &in_force.rules).await?
         };
         for _ in 0..CONFLICTS_MAX {
-            match self.settle(&pending, &read).await {
+            match self.settle(&pending, &read, &in_force).await {
                 Err(WorkError::Store(StoreError::Conflict)) => {}
                 other => return other,
             }
@@ -73,39 +82,71 @@ impl Engine {
         Err(WorkError::Store(StoreError::Conflict))
     }
 
-    async fn read(&self, message_id: i64) -> Result<Read, WorkError> {
+    async fn read(&self, message_id: i64, rules: &Arc<RuleSet>) -> Result<Read, WorkError> {
         let raw = self.store.raw(message_id).await?.unwrap_or_default();
-        let (rules, limits, authserv_id) = (Arc::clone(&self.rules), self.limits.clone(), self.policy.authserv_id.clone());
-        tokio::task::spawn_blocking(move || read(&raw, &rules, &limits, authserv_id)).await.map_err(|_| WorkError::TaskLost)
+        let (rules, limits, authserv_id) = (
+            Arc::clone(rules),
+            self.limits.clone(),
+            self.policy.authserv_id.clone(),
+        );
+        tokio::task::spawn_blocking(move || read(&raw, &rules, &limits, authserv_id))
+            .await
+            .map_err(|_| WorkError::TaskLost)
     }
 
-    async fn settle(&self, pending: &Pending, read: &Read) -> Result<(), WorkError> {
+    async fn settle(
+        &self,
+        pending: &Pending,
+        read: &Read,
+        in_force: &InForce,
+    ) -> Result<(), WorkError> {
         let now_ms = self.clock.now_ms();
-        let received_at_ms = admit::received_at_ms(pending.internal_date_ms, read.message.as_ref(), pending.first_seen_at_ms);
+        let received_at_ms = admit::received_at_ms(
+            pending.internal_date_ms,
+            read.message.as_ref(),
+            pending.first_seen_at_ms,
+        );
         let outcome = if self.mode == Mode::Observe {
             Outcome::LeftAlone(OBSERVED.to_owned())
         } else if received_at_ms < self.live_since_ms {
             Outcome::LeftAlone(BEFORE_LIVE.to_owned())
         } else {
-            self.admit(pending, read, received_at_ms, now_ms).await?
+            self.admit(pending, read, in_force, received_at_ms, now_ms)
+                .await?
         };
         let mails: &[MailOrder] = match &outcome {
             Outcome::Opened(change) | Outcome::Joined(change) => &change.mails,
             Outcome::LeftAlone(_) => &[],
         };
-        let content = mails.iter().any(|order| order.kind.carries_content()).then(|| Content {
-            text: read.message.as_ref().map(message::report_text).unwrap_or_default(),
-            files: read.files.clone(),
-        });
+        let content = mails
+            .iter()
+            .any(|order| order.kind.carries_content())
+            .then(|| Content {
+                text: read
+                    .message
+                    .as_ref()
+                    .map(message::report_text)
+                    .unwrap_or_default(),
+                files: read.files.clone(),
+            });
         let settlement = Settlement {
             message_id: pending.id,
             received_at_ms,
-            sender_domain: read.message.as_ref().and_then(Message::author).map(message::Address::domain).unwrap_or_default(),
-            rfc_message_id: read.message.as_ref().and_then(|message| message.message_id.clone()),
-            verdict: read
-                .verdict
+            sender_domain: read
+                .message
                 .as_ref()
-                .and_then(|verdict| serde_json::to_string(verdict).ok().map(|json| (verdict.ruleset.clone(), json))),
+                .and_then(Message::author)
+                .map(message::Address::domain)
+                .unwrap_or_default(),
+            rfc_message_id: read
+                .message
+                .as_ref()
+                .and_then(|message| message.message_id.clone()),
+            verdict: read.verdict.as_ref().and_then(|verdict| {
+                serde_json::to_string(verdict)
+                    .ok()
+                    .map(|json| (verdict.ruleset.clone(), json))
+            }),
             outcome,
             at_ms: now_ms,
         };
@@ -118,60 +159,137 @@ impl Engine {
             Outcome::LeftAlone(reason) => reason.clone(),
             Outcome::Opened(_) | Outcome::Joined(_) => String::new(),
         };
-        let case = self.store.settle(settlement, &Compositor { engine: self, content, now_ms }).await?;
-        match case {
-            Some(case) => info!(message.row = pending.id, case.id = %case.number, case.state = case.state.id(), "message {what} a case"),
-            None => info!(message.row = pending.id, reason, "message {what}"),
+        let case = self
+            .store
+            .settle(
+                settlement,
+                &Compositor {
+                    engine: self,
+                    in_force,
+                    content,
+                    now_ms,
+                },
+            )
+            .await?;
+        if let Some(case) = case {
+            info!(message.row = pending.id, case.id = %case.number, case.state = case.state.id(), "message {what} a case");
+        } else {
+            info!(message.row = pending.id, reason, "message {what}");
         }
         Ok(())
     }
 
-    async fn admit(&self, pending: &Pending, read: &Read, received_at_ms: i64, now_ms: i64) -> Result<Outcome, WorkError> {
+    async fn admit(
+        &self,
+        pending: &Pending,
+        read: &Read,
+        in_force: &InForce,
+        received_at_ms: i64,
+        now_ms: i64,
+    ) -> Result<Outcome, WorkError> {
         let thread = if let Some(message) = &read.message {
             self.store.find_thread(&self.thread_keys(message)).await?
         } else {
             None
         };
-        let address = read.verdict.as_ref().map(|verdict| verdict.reporter.address.as_str()).unwrap_or_default();
+        let address = read
+            .verdict
+            .as_ref()
+            .map(|verdict| verdict.reporter.address.as_str())
+            .unwrap_or_default();
         let recent_acknowledgements = self.recent_acknowledgements(address, now_ms).await?;
-        let arrival = Arrival { message_id: pending.id, received_at_ms, message: read.message.as_ref(), verdict: read.verdict.as_ref() };
-        Ok(match admit::admit(&arrival, thread, &self.surroundings(now_ms, recent_acknowledgements)) {
-            Admission::Opened(change) => Outcome::Opened(change),
-            Admission::Joined(change) => Outcome::Joined(change),
-            Admission::LeftAlone(reason) => Outcome::LeftAlone(reason),
-        })
+        let arrival = Arrival {
+            message_id: pending.id,
+            received_at_ms,
+            message: read.message.as_ref(),
+            verdict: read.verdict.as_ref(),
+        };
+        Ok(
+            match admit::admit(
+                &arrival,
+                thread,
+                &self.surroundings(in_force, now_ms, recent_acknowledgements),
+            ) {
+                Admission::Opened(change) => Outcome::Opened(change),
+                Admission::Joined(change) => Outcome::Joined(change),
+                Admission::LeftAlone(reason) => Outcome::LeftAlone(reason),
+            },
+        )
     }
 
-    pub(super) fn surroundings(&self, now_ms: i64, recent_acknowledgements: u32) -> Surroundings<'_> {
-        Surroundings { directory: self.rules.directory(), policy: &self.policy, now_ms, recent_acknowledgements }
+    fn surroundings<'a>(
+        &'a self,
+        in_force: &'a InForce,
+        now_ms: i64,
+        recent_acknowledgements: u32,
+    ) -> Surroundings<'a> {
+        Surroundings {
+            directory: in_force.rules.directory(),
+            policy: &self.policy,
+            now_ms,
+            recent_acknowledgements,
+        }
     }
 
     async fn recent_acknowledgements(&self, address: &str, now_ms: i64) -> Result<u32, StoreError> {
         if address.is_empty() {
             return Ok(0);
         }
-        self.store.acknowledgements_since(address, now_ms.saturating_sub(HOUR_MS)).await
+        self.store
+            .acknowledgements_since(address, now_ms.saturating_sub(HOUR_MS))
+            .await
     }
 
     /// By what the message may refer to a case: the nearest reference last in `References`, so it is looked at first.
     fn thread_keys(&self, message: &Message) -> ThreadKeys {
-        let cited: Vec<String> = message.in_reply_to.iter().chain(message.references.iter().rev()).cloned().collect();
-        let returned = message.bounce.iter().filter_map(|bounce| bounce.original_message_id.as_ref());
-        let signed = cited.iter().chain(returned).filter_map(|id| message_id::verify(&self.keys, id)).collect();
-        ThreadKeys { signed, tokens: case::number::tokens(&message.subject), cited }
+        let cited: Vec<String> = message
+            .in_reply_to
+            .iter()
+            .chain(message.references.iter().rev())
+            .cloned()
+            .collect();
+        let returned = message
+            .bounce
+            .iter()
+            .filter_map(|bounce| bounce.original_message_id.as_ref());
+        let signed = cited
+            .iter()
+            .chain(returned)
+            .filter_map(|id| message_id::verify(&self.keys, id))
+            .collect();
+        ThreadKeys {
+            signed,
+            tokens: case::number::tokens(&message.subject),
+            cited,
+        }
     }
 
     /// A person's order on a case: decided on its present state, stored with the mail it asks for.
     ///
     /// # Errors
     /// [`PersonError`] when the order does not fit, or the store fails; nothing is changed then.
-    pub async fn carry_out(&self, number: case::CaseNumber, order: &case::person::Order, actor: &case::Actor, reason: &str) -> Result<Case, PersonError> {
+    pub async fn carry_out(
+        &self,
+        number: case::CaseNumber,
+        order: &case::person::Order,
+        actor: &case::Actor,
+        reason: &str,
+    ) -> Result<Case, PersonError> {
+        let in_force = self.rulebook.current();
         for _ in 0..CONFLICTS_MAX {
-            let case = self.store.case(number).await?.ok_or(PersonError::NoSuchCase(number))?;
+            let case = self
+                .store
+                .case(number)
+                .await?
+                .ok_or(PersonError::NoSuchCase(number))?;
             let read = if case.message_id == 0 {
-                Read { message: None, verdict: None, files: Vec::new() }
+                Read {
+                    message: None,
+                    verdict: None,
+                    files: Vec::new(),
+                }
             } else {
-                self.read(case.message_id).await?
+                self.read(case.message_id, &in_force.rules).await?
             };
             let addressed: Vec<String> = read
                 .message
@@ -180,10 +298,38 @@ impl Engine {
                 .map(message::Address::key)
                 .collect();
             let now_ms = self.clock.now_ms();
-            let recent = self.recent_acknowledgements(&case.reporter_address, now_ms).await?;
-            let change = case::person::carry_out(&case, order, actor, reason, &addressed, &self.surroundings(now_ms, recent))?;
-            let content = Content { text: read.message.as_ref().map(message::report_text).unwrap_or_default(), files: read.files };
-            match self.store.apply(change, &Compositor { engine: self, content: Some(content), now_ms }).await {
+            let recent = self
+                .recent_acknowledgements(&case.reporter_address, now_ms)
+                .await?;
+            let change = case::person::carry_out(
+                &case,
+                order,
+                actor,
+                reason,
+                &addressed,
+                &self.surroundings(&in_force, now_ms, recent),
+            )?;
+            let content = Content {
+                text: read
+                    .message
+                    .as_ref()
+                    .map(message::report_text)
+                    .unwrap_or_default(),
+                files: read.files,
+            };
+            match self
+                .store
+                .apply(
+                    change,
+                    &Compositor {
+                        engine: self,
+                        in_force: &in_force,
+                        content: Some(content),
+                        now_ms,
+                    },
+                )
+                .await
+            {
                 Err(StoreError::Conflict) => {}
                 other => return Ok(other?),
             }
@@ -196,17 +342,54 @@ impl Engine {
     /// # Errors
     /// [`StoreError`]; nothing is changed then.
     pub async fn apply_plain(&self, change: case::Change) -> Result<Case, StoreError> {
-        self.store.apply(change, &Compositor { engine: self, content: None, now_ms: self.clock.now_ms() }).await
+        let in_force = self.rulebook.current();
+        self.store
+            .apply(
+                change,
+                &Compositor {
+                    engine: self,
+                    in_force: &in_force,
+                    content: None,
+                    now_ms: self.clock.now_ms(),
+                },
+            )
+            .await
     }
 
     /// A case that came by paper or telephone.
     ///
     /// # Errors
     /// [`PersonError`] when type or party do not exist, or the store fails.
-    pub async fn new_case(&self, kind: &str, party: &str, actor: &case::Actor, reason: &str, received_at_ms: i64) -> Result<Case, PersonError> {
+    pub async fn new_case(
+        &self,
+        kind: &str,
+        party: &str,
+        actor: &case::Actor,
+        reason: &str,
+        received_at_ms: i64,
+    ) -> Result<Case, PersonError> {
         let now_ms = self.clock.now_ms();
-        let change = case::person::new_case(kind, party, actor, reason, received_at_ms, &self.surroundings(now_ms, 0))?;
-        Ok(self.store.apply(change, &Compositor { engine: self, content: None, now_ms }).await?)
+        let in_force = self.rulebook.current();
+        let change = case::person::new_case(
+            kind,
+            party,
+            actor,
+            reason,
+            received_at_ms,
+            &self.surroundings(&in_force, now_ms, 0),
+        )?;
+        Ok(self
+            .store
+            .apply(
+                change,
+                &Compositor {
+                    engine: self,
+                    in_force: &in_force,
+                    content: None,
+                    now_ms,
+                },
+            )
+            .await?)
     }
 }
 
@@ -214,11 +397,19 @@ fn read(raw: &[u8], rules: &RuleSet, limits: &Limits, authserv_id: Option<String
     match message::parse(raw, limits) {
         Ok(message) => {
             let verdict = rules.classify(&message, &ClassifyContext { authserv_id });
-            Read { verdict: Some(verdict), message: Some(message), files: message::files(raw, limits) }
+            Read {
+                verdict: Some(verdict),
+                message: Some(message),
+                files: message::files(raw, limits),
+            }
         }
         Err(error) => {
             warn!(error = %error, "a message could not be parsed; a person gets it unread");
-            Read { message: None, verdict: None, files: Vec::new() }
+            Read {
+                message: None,
+                verdict: None,
+                files: Vec::new(),
+            }
         }
     }
 }

@@ -24,23 +24,40 @@ impl Engine {
     ///
     /// # Errors
     /// [`WorkError`] when the store fails.
-    pub async fn send_due(&self, stop: &(dyn Fn() -> bool + Send + Sync)) -> Result<SendReport, WorkError> {
+    pub async fn send_due(
+        &self,
+        stop: &(dyn Fn() -> bool + Send + Sync),
+    ) -> Result<SendReport, WorkError> {
         let mut report = SendReport::default();
-        self.store.recover_sending(false, self.clock.now_ms()).await?;
+        self.store
+            .recover_sending(false, self.clock.now_ms())
+            .await?;
         let mut unreachable = false;
         // A server that cannot be reached for one mail is not asked for the others in the same round.
         while !stop() && !unreachable {
-            let claimed = self.store.claim(CLAIM, LEASE_MS, self.clock.now_ms()).await?;
+            let claimed = self
+                .store
+                .claim(CLAIM, LEASE_MS, self.clock.now_ms())
+                .await?;
             if claimed.is_empty() {
                 break;
             }
             for mail in claimed {
                 let delivery = self.transport.send(&mail.envelope, &mail.bytes).await;
                 let now_ms = self.clock.now_ms();
-                let next = retry::after_temporary(mail.attempts, mail.created_at_ms, now_ms, random());
-                self.store.record_delivery(&mail, &delivery, next, now_ms).await?;
-                let accepted = delivery.recipients.iter().all(|outcome| matches!(outcome, RecipientOutcome::Accepted(_)));
-                let refused = delivery.recipients.iter().any(|outcome| matches!(outcome, RecipientOutcome::Permanent(_)));
+                let next =
+                    retry::after_temporary(mail.attempts, mail.created_at_ms, now_ms, random());
+                self.store
+                    .record_delivery(&mail, &delivery, next, now_ms)
+                    .await?;
+                let accepted = delivery
+                    .recipients
+                    .iter()
+                    .all(|outcome| matches!(outcome, RecipientOutcome::Accepted(_)));
+                let refused = delivery
+                    .recipients
+                    .iter()
+                    .any(|outcome| matches!(outcome, RecipientOutcome::Permanent(_)));
                 if accepted {
                     report.sent = report.sent.saturating_add(1);
                     info!(outbox.id = mail.id, case.id = %mail.number, mail.kind = mail.kind.id(), outbox.attempt = mail.attempts, "mail sent");

@@ -1,9 +1,11 @@
-//! All loops under one roof: one for each source, one that decides, one that sends, one that chases.
+//! All loops under one roof: one for each source, one that decides, one that sends, one that
+//! chases, one that reloads edited rules.
 //!
 //! Two tokens: `soft` means take no new work and finish what is in hand; `hard` comes when the grace period is over. A loop
 //! that ends by surprise stops the process with a failing exit code; a service manager starts it again, and what was in hand
 //! is picked up from the store.
 
+use super::reloading::{Reloader, RuleFolders};
 use super::{Engine, WorkError};
 use crate::intake::MailSource;
 use std::sync::Arc;
@@ -55,21 +57,45 @@ struct Bell {
 ///
 /// # Errors
 /// [`LoopLost`] when a loop ended by surprise.
-pub async fn run(engine: Engine, sources: Vec<Watched>, soft: CancellationToken, grace: Duration) -> Result<(), LoopLost> {
-    let bell = Arc::new(Bell { stored: Notify::new(), queued: Notify::new(), decided: watch::Sender::new(0) });
-    match engine.store.recover_sending(true, engine.clock.now_ms()).await {
+pub async fn run(
+    engine: Engine,
+    sources: Vec<Watched>,
+    folders: Arc<dyn RuleFolders>,
+    soft: CancellationToken,
+    grace: Duration,
+) -> Result<(), LoopLost> {
+    let bell = Arc::new(Bell {
+        stored: Notify::new(),
+        queued: Notify::new(),
+        decided: watch::Sender::new(0),
+    });
+    match engine
+        .store
+        .recover_sending(true, engine.clock.now_ms())
+        .await
+    {
         Ok(0) => {}
-        Ok(count) => warn!(count, "mail whose sending was cut off; each is tried once more half an hour after it began"),
+        Ok(count) => warn!(
+            count,
+            "mail whose sending was cut off; each is tried once more half an hour after it began"
+        ),
         Err(error) => warn!(error = %error, "the outbox could not be looked through at start"),
     }
     let mut loops: JoinSet<String> = JoinSet::new();
     let watched = sources.len();
     for Watched { source, poll } in sources {
-        loops.spawn(watch_source(engine.clone(), source, poll, Arc::clone(&bell), soft.clone()));
+        loops.spawn(watch_source(
+            engine.clone(),
+            source,
+            poll,
+            Arc::clone(&bell),
+            soft.clone(),
+        ));
     }
     loops.spawn(decide(engine.clone(), Arc::clone(&bell), soft.clone()));
     loops.spawn(send(engine.clone(), Arc::clone(&bell), soft.clone()));
-    loops.spawn(chase(engine, bell, soft.clone()));
+    loops.spawn(chase(engine.clone(), bell, soft.clone()));
+    loops.spawn(Reloader::start(engine, folders).await.run(soft.clone()));
     info!(sources = watched, "linjevei is running");
 
     let mut lost = None;
@@ -140,7 +166,13 @@ async fn pause(duration: Duration, soft: &CancellationToken) {
     }
 }
 
-async fn watch_source(engine: Engine, mut source: Box<dyn MailSource>, poll: Duration, bell: Arc<Bell>, soft: CancellationToken) -> String {
+async fn watch_source(
+    engine: Engine,
+    mut source: Box<dyn MailSource>,
+    poll: Duration,
+    bell: Arc<Bell>,
+    soft: CancellationToken,
+) -> String {
     let name = source.name().to_owned();
     let mut pause_after = Pause::new();
     let mut decided = bell.decided.subscribe();
@@ -184,10 +216,20 @@ async fn check(engine: &Engine, source: &mut dyn MailSource, bell: &Bell) -> Res
     let ring = |_: usize| bell.stored.notify_one();
     let taken = engine.take_in(source, &ring).await?;
     for why in &taken.unreadable {
-        warn!(mailbox.name = name, error = why, "a message could not be read at the source; trying again at the next check");
+        warn!(
+            mailbox.name = name,
+            error = why,
+            "a message could not be read at the source; trying again at the next check"
+        );
     }
     if !taken.new.is_empty() || taken.duplicates > 0 {
-        info!(mailbox.name = name, new = taken.new.len(), duplicates = taken.duplicates, gone = taken.gone, "messages stored");
+        info!(
+            mailbox.name = name,
+            new = taken.new.len(),
+            duplicates = taken.duplicates,
+            gone = taken.gone,
+            "messages stored"
+        );
     }
     engine.treat(source).await?;
     Ok(())
@@ -201,7 +243,8 @@ async fn decide(engine: Engine, bell: Arc<Bell>, soft: CancellationToken) -> Str
             Ok(_) => {
                 pause_after.reset();
                 bell.queued.notify_one();
-                bell.decided.send_modify(|round| *round = round.wrapping_add(1));
+                bell.decided
+                    .send_modify(|round| *round = round.wrapping_add(1));
             }
             Err(error) => {
                 warn!(error = %chain(&error), "messages could not be decided; trying again");
@@ -252,7 +295,9 @@ async fn chase(engine: Engine, bell: Arc<Bell>, soft: CancellationToken) -> Stri
         match engine.chase().await {
             Ok(changed) if changed.is_empty() => {}
             Ok(_) => bell.queued.notify_one(),
-            Err(error) => warn!(error = %chain(&error), "due dates could not be looked through; trying again"),
+            Err(error) => {
+                warn!(error = %chain(&error), "due dates could not be looked through; trying again");
+            }
         }
         pause(CHASE_EVERY, &soft).await;
     }

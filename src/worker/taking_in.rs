@@ -33,7 +33,11 @@ impl Engine {
     ///
     /// # Errors
     /// [`WorkError`]; what was committed before stays, the rest is taken in at the next check.
-    pub async fn take_in(&self, source: &mut dyn MailSource, progress: &(dyn Fn(usize) + Send + Sync)) -> Result<TakenIn, WorkError> {
+    pub async fn take_in(
+        &self,
+        source: &mut dyn MailSource,
+        progress: &(dyn Fn(usize) + Send + Sync),
+    ) -> Result<TakenIn, WorkError> {
         let mut taken = TakenIn::default();
         let name = source.name().to_owned();
         let mut cursor = self.store.cursor(&name).await?;
@@ -41,10 +45,18 @@ impl Engine {
         let mut safe_cursor = None;
         loop {
             let listing = source.list(&cursor, LIST_LIMIT).await?;
-            let positions: Vec<Position> = listing.candidates.iter().map(|candidate| candidate.position.clone()).collect();
+            let positions: Vec<Position> = listing
+                .candidates
+                .iter()
+                .map(|candidate| candidate.position.clone())
+                .collect();
             let unknown = self.store.unknown(&name, &positions).await?;
-            let wanted: Vec<Candidate> =
-                listing.candidates.into_iter().zip(unknown).filter_map(|(candidate, unknown)| unknown.then_some(candidate)).collect();
+            let wanted: Vec<Candidate> = listing
+                .candidates
+                .into_iter()
+                .zip(unknown)
+                .filter_map(|(candidate, unknown)| unknown.then_some(candidate))
+                .collect();
             let (gone_before, unreadable_before) = (taken.gone, taken.unreadable.len());
             for batch in batches(&wanted) {
                 self.take_in_batch(source, &name, batch, &mut taken).await?;
@@ -55,7 +67,9 @@ impl Engine {
                 safe_cursor = Some(cursor);
             }
             let stored = safe_cursor.as_ref().unwrap_or(&listing.cursor);
-            self.store.source_checked(&name, stored, gone, self.clock.now_ms()).await?;
+            self.store
+                .source_checked(&name, stored, gone, self.clock.now_ms())
+                .await?;
             if !listing.more {
                 return Ok(taken);
             }
@@ -91,7 +105,11 @@ impl Engine {
         if incoming.is_empty() {
             return Ok(());
         }
-        for stored in self.store.store_raw(name, &incoming, self.clock.now_ms()).await? {
+        for stored in self
+            .store
+            .store_raw(name, &incoming, self.clock.now_ms())
+            .await?
+        {
             match stored {
                 Stored::New(id) => taken.new.push(id),
                 Stored::Duplicate(_) => taken.duplicates = taken.duplicates.saturating_add(1),
@@ -154,14 +172,21 @@ mod tests {
     #[test]
     fn batches_are_bounded_and_complete() {
         let candidate = |size| Candidate {
-            position: Position { mailbox: String::new(), uid_validity: 0, key: String::new() },
+            position: Position {
+                mailbox: String::new(),
+                uid_validity: 0,
+                key: String::new(),
+            },
             size,
             internal_date_ms: None,
         };
         let mut candidates: Vec<Candidate> = vec![candidate(1); 250];
         candidates.push(candidate(60 << 20));
         candidates.push(candidate(1));
-        let sizes: Vec<usize> = batches(&candidates).iter().map(|piece| piece.len()).collect();
+        let sizes: Vec<usize> = batches(&candidates)
+            .iter()
+            .map(|piece| piece.len())
+            .collect();
         assert_eq!(sizes, [100, 100, 50, 1, 1]);
     }
 }

@@ -1,5 +1,9 @@
 //! A whole linjevei in a temporary folder: real store, rules, templates and Maildirs; only the clock is moved by hand.
-#![allow(dead_code, unreachable_pub, reason = "each test program uses a part of it")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "each test program uses a part of it"
+)]
 
 use linjevei::calendar::{Calendar, oslo_at};
 use linjevei::case::{Actor, Case, CaseNumber, Event, Policy};
@@ -12,7 +16,7 @@ use linjevei::outbox::message_id::SigningKey;
 use linjevei::rules::RuleSet;
 use linjevei::store::{CaseFilter, MessageRow, SqliteStore};
 use linjevei::template::{Templates, shipped};
-use linjevei::worker::Engine;
+use linjevei::worker::{Engine, Rulebook};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -159,12 +163,16 @@ impl House {
             std::fs::create_dir_all(dir.path().join(folder)).unwrap();
         }
         let clock = Arc::new(ManualClock::new(morning(day)));
-        let rules = RuleSet::compile(&BTreeMap::from([("regler.toml".to_owned(), RULES.to_owned())])).unwrap();
+        let files = BTreeMap::from([("regler.toml".to_owned(), RULES.to_owned())]);
+        let rules = RuleSet::compile(&files).unwrap();
         let engine = Engine {
-            store: Arc::new(SqliteStore::open(&dir.path().join("linjevei.db")).await.unwrap()),
+            store: Arc::new(
+                SqliteStore::open(&dir.path().join("linjevei.db"))
+                    .await
+                    .unwrap(),
+            ),
             clock: Arc::<ManualClock>::clone(&clock),
-            rules: Arc::new(rules),
-            templates: Arc::new(Templates::compile(&shipped()).unwrap()),
+            rulebook: Rulebook::new(rules, Templates::compile(&shipped()).unwrap(), files),
             identity: Arc::new(Identity {
                 address: "samhandlingsavvik@so-hf.example".to_owned(),
                 name: "Samhandlingsavdelingen".to_owned(),
@@ -179,7 +187,12 @@ impl House {
             live_since_ms: 0,
             limits: Limits::default(),
         };
-        Self { engine, clock, dir, arrived: 0 }
+        Self {
+            engine,
+            clock,
+            dir,
+            arrived: 0,
+        }
     }
 
     /// Moves the clock to 09:00 on a day.
@@ -200,9 +213,21 @@ impl House {
     /// Drops bytes into the watched Maildir, takes them in and decides them; the newest message.
     pub async fn receive(&mut self, mail: &[u8]) -> MessageRow {
         self.arrived += 1;
-        std::fs::write(self.dir.path().join(format!("inn/new/{:06}.test", self.arrived)), mail).unwrap();
+        std::fs::write(
+            self.dir
+                .path()
+                .join(format!("inn/new/{:06}.test", self.arrived)),
+            mail,
+        )
+        .unwrap();
         self.check().await;
-        self.engine.store.messages(false, 1).await.unwrap().pop().unwrap()
+        self.engine
+            .store
+            .messages(false, 1)
+            .await
+            .unwrap()
+            .pop()
+            .unwrap()
     }
 
     /// One check of the Maildir.
@@ -231,11 +256,23 @@ impl House {
     }
 
     pub async fn case(&self, number: &str) -> Case {
-        self.engine.store.case(number.parse().unwrap()).await.unwrap().unwrap()
+        self.engine
+            .store
+            .case(number.parse().unwrap())
+            .await
+            .unwrap()
+            .unwrap()
     }
 
     pub async fn cases(&self) -> Vec<Case> {
-        self.engine.store.cases(&CaseFilter { all: true, ..CaseFilter::default() }).await.unwrap()
+        self.engine
+            .store
+            .cases(&CaseFilter {
+                all: true,
+                ..CaseFilter::default()
+            })
+            .await
+            .unwrap()
     }
 
     pub async fn history(&self, case: &Case) -> Vec<Event> {
@@ -243,31 +280,57 @@ impl House {
     }
 
     pub async fn order(&self, number: CaseNumber, order: linjevei::case::person::Order) -> Case {
-        self.engine.carry_out(number, &order, &person(), "fordi").await.unwrap()
+        self.engine
+            .carry_out(number, &order, &person(), "fordi")
+            .await
+            .unwrap()
     }
 
     /// Mail in the outbox as `kind→party` («melder» for the reporter), with its state, in the order in which it was queued.
     pub async fn outbox(&self) -> Vec<String> {
         let rows = self.engine.store.outbox(true, u32::MAX).await.unwrap();
         rows.iter()
-            .map(|row| format!("{}→{} {}", row.kind, if row.party.is_empty() { "melder" } else { &row.party }, row.state))
+            .map(|row| {
+                format!(
+                    "{}→{} {}",
+                    row.kind,
+                    if row.party.is_empty() {
+                        "melder"
+                    } else {
+                        &row.party
+                    },
+                    row.state
+                )
+            })
             .collect()
     }
 
     /// How many mails of a kind there are.
     pub async fn count(&self, kind: &str) -> usize {
-        self.outbox().await.iter().filter(|line| line.starts_with(&format!("{kind}→"))).count()
+        self.outbox()
+            .await
+            .iter()
+            .filter(|line| line.starts_with(&format!("{kind}→")))
+            .count()
     }
 
     /// Our Message-ID of the newest mail of a kind.
     pub async fn message_id(&self, kind: &str) -> String {
         let rows = self.engine.store.outbox(true, u32::MAX).await.unwrap();
-        rows.iter().rev().find(|row| row.kind == kind).unwrap().message_id.clone()
+        rows.iter()
+            .rev()
+            .find(|row| row.kind == kind)
+            .unwrap()
+            .message_id
+            .clone()
     }
 
     /// What went out, parsed, oldest first.
     pub fn sent(&self) -> Vec<Message> {
-        self.sent_raw().iter().map(|bytes| message::parse(bytes, &Limits::default()).unwrap()).collect()
+        self.sent_raw()
+            .iter()
+            .map(|bytes| message::parse(bytes, &Limits::default()).unwrap())
+            .collect()
     }
 
     pub fn sent_raw(&self) -> Vec<Vec<u8>> {
@@ -277,11 +340,17 @@ impl House {
             Err(_) => Vec::new(),
         };
         files.sort_by_key(|path| std::fs::metadata(path).unwrap().modified().unwrap());
-        files.iter().map(|path| std::fs::read(path).unwrap()).collect()
+        files
+            .iter()
+            .map(|path| std::fs::read(path).unwrap())
+            .collect()
     }
 }
 
 /// A person of the samhandlingsavdeling.
 pub fn person() -> Actor {
-    Actor::Person { user: "kari".to_owned(), on_behalf_of: String::new() }
+    Actor::Person {
+        user: "kari".to_owned(),
+        on_behalf_of: String::new(),
+    }
 }

@@ -223,6 +223,7 @@ async fn serve(listener: TcpListener, shared: Arc<Shared>, acceptor: TlsAcceptor
         let Ok((tcp, _)) = listener.accept().await else {
             continue;
         };
+        tcp.set_nodelay(true).unwrap();
         let (shared, acceptor) = (Arc::clone(&shared), acceptor.clone());
         tokio::spawn(async move {
             connection(tcp, &shared, &acceptor).await;

@@ -21,7 +21,10 @@ pub(super) struct Account {
 impl Account {
     pub(super) fn day(day: i32, today: Date) {
         let heading = anstyle::Style::new().bold();
-        anstream::println!("\n{heading}Dag {day}: {}{heading:#}", crate::calendar::day_in_words(today));
+        anstream::println!(
+            "\n{heading}Dag {day}: {}{heading:#}",
+            crate::calendar::day_in_words(today)
+        );
     }
 
     pub(super) fn duplicate(&mut self, stem: &str) {
@@ -29,12 +32,25 @@ impl Account {
         anstream::println!("  {stem:<34} kopi av en melding som er lagret fra før");
     }
 
-    pub(super) fn message(&mut self, stem: &str, message: &MessageRow, case: Option<&Case>, verdict: Option<&Verdict>, directory: &Directory) {
+    pub(super) fn message(
+        &mut self,
+        stem: &str,
+        message: &MessageRow,
+        case: Option<&Case>,
+        verdict: Option<&Verdict>,
+        directory: &Directory,
+    ) {
         self.seen = self.seen.saturating_add(1);
         let what = match (message.outcome.as_str(), case) {
             ("opened", Some(case)) => {
                 let style = show::FINE;
-                format!("{style}{}{style:#} {}, {}: {}", case.number, kind(case), party(case, directory), case.state.navn())
+                format!(
+                    "{style}{}{style:#} {}, {}: {}",
+                    case.number,
+                    kind(case),
+                    party(case, directory),
+                    case.state.navn()
+                )
             }
             ("joined", Some(case)) => format!("lagt i {}: {}", case.number, case.state.navn()),
             _ => {
@@ -44,7 +60,10 @@ impl Account {
             }
         };
         anstream::println!("  {stem:<34} {what}");
-        if let Some(Acknowledgement::Not(why_not)) = case.filter(|_| message.outcome == "opened").map(|case| case.acknowledgement) {
+        if let Some(Acknowledgement::Not(why_not)) = case
+            .filter(|_| message.outcome == "opened")
+            .map(|case| case.acknowledgement)
+        {
             anstream::println!("  {:<34} ingen kvittering ({})", "", why_not.id());
         }
         if let Some(verdict) = verdict.filter(|_| message.outcome != "joined") {
@@ -57,8 +76,16 @@ impl Account {
     }
 
     pub(super) fn person(case: &Case, was: State) {
-        let what = if was == State::Approval { "godkjennes av samhandlingsavdelingen" } else { "overleveres sikkert av samhandlingsavdelingen" };
-        anstream::println!("  {:<34} {what}: {}", case.number.to_string(), case.state.navn());
+        let what = if was == State::Approval {
+            "godkjennes av samhandlingsavdelingen"
+        } else {
+            "overleveres sikkert av samhandlingsavdelingen"
+        };
+        anstream::println!(
+            "  {:<34} {what}: {}",
+            case.number.to_string(),
+            case.state.navn()
+        );
     }
 
     pub(super) fn chased(changed: &[Case]) {
@@ -68,23 +95,48 @@ impl Account {
             } else {
                 "ingen innvendinger på 30 dager"
             };
-            anstream::println!("  {:<34} {what}: {}", case.number.to_string(), case.state.navn());
+            anstream::println!(
+                "  {:<34} {what}: {}",
+                case.number.to_string(),
+                case.state.navn()
+            );
         }
     }
 
     /// Mail that was not told of yet.
     pub(super) fn sent(&mut self, rows: &[OutboxRow], directory: &Directory) {
         for row in rows.iter().filter(|row| row.id > self.last_mail) {
-            let to = if row.party.is_empty() { "melder" } else { directory.party(&row.party).map_or(row.party.as_str(), |party| party.name.as_str()) };
+            let to = if row.party.is_empty() {
+                "melder"
+            } else {
+                directory
+                    .party(&row.party)
+                    .map_or(row.party.as_str(), |party| party.name.as_str())
+            };
             let what = MailKind::from_id(&row.kind).map_or("e-post", MailKind::navn);
             anstream::println!("  {:<34}   ✉ {what} til {to}", "");
         }
-        self.last_mail = rows.iter().map(|row| row.id).max().unwrap_or_default().max(self.last_mail);
+        self.last_mail = rows
+            .iter()
+            .map(|row| row.id)
+            .max()
+            .unwrap_or_default()
+            .max(self.last_mail);
     }
 
     /// Prints the closing table and gives the same as Markdown.
-    pub(super) fn finish(&self, cases: &[Case], counts: &Counts, today: Date, directory: &Directory) -> String {
-        let count = |rows: &[(String, i64)], id: &str| rows.iter().find(|(key, _)| key == id).map_or(0, |(_, count)| *count);
+    pub(super) fn finish(
+        &self,
+        cases: &[Case],
+        counts: &Counts,
+        today: Date,
+        directory: &Directory,
+    ) -> String {
+        let count = |rows: &[(String, i64)], id: &str| {
+            rows.iter()
+                .find(|(key, _)| key == id)
+                .map_or(0, |(_, count)| *count)
+        };
         let sums = format!(
             "{} meldinger: {} ble saker, {} ble lagt i en sak, {} var kopier, {} ble liggende urørt. {} e-poster gikk ut.",
             self.seen,
@@ -94,7 +146,9 @@ impl Account {
             count(&counts.messages, "left-alone"),
             count(&counts.outbox, "sent"),
         );
-        let heading = ["Sak", "Status", "Part", "Type", "Mottatt", "Frist", "Purret"];
+        let heading = [
+            "Sak", "Status", "Part", "Type", "Mottatt", "Frist", "Purret",
+        ];
         let rows: Vec<Vec<String>> = cases
             .iter()
             .map(|case| {
@@ -104,8 +158,14 @@ impl Account {
                     party(case, directory).to_owned(),
                     kind(case).to_owned(),
                     case.received_day.to_string(),
-                    case.due_day.map_or_else(|| "–".to_owned(), |day| day.to_string()),
-                    if case.reminder == Reminder::Queued { "ja" } else { "" }.to_owned(),
+                    case.due_day
+                        .map_or_else(|| "–".to_owned(), |day| day.to_string()),
+                    if case.reminder == Reminder::Queued {
+                        "ja"
+                    } else {
+                        ""
+                    }
+                    .to_owned(),
                 ]
             })
             .collect();
@@ -116,8 +176,11 @@ impl Account {
     }
 
     fn markdown(&self, sums: &str, heading: &[&str], rows: &[Vec<String>]) -> String {
-        let mut summary =
-            format!("# Oppsummering av demoen\n\n{sums}\n\n| {} |\n|{}\n", heading.join(" | "), " --- |".repeat(heading.len()));
+        let mut summary = format!(
+            "# Oppsummering av demoen\n\n{sums}\n\n| {} |\n|{}\n",
+            heading.join(" | "),
+            " --- |".repeat(heading.len())
+        );
         // Writing to a String cannot fail.
         for row in rows {
             let _infallible = writeln!(summary, "| {} |", row.join(" | "));
@@ -131,14 +194,20 @@ impl Account {
 }
 
 fn kind(case: &Case) -> &str {
-    if case.kind.is_empty() { "uten sikker type" } else { names::type_name(&case.kind) }
+    if case.kind.is_empty() {
+        "uten sikker type"
+    } else {
+        names::type_name(&case.kind)
+    }
 }
 
 fn party<'a>(case: &'a Case, directory: &'a Directory) -> &'a str {
     if case.destination.is_empty() {
         return "uten part";
     }
-    directory.party(&case.destination).map_or(case.destination.as_str(), |party| party.name.as_str())
+    directory
+        .party(&case.destination)
+        .map_or(case.destination.as_str(), |party| party.name.as_str())
 }
 
 /// The strongest evidence for what decides where it went: the term as it stands in the rule, and the rule.
@@ -149,14 +218,25 @@ fn because(verdict: &Verdict) -> String {
         Facet::Robot => verdict.robot.value.as_deref() == Some(value),
         _ => false,
     };
-    let mut evidence: Vec<_> =
-        verdict.because.iter().filter(|evidence| evidence.strength > 0 && decides(evidence.facet, &evidence.value)).collect();
+    let mut evidence: Vec<_> = verdict
+        .because
+        .iter()
+        .filter(|evidence| evidence.strength > 0 && decides(evidence.facet, &evidence.value))
+        .collect();
     evidence.sort_by_key(|evidence| std::cmp::Reverse(evidence.strength));
     let mut told: Vec<String> = Vec::new();
     for piece in evidence {
         // A regular expression or an empty term says nothing to a reader; the rule's name does.
-        let plain = !piece.term.is_empty() && piece.term.chars().all(|c| c.is_alphanumeric() || " *-".contains(c));
-        let line = if plain { format!("«{}» ({})", piece.term, piece.rule) } else { piece.rule.clone() };
+        let plain = !piece.term.is_empty()
+            && piece
+                .term
+                .chars()
+                .all(|c| c.is_alphanumeric() || " *-".contains(c));
+        let line = if plain {
+            format!("«{}» ({})", piece.term, piece.rule)
+        } else {
+            piece.rule.clone()
+        };
         if told.len() < REASONS && !told.contains(&line) {
             told.push(line);
         }

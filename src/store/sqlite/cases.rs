@@ -17,7 +17,10 @@ macro_rules! select_cases {
     };
 }
 
-pub(super) async fn by_number(readers: &SqlitePool, number: CaseNumber) -> Result<Option<Case>, StoreError> {
+pub(super) async fn by_number(
+    readers: &SqlitePool,
+    number: CaseNumber,
+) -> Result<Option<Case>, StoreError> {
     let row: Option<CaseRow> = sqlx::query_as(select_cases!("WHERE year = $1 AND count = $2"))
         .bind(i64::from(number.year))
         .bind(i64::try_from(number.count).unwrap_or(i64::MAX))
@@ -27,11 +30,17 @@ pub(super) async fn by_number(readers: &SqlitePool, number: CaseNumber) -> Resul
 }
 
 async fn by_id(connection: &mut SqliteConnection, id: i64) -> Result<Option<Case>, StoreError> {
-    let row: Option<CaseRow> = sqlx::query_as(select_cases!("WHERE id = $1")).bind(id).fetch_optional(connection).await?;
+    let row: Option<CaseRow> = sqlx::query_as(select_cases!("WHERE id = $1"))
+        .bind(id)
+        .fetch_optional(connection)
+        .await?;
     row.map(CaseRow::into_case).transpose()
 }
 
-pub(super) async fn list(readers: &SqlitePool, filter: &CaseFilter) -> Result<Vec<Case>, StoreError> {
+pub(super) async fn list(
+    readers: &SqlitePool,
+    filter: &CaseFilter,
+) -> Result<Vec<Case>, StoreError> {
     let rows: Vec<CaseRow> = sqlx::query_as(select_cases!(
         "WHERE ($1 = '' OR state = $1) AND ($2 = '' OR destination = $2) AND ($3 = 0 OR attention = 1) \
          AND ($4 = '' OR (due_day <> '' AND due_day < $4 AND state IN ('received', 'triage', 'approval', 'secure-handover', 'sent'))) \
@@ -58,27 +67,38 @@ pub(super) async fn history(readers: &SqlitePool, case_id: i64) -> Result<Vec<Ev
     rows.into_iter().map(EventRow::into_event).collect()
 }
 
-pub(super) async fn chaseable(readers: &SqlitePool, today: Date, answered_before_ms: i64) -> Result<Vec<Case>, StoreError> {
+pub(super) async fn chaseable(
+    readers: &SqlitePool,
+    today: Date,
+    answered_before_ms: i64,
+) -> Result<Vec<Case>, StoreError> {
     let mut due: Vec<CaseRow> = sqlx::query_as(select_cases!(
         "WHERE state = 'sent' AND reminder = 'allowed' AND due_day <= $1 AND due_day <> '' ORDER BY due_day, id"
     ))
     .bind(today.to_string())
     .fetch_all(readers)
     .await?;
-    let answered: Vec<CaseRow> =
-        sqlx::query_as(select_cases!("WHERE state = 'answered' AND answered_at_ms <= $1 ORDER BY answered_at_ms, id"))
-            .bind(answered_before_ms)
-            .fetch_all(readers)
-            .await?;
+    let answered: Vec<CaseRow> = sqlx::query_as(select_cases!(
+        "WHERE state = 'answered' AND answered_at_ms <= $1 ORDER BY answered_at_ms, id"
+    ))
+    .bind(answered_before_ms)
+    .fetch_all(readers)
+    .await?;
     due.extend(answered);
     due.into_iter().map(CaseRow::into_case).collect()
 }
 
 /// The case that a message refers to: by our signed Message-ID, by a token, by an earlier message; nearest first in each.
-pub(super) async fn find_thread(readers: &SqlitePool, keys: &ThreadKeys) -> Result<Option<Thread>, StoreError> {
+pub(super) async fn find_thread(
+    readers: &SqlitePool,
+    keys: &ThreadKeys,
+) -> Result<Option<Thread>, StoreError> {
     for number in &keys.signed {
         if let Some(case) = by_number(readers, *number).await? {
-            return Ok(Some(Thread { case, by: ThreadBy::SignedId }));
+            return Ok(Some(Thread {
+                case,
+                by: ThreadBy::SignedId,
+            }));
         }
     }
     let mut connection = readers.acquire().await?;
@@ -92,24 +112,34 @@ pub(super) async fn find_thread(readers: &SqlitePool, keys: &ThreadKeys) -> Resu
         if let Some(id) = found
             && let Some(case) = by_id(&mut connection, id).await?
         {
-            return Ok(Some(Thread { case, by: ThreadBy::SignedId }));
+            return Ok(Some(Thread {
+                case,
+                by: ThreadBy::SignedId,
+            }));
         }
     }
     for number in &keys.tokens {
         if let Some(case) = by_number(readers, *number).await? {
-            return Ok(Some(Thread { case, by: ThreadBy::Token }));
+            return Ok(Some(Thread {
+                case,
+                by: ThreadBy::Token,
+            }));
         }
     }
     for cited in &keys.cited {
-        let found: Option<i64> =
-            sqlx::query_scalar("SELECT case_id FROM thread_id WHERE rfc_message_id = $1 ORDER BY message_id LIMIT 1")
-                .bind(cited)
-                .fetch_optional(&mut *connection)
-                .await?;
+        let found: Option<i64> = sqlx::query_scalar(
+            "SELECT case_id FROM thread_id WHERE rfc_message_id = $1 ORDER BY message_id LIMIT 1",
+        )
+        .bind(cited)
+        .fetch_optional(&mut *connection)
+        .await?;
         if let Some(id) = found
             && let Some(case) = by_id(&mut connection, id).await?
         {
-            return Ok(Some(Thread { case, by: ThreadBy::EarlierMessage }));
+            return Ok(Some(Thread {
+                case,
+                by: ThreadBy::EarlierMessage,
+            }));
         }
     }
     Ok(None)
@@ -121,16 +151,25 @@ pub(super) async fn settle(
     composer: &dyn Compose,
 ) -> Result<Option<Case>, StoreError> {
     let mut transaction = begin(writer).await?;
-    let pending: Option<i64> = sqlx::query_scalar("SELECT id FROM message WHERE id = $1 AND outcome = 'pending'")
-        .bind(settlement.message_id)
-        .fetch_optional(&mut *transaction)
-        .await?;
+    let pending: Option<i64> =
+        sqlx::query_scalar("SELECT id FROM message WHERE id = $1 AND outcome = 'pending'")
+            .bind(settlement.message_id)
+            .fetch_optional(&mut *transaction)
+            .await?;
     if pending.is_none() {
         return Ok(None);
     }
     let (outcome, reason, case) = match settlement.outcome {
-        Outcome::Opened(change) => ("opened", String::new(), Some(store_change(&mut transaction, *change, composer, settlement.at_ms).await?)),
-        Outcome::Joined(change) => ("joined", String::new(), Some(store_change(&mut transaction, *change, composer, settlement.at_ms).await?)),
+        Outcome::Opened(change) => (
+            "opened",
+            String::new(),
+            Some(store_change(&mut transaction, *change, composer, settlement.at_ms).await?),
+        ),
+        Outcome::Joined(change) => (
+            "joined",
+            String::new(),
+            Some(store_change(&mut transaction, *change, composer, settlement.at_ms).await?),
+        ),
         Outcome::LeftAlone(reason) => ("left-alone", reason, None),
     };
     sqlx::query(
@@ -147,13 +186,15 @@ pub(super) async fn settle(
     .execute(&mut *transaction)
     .await?;
     if let Some((ruleset, verdict)) = &settlement.verdict {
-        sqlx::query("INSERT INTO verdict (message_id, ruleset, at_ms, verdict) VALUES ($1, $2, $3, $4)")
-            .bind(settlement.message_id)
-            .bind(ruleset)
-            .bind(settlement.at_ms)
-            .bind(verdict)
-            .execute(&mut *transaction)
-            .await?;
+        sqlx::query(
+            "INSERT INTO verdict (message_id, ruleset, at_ms, verdict) VALUES ($1, $2, $3, $4)",
+        )
+        .bind(settlement.message_id)
+        .bind(ruleset)
+        .bind(settlement.at_ms)
+        .bind(verdict)
+        .execute(&mut *transaction)
+        .await?;
     }
     if let (Some(case), Some(rfc_message_id)) = (&case, &settlement.rfc_message_id) {
         sqlx::query("INSERT INTO thread_id (rfc_message_id, case_id, message_id) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING")
@@ -167,9 +208,16 @@ pub(super) async fn settle(
     Ok(case)
 }
 
-pub(super) async fn apply(writer: &mut SqliteConnection, change: Change, composer: &dyn Compose) -> Result<Case, StoreError> {
+pub(super) async fn apply(
+    writer: &mut SqliteConnection,
+    change: Change,
+    composer: &dyn Compose,
+) -> Result<Case, StoreError> {
     let mut transaction = begin(writer).await?;
-    let at_ms = change.events.last().map_or(change.case.created_at_ms, |event| event.at_ms);
+    let at_ms = change
+        .events
+        .last()
+        .map_or(change.case.created_at_ms, |event| event.at_ms);
     let case = store_change(&mut transaction, change, composer, at_ms).await?;
     transaction.commit().await?;
     Ok(case)
@@ -190,14 +238,18 @@ async fn store_change(
         .bind(i64::from(change.case.number.year))
         .fetch_one(&mut *connection)
         .await?;
-        change.case.number.count = u64::try_from(count).map_err(|_| rows::broken("case_counter", count))?;
+        change.case.number.count =
+            u64::try_from(count).map_err(|_| rows::broken("case_counter", count))?;
     }
-    let mut written: Vec<(crate::case::MailOrder, Composed)> = Vec::with_capacity(change.mails.len());
+    let mut written: Vec<(crate::case::MailOrder, Composed)> =
+        Vec::with_capacity(change.mails.len());
     for order in std::mem::take(&mut change.mails) {
         let previous = outbox::last_message_id(connection, change.case.id, &order.party).await?;
         match composer.compose(&change.case, &order, previous.as_deref()) {
             Ok(mail) => written.push((order, mail)),
-            Err(why) => undeliverable::note_unwritten(&mut change, order.kind, &order.party, &why, now_ms),
+            Err(why) => {
+                undeliverable::note_unwritten(&mut change, order.kind, &order.party, &why, now_ms);
+            }
         }
     }
     let expected = change.case.version;
@@ -216,7 +268,11 @@ async fn store_change(
     Ok(change.case)
 }
 
-async fn insert_event(connection: &mut SqliteConnection, case_id: i64, event: &Event) -> Result<(), StoreError> {
+async fn insert_event(
+    connection: &mut SqliteConnection,
+    case_id: i64,
+    event: &Event,
+) -> Result<(), StoreError> {
     let (actor, on_behalf_of) = rows::actor_columns(&event.actor);
     sqlx::query(
         "INSERT INTO case_event (case_id, at_ms, kind, state, actor, on_behalf_of, reason, data) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
@@ -276,7 +332,11 @@ async fn insert_case(connection: &mut SqliteConnection, case: &Case) -> Result<i
 }
 
 /// Updates what may change; `false` when the case is no longer at the expected version.
-async fn update_case(connection: &mut SqliteConnection, case: &Case, expected_version: i64) -> Result<bool, StoreError> {
+async fn update_case(
+    connection: &mut SqliteConnection,
+    case: &Case,
+    expected_version: i64,
+) -> Result<bool, StoreError> {
     let row = CaseRow::from_case(case);
     let done = sqlx::query(
         "UPDATE cases SET version = $1, state = $2, kind = $3, direction = $4, destination = $5, copies = $6, category = $7, \
@@ -312,7 +372,9 @@ pub(super) async fn amend(
     case_id: i64,
     amend: impl FnOnce(&mut Change) + Send,
 ) -> Result<(), StoreError> {
-    let case = by_id(connection, case_id).await?.ok_or_else(|| rows::broken("case id", case_id))?;
+    let case = by_id(connection, case_id)
+        .await?
+        .ok_or_else(|| rows::broken("case id", case_id))?;
     let mut change = Change::of(case);
     amend(&mut change);
     let expected = change.case.version;

@@ -7,20 +7,26 @@ use crate::store::{Incoming, MessageRow, Pending, StoreError, Stored};
 use sqlx::{Acquire, SqliteConnection, SqlitePool};
 
 pub(super) async fn cursor(readers: &SqlitePool, source: &str) -> Result<Cursor, StoreError> {
-    let row: Option<(i64, i64)> = sqlx::query_as("SELECT uid_validity, last_uid FROM source_cursor WHERE source = $1")
-        .bind(source)
-        .fetch_optional(readers)
-        .await?;
+    let row: Option<(i64, i64)> =
+        sqlx::query_as("SELECT uid_validity, last_uid FROM source_cursor WHERE source = $1")
+            .bind(source)
+            .fetch_optional(readers)
+            .await?;
     let Some((uid_validity, last_uid)) = row else {
         return Ok(Cursor::default());
     };
     Ok(Cursor {
-        uid_validity: u32::try_from(uid_validity).map_err(|_| rows::broken("uid_validity", uid_validity))?,
+        uid_validity: u32::try_from(uid_validity)
+            .map_err(|_| rows::broken("uid_validity", uid_validity))?,
         last_uid: u32::try_from(last_uid).map_err(|_| rows::broken("last_uid", last_uid))?,
     })
 }
 
-pub(super) async fn unknown(readers: &SqlitePool, source: &str, positions: &[Position]) -> Result<Vec<bool>, StoreError> {
+pub(super) async fn unknown(
+    readers: &SqlitePool,
+    source: &str,
+    positions: &[Position],
+) -> Result<Vec<bool>, StoreError> {
     let mut connection = readers.acquire().await?;
     let mut unknown = Vec::with_capacity(positions.len());
     for position in positions {
@@ -57,7 +63,12 @@ pub(super) async fn store_raw(
     Ok(stored)
 }
 
-async fn store_one(connection: &mut SqliteConnection, source: &str, incoming: &Incoming, now_ms: i64) -> Result<Stored, StoreError> {
+async fn store_one(
+    connection: &mut SqliteConnection,
+    source: &str,
+    incoming: &Incoming,
+    now_ms: i64,
+) -> Result<Stored, StoreError> {
     let raw = &incoming.raw;
     let original: Option<i64> =
         sqlx::query_scalar("SELECT id FROM message WHERE content_hash = $1 AND outcome <> 'duplicate' ORDER BY id LIMIT 1")
@@ -87,12 +98,14 @@ async fn store_one(connection: &mut SqliteConnection, source: &str, incoming: &I
         (Some(_), Some(original)) => Ok(Stored::Duplicate(original)),
         (Some(id), None) => {
             for (seq, bytes) in raw.bytes.chunks(CHUNK_BYTES).enumerate() {
-                sqlx::query("INSERT INTO message_chunk (message_id, seq, bytes) VALUES ($1, $2, $3)")
-                    .bind(id)
-                    .bind(i64::try_from(seq).unwrap_or(i64::MAX))
-                    .bind(bytes)
-                    .execute(&mut *connection)
-                    .await?;
+                sqlx::query(
+                    "INSERT INTO message_chunk (message_id, seq, bytes) VALUES ($1, $2, $3)",
+                )
+                .bind(id)
+                .bind(i64::try_from(seq).unwrap_or(i64::MAX))
+                .bind(bytes)
+                .execute(&mut *connection)
+                .await?;
             }
             Ok(Stored::New(id))
         }
@@ -122,13 +135,18 @@ pub(super) async fn source_checked(
 }
 
 pub(super) async fn undecided(readers: &SqlitePool, limit: u32) -> Result<Vec<i64>, StoreError> {
-    Ok(sqlx::query_scalar("SELECT id FROM message WHERE outcome = 'pending' ORDER BY id LIMIT $1")
-        .bind(i64::from(limit))
-        .fetch_all(readers)
-        .await?)
+    Ok(
+        sqlx::query_scalar("SELECT id FROM message WHERE outcome = 'pending' ORDER BY id LIMIT $1")
+            .bind(i64::from(limit))
+            .fetch_all(readers)
+            .await?,
+    )
 }
 
-pub(super) async fn begin_attempt(writer: &mut SqliteConnection, message_id: i64) -> Result<Option<Pending>, StoreError> {
+pub(super) async fn begin_attempt(
+    writer: &mut SqliteConnection,
+    message_id: i64,
+) -> Result<Option<Pending>, StoreError> {
     let row: Option<(i64, i64, i64)> = sqlx::query_as(
         "UPDATE message SET attempts = attempts + 1 WHERE id = $1 AND outcome = 'pending' \
          RETURNING attempts, internal_date_ms, first_seen_at_ms",
@@ -136,30 +154,43 @@ pub(super) async fn begin_attempt(writer: &mut SqliteConnection, message_id: i64
     .bind(message_id)
     .fetch_optional(writer)
     .await?;
-    Ok(row.map(|(attempts, internal_date_ms, first_seen_at_ms)| Pending {
-        id: message_id,
-        attempts,
-        internal_date_ms: (internal_date_ms != 0).then_some(internal_date_ms),
-        first_seen_at_ms,
-    }))
+    Ok(
+        row.map(|(attempts, internal_date_ms, first_seen_at_ms)| Pending {
+            id: message_id,
+            attempts,
+            internal_date_ms: (internal_date_ms != 0).then_some(internal_date_ms),
+            first_seen_at_ms,
+        }),
+    )
 }
 
-pub(super) async fn raw(readers: &SqlitePool, message_id: i64) -> Result<Option<Vec<u8>>, StoreError> {
+pub(super) async fn raw(
+    readers: &SqlitePool,
+    message_id: i64,
+) -> Result<Option<Vec<u8>>, StoreError> {
     let mut connection = readers.acquire().await?;
-    let holder: Option<i64> =
-        sqlx::query_scalar("SELECT CASE duplicate_of WHEN 0 THEN id ELSE duplicate_of END FROM message WHERE id = $1")
-            .bind(message_id)
-            .fetch_optional(&mut *connection)
+    let holder: Option<i64> = sqlx::query_scalar(
+        "SELECT CASE duplicate_of WHEN 0 THEN id ELSE duplicate_of END FROM message WHERE id = $1",
+    )
+    .bind(message_id)
+    .fetch_optional(&mut *connection)
+    .await?;
+    let Some(holder) = holder else {
+        return Ok(None);
+    };
+    let chunks: Vec<Vec<u8>> =
+        sqlx::query_scalar("SELECT bytes FROM message_chunk WHERE message_id = $1 ORDER BY seq")
+            .bind(holder)
+            .fetch_all(&mut *connection)
             .await?;
-    let Some(holder) = holder else { return Ok(None) };
-    let chunks: Vec<Vec<u8>> = sqlx::query_scalar("SELECT bytes FROM message_chunk WHERE message_id = $1 ORDER BY seq")
-        .bind(holder)
-        .fetch_all(&mut *connection)
-        .await?;
     Ok(Some(chunks.concat()))
 }
 
-pub(super) async fn untreated(readers: &SqlitePool, source: &str, limit: u32) -> Result<Vec<Position>, StoreError> {
+pub(super) async fn untreated(
+    readers: &SqlitePool,
+    source: &str,
+    limit: u32,
+) -> Result<Vec<Position>, StoreError> {
     // A duplicate is treated like its original, once that is decided.
     let rows: Vec<(String, i64, String)> = sqlx::query_as(
         "SELECT m.mailbox, m.uid_validity, m.position_key FROM message m LEFT JOIN message o ON o.id = m.duplicate_of \
@@ -172,13 +203,22 @@ pub(super) async fn untreated(readers: &SqlitePool, source: &str, limit: u32) ->
     .await?;
     rows.into_iter()
         .map(|(mailbox, uid_validity, key)| {
-            let uid_validity = u32::try_from(uid_validity).map_err(|_| rows::broken("uid_validity", uid_validity))?;
-            Ok(Position { mailbox, uid_validity, key })
+            let uid_validity = u32::try_from(uid_validity)
+                .map_err(|_| rows::broken("uid_validity", uid_validity))?;
+            Ok(Position {
+                mailbox,
+                uid_validity,
+                key,
+            })
         })
         .collect()
 }
 
-pub(super) async fn mark_treated(writer: &mut SqliteConnection, source: &str, positions: &[Position]) -> Result<(), StoreError> {
+pub(super) async fn mark_treated(
+    writer: &mut SqliteConnection,
+    source: &str,
+    positions: &[Position],
+) -> Result<(), StoreError> {
     let mut transaction = begin(writer).await?;
     for position in positions {
         sqlx::query(
@@ -222,7 +262,11 @@ macro_rules! select_messages {
 
 impl ListedMessage {
     fn into_row(self) -> Result<MessageRow, StoreError> {
-        let case = if self.count == 0 { None } else { Some(rows::number(self.year, self.count)?.to_string()) };
+        let case = if self.count == 0 {
+            None
+        } else {
+            Some(rows::number(self.year, self.count)?.to_string())
+        };
         Ok(MessageRow {
             id: self.id,
             source: self.source,
@@ -237,22 +281,43 @@ impl ListedMessage {
     }
 }
 
-pub(super) async fn messages(readers: &SqlitePool, left_alone: bool, limit: u32) -> Result<Vec<MessageRow>, StoreError> {
-    let rows: Vec<ListedMessage> =
-        sqlx::query_as(select_messages!("WHERE ($1 = 0 OR m.outcome = 'left-alone') ORDER BY m.id DESC LIMIT $2"))
-            .bind(i64::from(left_alone))
-            .bind(i64::from(limit))
-            .fetch_all(readers)
-            .await?;
-    rows.into_iter().rev().map(ListedMessage::into_row).collect()
+pub(super) async fn messages(
+    readers: &SqlitePool,
+    left_alone: bool,
+    limit: u32,
+) -> Result<Vec<MessageRow>, StoreError> {
+    let rows: Vec<ListedMessage> = sqlx::query_as(select_messages!(
+        "WHERE ($1 = 0 OR m.outcome = 'left-alone') ORDER BY m.id DESC LIMIT $2"
+    ))
+    .bind(i64::from(left_alone))
+    .bind(i64::from(limit))
+    .fetch_all(readers)
+    .await?;
+    rows.into_iter()
+        .rev()
+        .map(ListedMessage::into_row)
+        .collect()
 }
 
-pub(super) async fn message(readers: &SqlitePool, id: i64) -> Result<Option<MessageRow>, StoreError> {
-    let row: Option<ListedMessage> =
-        sqlx::query_as(select_messages!("WHERE m.id = $1")).bind(id).fetch_optional(readers).await?;
+pub(super) async fn message(
+    readers: &SqlitePool,
+    id: i64,
+) -> Result<Option<MessageRow>, StoreError> {
+    let row: Option<ListedMessage> = sqlx::query_as(select_messages!("WHERE m.id = $1"))
+        .bind(id)
+        .fetch_optional(readers)
+        .await?;
     row.map(ListedMessage::into_row).transpose()
 }
 
-pub(super) async fn verdict(readers: &SqlitePool, message_id: i64) -> Result<Option<String>, StoreError> {
-    Ok(sqlx::query_scalar("SELECT verdict FROM verdict WHERE message_id = $1").bind(message_id).fetch_optional(readers).await?)
+pub(super) async fn verdict(
+    readers: &SqlitePool,
+    message_id: i64,
+) -> Result<Option<String>, StoreError> {
+    Ok(
+        sqlx::query_scalar("SELECT verdict FROM verdict WHERE message_id = $1")
+            .bind(message_id)
+            .fetch_optional(readers)
+            .await?,
+    )
 }

@@ -11,7 +11,11 @@ use serde_json::json;
 use sqlx::{SqliteConnection, SqlitePool};
 
 /// The Message-ID of our last mail to the same party in the case.
-pub(super) async fn last_message_id(connection: &mut SqliteConnection, case_id: i64, party: &str) -> Result<Option<String>, StoreError> {
+pub(super) async fn last_message_id(
+    connection: &mut SqliteConnection,
+    case_id: i64,
+    party: &str,
+) -> Result<Option<String>, StoreError> {
     Ok(sqlx::query_scalar("SELECT rfc_message_id FROM outbox WHERE case_id = $1 AND party = $2 ORDER BY id DESC LIMIT 1")
         .bind(case_id)
         .bind(party)
@@ -61,7 +65,11 @@ pub(super) async fn queue(
     Ok(())
 }
 
-pub(super) async fn acknowledgements_since(readers: &SqlitePool, address: &str, since_ms: i64) -> Result<u32, StoreError> {
+pub(super) async fn acknowledgements_since(
+    readers: &SqlitePool,
+    address: &str,
+    since_ms: i64,
+) -> Result<u32, StoreError> {
     let count: i64 = sqlx::query_scalar(
         "SELECT count(*) FROM outbox_recipient r JOIN outbox o ON o.id = r.outbox_id \
          WHERE r.address = $1 AND o.kind = 'kvittering' AND o.created_at_ms > $2",
@@ -83,7 +91,12 @@ struct ClaimedRow {
     envelope_from: String,
 }
 
-pub(super) async fn claim(writer: &mut SqliteConnection, limit: u32, lease_ms: i64, now_ms: i64) -> Result<Vec<Claimed>, StoreError> {
+pub(super) async fn claim(
+    writer: &mut SqliteConnection,
+    limit: u32,
+    lease_ms: i64,
+    now_ms: i64,
+) -> Result<Vec<Claimed>, StoreError> {
     let mut transaction = begin(writer).await?;
     let rows: Vec<ClaimedRow> = sqlx::query_as(
         "UPDATE outbox SET state = 'sending', attempts = attempts + 1, claimed_at_ms = $1, lease_until_ms = $2 \
@@ -102,19 +115,26 @@ pub(super) async fn claim(writer: &mut SqliteConnection, limit: u32, lease_ms: i
                 .bind(row.id)
                 .fetch_all(&mut *transaction)
                 .await?;
-        let chunks: Vec<Vec<u8>> = sqlx::query_scalar("SELECT bytes FROM outbox_chunk WHERE outbox_id = $1 ORDER BY seq")
-            .bind(row.id)
-            .fetch_all(&mut *transaction)
-            .await?;
+        let chunks: Vec<Vec<u8>> =
+            sqlx::query_scalar("SELECT bytes FROM outbox_chunk WHERE outbox_id = $1 ORDER BY seq")
+                .bind(row.id)
+                .fetch_all(&mut *transaction)
+                .await?;
         let (year, count): (i64, i64) =
-            sqlx::query_as("SELECT year, count FROM cases WHERE id = $1").bind(row.case_id).fetch_one(&mut *transaction).await?;
+            sqlx::query_as("SELECT year, count FROM cases WHERE id = $1")
+                .bind(row.case_id)
+                .fetch_one(&mut *transaction)
+                .await?;
         claimed.push(Claimed {
             id: row.id,
             number: rows::number(year, count)?,
             kind: rows::mail_kind(&row.kind)?,
             attempts: u32::try_from(row.attempts).unwrap_or(u32::MAX),
             created_at_ms: row.created_at_ms,
-            envelope: Envelope { from: (!row.envelope_from.is_empty()).then_some(row.envelope_from), to },
+            envelope: Envelope {
+                from: (!row.envelope_from.is_empty()).then_some(row.envelope_from),
+                to,
+            },
             bytes: chunks.concat(),
         });
     }
@@ -124,7 +144,11 @@ pub(super) async fn claim(writer: &mut SqliteConnection, limit: u32, lease_ms: i
 }
 
 /// Rows whose sender died: the outcome is unknown. One more attempt half an hour after the claim, then a person.
-pub(super) async fn recover_sending(writer: &mut SqliteConnection, all: bool, now_ms: i64) -> Result<u64, StoreError> {
+pub(super) async fn recover_sending(
+    writer: &mut SqliteConnection,
+    all: bool,
+    now_ms: i64,
+) -> Result<u64, StoreError> {
     let mut transaction = begin(writer).await?;
     let rows: Vec<(i64, i64, i64)> = sqlx::query_as(
         "SELECT id, unknown_outcomes, claimed_at_ms FROM outbox WHERE state = 'sending' AND ($1 = 1 OR lease_until_ms <= $2) ORDER BY id",
@@ -163,11 +187,22 @@ async fn outcome_unknown(
 }
 
 /// A person must know that the row will not be tried again.
-async fn failed(connection: &mut SqliteConnection, id: i64, why: &str, now_ms: i64) -> Result<(), StoreError> {
+async fn failed(
+    connection: &mut SqliteConnection,
+    id: i64,
+    why: &str,
+    now_ms: i64,
+) -> Result<(), StoreError> {
     let (case_id, kind, party): (i64, String, String) =
-        sqlx::query_as("SELECT case_id, kind, party FROM outbox WHERE id = $1").bind(id).fetch_one(&mut *connection).await?;
+        sqlx::query_as("SELECT case_id, kind, party FROM outbox WHERE id = $1")
+            .bind(id)
+            .fetch_one(&mut *connection)
+            .await?;
     let kind = rows::mail_kind(&kind)?;
-    cases::amend(connection, case_id, |change| undeliverable::note(change, kind, &party, why, now_ms)).await
+    cases::amend(connection, case_id, |change| {
+        undeliverable::note(change, kind, &party, why, now_ms);
+    })
+    .await
 }
 
 pub(super) async fn record_delivery(
@@ -185,7 +220,9 @@ pub(super) async fn record_delivery(
             .fetch_optional(&mut *transaction)
             .await?;
     // Somebody else took the row over when our lease ran out; that attempt's result counts.
-    let Some((case_id, unknown_before, party)) = row else { return Ok(()) };
+    let Some((case_id, unknown_before, party)) = row else {
+        return Ok(());
+    };
 
     let (mut unknown, mut temporary) = (false, false);
     for (address, outcome) in claimed.envelope.to.iter().zip(&delivery.recipients) {
@@ -208,7 +245,11 @@ pub(super) async fn record_delivery(
         )
         .bind(state)
         .bind(i64::from(reply.code))
-        .bind(if class == 0 { String::new() } else { format!("{class}.{subject}.{detail}") })
+        .bind(if class == 0 {
+            String::new()
+        } else {
+            format!("{class}.{subject}.{detail}")
+        })
         .bind(now_ms)
         .bind(claimed.id)
         .bind(address)
@@ -227,10 +268,12 @@ pub(super) async fn record_delivery(
         transaction.commit().await?;
         return Ok(());
     }
-    let refused: i64 = sqlx::query_scalar("SELECT count(*) FROM outbox_recipient WHERE outbox_id = $1 AND state = 'refused'")
-        .bind(claimed.id)
-        .fetch_one(&mut *transaction)
-        .await?;
+    let refused: i64 = sqlx::query_scalar(
+        "SELECT count(*) FROM outbox_recipient WHERE outbox_id = $1 AND state = 'refused'",
+    )
+    .bind(claimed.id)
+    .fetch_one(&mut *transaction)
+    .await?;
     let (state, next_attempt_at_ms, why) = match next {
         Next::At(at) if temporary => ("queued", at, ""),
         Next::Person if temporary => ("failed", 0, "not accepted within the time that is tried"),
@@ -249,7 +292,11 @@ pub(super) async fn record_delivery(
         "sent" => {
             let kind = claimed.kind;
             cases::amend(&mut transaction, case_id, |change| {
-                change.record(EventKind::MailSent, now_ms, json!({ "mail": kind.id(), "party": party }));
+                change.record(
+                    EventKind::MailSent,
+                    now_ms,
+                    json!({ "mail": kind.id(), "party": party }),
+                );
             })
             .await?;
         }
@@ -274,7 +321,11 @@ struct ListedRow {
     rfc_message_id: String,
 }
 
-pub(super) async fn list(readers: &SqlitePool, all: bool, limit: u32) -> Result<Vec<OutboxRow>, StoreError> {
+pub(super) async fn list(
+    readers: &SqlitePool,
+    all: bool,
+    limit: u32,
+) -> Result<Vec<OutboxRow>, StoreError> {
     let rows: Vec<ListedRow> = sqlx::query_as(
         "SELECT o.id, c.year, c.count, o.kind, o.party, o.state, o.attempts, o.unknown_outcomes, o.next_attempt_at_ms, o.sent_at_ms, \
          o.rfc_message_id FROM outbox o JOIN cases c ON c.id = o.case_id WHERE ($1 = 1 OR o.state <> 'sent') ORDER BY o.id DESC LIMIT $2",
@@ -285,10 +336,12 @@ pub(super) async fn list(readers: &SqlitePool, all: bool, limit: u32) -> Result<
     .await?;
     let mut listed = Vec::with_capacity(rows.len());
     for row in rows.into_iter().rev() {
-        let codes = sqlx::query_scalar("SELECT code FROM outbox_recipient WHERE outbox_id = $1 ORDER BY position")
-            .bind(row.id)
-            .fetch_all(readers)
-            .await?;
+        let codes = sqlx::query_scalar(
+            "SELECT code FROM outbox_recipient WHERE outbox_id = $1 ORDER BY position",
+        )
+        .bind(row.id)
+        .fetch_all(readers)
+        .await?;
         listed.push(OutboxRow {
             id: row.id,
             case: rows::number(row.year, row.count)?.to_string(),
@@ -306,10 +359,20 @@ pub(super) async fn list(readers: &SqlitePool, all: bool, limit: u32) -> Result<
     Ok(listed)
 }
 
-pub(super) async fn set(writer: &mut SqliteConnection, id: i64, hold: bool, now_ms: i64) -> Result<bool, StoreError> {
+pub(super) async fn set(
+    writer: &mut SqliteConnection,
+    id: i64,
+    hold: bool,
+    now_ms: i64,
+) -> Result<bool, StoreError> {
     let mut transaction = begin(writer).await?;
     let done = if hold {
-        sqlx::query("UPDATE outbox SET state = 'held' WHERE id = $1 AND state IN ('queued', 'failed')").bind(id).execute(&mut *transaction).await?
+        sqlx::query(
+            "UPDATE outbox SET state = 'held' WHERE id = $1 AND state IN ('queued', 'failed')",
+        )
+        .bind(id)
+        .execute(&mut *transaction)
+        .await?
     } else {
         sqlx::query("UPDATE outbox SET state = 'queued', next_attempt_at_ms = $1, unknown_outcomes = 0 WHERE id = $2 AND state IN ('queued', 'held', 'failed')")
             .bind(now_ms)

@@ -1,0 +1,441 @@
+//! Rules: what they give, their terms, and what must be known already.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use regex::bytes::RegexBuilder;
+use toml::Spanned;
+
+use super::{Compiler, STRENGTH_MAX, facets};
+use crate::message::Zone;
+use crate::rules::lexicon::Style;
+use crate::rules::model::{Pattern, Rule, Use, When, ZONES_DEFAULT, Zones};
+use crate::rules::raw::{self, Text};
+use crate::rules::{DECISIVE, Facet};
+
+/// Bytes that one compiled regular expression may take.
+const REGEX_BYTES_MAX: usize = 1 << 20;
+/// Words that `near` looks across when the rule does not say.
+const WITHIN_DEFAULT: usize = 6;
+/// Most words that `within` may say.
+const WITHIN_MAX: i64 = 50;
+impl Compiler {
+    pub(super) fn rules(&mut self, files: &[(String, raw::File)], readable: bool) {
+        let mut ids = BTreeMap::new();
+        for (file, content) in files {
+            for rule in &content.rules {
+                let fresh = self.id(file, &rule.id, "regelen", &mut ids);
+                let before = self.faults.len();
+                let checked = self.rule(file, rule, readable);
+                if let Some(checked) = checked
+                    && fresh
+                    && self.faults.len() == before
+                {
+                    self.rules.push(checked);
+                }
+            }
+        }
+    }
+
+    fn rule(&mut self, file: &str, rule: &raw::Rule, readable: bool) -> Option<Rule> {
+        let index = self.rules.len();
+        let given = facets(rule.give.get_ref());
+        let [(facet, value)] = given.as_slice() else {
+            self.fault(
+                file,
+                rule.give.span(),
+                "give må ha akkurat én avgjørelse",
+                "for eksempel give = { type = \"avvik\" }",
+            );
+            return None;
+        };
+        let (facet, value) = (*facet, *value);
+        // Without all parties known, an unknown one may stand in the file that could not be read.
+        if facet != Facet::Destination || readable {
+            self.known(file, value, facet);
+        }
+        let strength = self.strength(file, rule);
+        let any = self.terms(file, "any", rule.any.as_ref(), index);
+        let all = self.terms(file, "all", rule.all.as_ref(), index);
+        let near = self.terms(file, "near", rule.near.as_ref(), index);
+        let none = self.terms(file, "none", rule.none.as_ref(), index);
+        let regex = self.regexes(file, rule.regex.as_ref(), index);
+        let has = |list: &Option<Spanned<Vec<Text>>>| list.is_some();
+        if !(has(&rule.any)
+            || has(&rule.all)
+            || has(&rule.near)
+            || has(&rule.regex)
+            || rule.when.is_some()
+            || rule.marks.is_some())
+        {
+            let help = "skriv minst én av any, all, near, regex, marks eller when";
+            self.fault(
+                file,
+                rule.id.span(),
+                format!("regelen «{}» har ingen vilkår", rule.id.get_ref()),
+                help,
+            );
+        }
+        let within = self.within(file, rule);
+        let mut when = rule
+            .when
+            .as_ref()
+            .map(|when| self.when(file, when, facet, readable))
+            .unwrap_or_default();
+        if let Some(list) = &rule.marks {
+            if when.marks.is_some() || list.get_ref().is_empty() {
+                self.fault(
+                    file,
+                    list.span(),
+                    "marks er tom eller står både her og i when",
+                    "skriv merkene ett sted",
+                );
+            }
+            when.marks = Some(list.get_ref().clone());
+        }
+        let zones = rule.zones.as_ref().map(|zones| zones.get_ref().as_slice());
+        if zones.is_some_and(<[Zone]>::is_empty)
+            && let Some(list) = &rule.zones
+        {
+            self.fault(
+                file,
+                list.span(),
+                "zones er tom",
+                "ta den bort, eller nevn minst én sone",
+            );
+        }
+        Some(Rule {
+            id: rule.id.get_ref().clone(),
+            facet,
+            value: value.get_ref().clone(),
+            strength,
+            any,
+            all,
+            near,
+            within,
+            none,
+            regex,
+            zones: Zones::of(zones.unwrap_or(&ZONES_DEFAULT)),
+            zones_named: zones.is_some(),
+            when,
+            negatable: rule.negatable.unwrap_or(matches!(
+                facet,
+                Facet::Type | Facet::Category | Facet::Severity
+            )),
+            once: rule.once.unwrap_or(true),
+            fallback: rule.fallback,
+        })
+    }
+
+    /// How far `near` looks.
+    fn within(&mut self, file: &str, rule: &raw::Rule) -> usize {
+        if let Some(list) = &rule.near
+            && list.get_ref().len() == 1
+        {
+            self.fault(
+                file,
+                list.span(),
+                "near trenger minst to uttrykk",
+                "bruk any når det er ett",
+            );
+        }
+        match (&rule.within, &rule.near) {
+            (Some(number), None) => {
+                self.fault(
+                    file,
+                    number.span(),
+                    "within gjelder bare sammen med near",
+                    "ta det bort, eller bruk near",
+                );
+                WITHIN_DEFAULT
+            }
+            (Some(number), Some(_)) => {
+                let number = self.ranged(file, number, 1..=WITHIN_MAX, "within");
+                usize::try_from(number).unwrap_or(WITHIN_DEFAULT)
+            }
+            (None, _) => WITHIN_DEFAULT,
+        }
+    }
+
+    fn strength(&mut self, file: &str, rule: &raw::Rule) -> i64 {
+        if rule.fallback && rule.decisive {
+            let help =
+                "en regel som bare gjelder når ingenting annet gjør det, trenger bare en styrke";
+            self.fault(
+                file,
+                rule.id.span(),
+                "fallback og decisive utelukker hverandre",
+                help,
+            );
+        }
+        match (&rule.strength, rule.decisive) {
+            (None, true) => DECISIVE,
+            (Some(number), true) => {
+                self.fault(
+                    file,
+                    number.span(),
+                    "decisive og strength utelukker hverandre",
+                    "behold én av dem",
+                );
+                DECISIVE
+            }
+            (None, false) => {
+                let help = "skriv strength = 1 til 20, eller decisive = true";
+                self.fault(
+                    file,
+                    rule.id.span(),
+                    format!("regelen «{}» har ingen styrke", rule.id.get_ref()),
+                    help,
+                );
+                0
+            }
+            (Some(number), false) => {
+                let value = *number.get_ref();
+                if value == 0 || value.abs() > STRENGTH_MAX {
+                    let help = "skriv et tall fra 1 til 20, eller fra -20 til -1 for det motsatte";
+                    self.fault(file, number.span(), format!("styrken er {value}"), help);
+                }
+                value
+            }
+        }
+    }
+
+    fn terms(
+        &mut self,
+        file: &str,
+        key: &str,
+        list: Option<&Spanned<Vec<Text>>>,
+        rule: usize,
+    ) -> Vec<u32> {
+        let Some(list) = list else { return Vec::new() };
+        if list.get_ref().is_empty() {
+            self.fault(
+                file,
+                list.span(),
+                format!("{key} er tom"),
+                "ta den bort, eller skriv minst ett uttrykk",
+            );
+        }
+        let numbers: BTreeSet<u32> = list
+            .get_ref()
+            .iter()
+            .filter_map(|text| self.term(file, text, Style::Rule, Use::Rule(rule)))
+            .collect();
+        numbers.into_iter().collect()
+    }
+
+    fn regexes(
+        &mut self,
+        file: &str,
+        list: Option<&Spanned<Vec<Text>>>,
+        rule: usize,
+    ) -> Vec<usize> {
+        let mut numbers = Vec::new();
+        for text in list.into_iter().flat_map(Spanned::get_ref) {
+            let raw = text.get_ref();
+            if raw
+                .chars()
+                .any(|c| matches!(c, 'æ' | 'ø' | 'å' | 'Æ' | 'Ø' | 'Å'))
+            {
+                let help = "regulære uttrykk leser foldet tekst: skriv ae, oe og aa";
+                self.fault(file, text.span(), "æ, ø og å treffer aldri her", help);
+                continue;
+            }
+            let known = self.pattern_numbers.get(raw).copied();
+            let number = match known {
+                Some(number) => number,
+                None => match RegexBuilder::new(raw)
+                    .case_insensitive(true)
+                    .unicode(false)
+                    .size_limit(REGEX_BYTES_MAX)
+                    .build()
+                {
+                    Ok(regex) if regex.is_match(b"") => {
+                        self.fault(
+                            file,
+                            text.span(),
+                            "uttrykket treffer tom tekst",
+                            "da treffer det alltid; krev minst ett tegn",
+                        );
+                        continue;
+                    }
+                    Ok(regex) => {
+                        let number = self.patterns.len();
+                        self.patterns.push(Pattern {
+                            raw: raw.clone(),
+                            regex,
+                            rules: Vec::new(),
+                        });
+                        self.pattern_numbers.insert(raw.clone(), number);
+                        number
+                    }
+                    Err(regex::Error::CompiledTooBig(_)) => {
+                        self.fault(
+                            file,
+                            text.span(),
+                            "det regulære uttrykket er for stort",
+                            "bruk færre eller mindre gjentakelser",
+                        );
+                        continue;
+                    }
+                    Err(error) => {
+                        let reason = error.to_string();
+                        let reason = reason
+                            .lines()
+                            .last()
+                            .unwrap_or_default()
+                            .trim_start_matches("error: ");
+                        self.fault(
+                            file,
+                            text.span(),
+                            "ugyldig regulært uttrykk",
+                            regex_advice(reason),
+                        );
+                        continue;
+                    }
+                },
+            };
+            if let Some(pattern) = self.patterns.get_mut(number)
+                && pattern.rules.last() != Some(&rule)
+            {
+                pattern.rules.push(rule);
+            }
+            numbers.push(number);
+        }
+        numbers
+    }
+
+    fn when(
+        &mut self,
+        file: &str,
+        when: &Spanned<raw::When>,
+        given: Facet,
+        readable: bool,
+    ) -> When {
+        let table = when.get_ref();
+        let lists = [
+            (Facet::Robot, &table.robot),
+            (Facet::Type, &table.r#type),
+            (Facet::Direction, &table.direction),
+            (Facet::Destination, &table.destination),
+            (Facet::Category, &table.category),
+            (Facet::Severity, &table.severity),
+        ];
+        let order = |facet: Facet| Facet::ORDER.iter().position(|known| *known == facet);
+        let mut values = Vec::new();
+        for (facet, list) in lists {
+            let Some(list) = list else { continue };
+            if order(facet) >= order(given) {
+                let message = format!(
+                    "{} er ikke avgjort ennå når {} skal avgjøres",
+                    facet.id(),
+                    given.id()
+                );
+                let names: Vec<&str> = Facet::ORDER.iter().map(|facet| facet.id()).collect();
+                self.fault(
+                    file,
+                    when.span(),
+                    message,
+                    format!("rekkefølgen er {}", names.join(", ")),
+                );
+            }
+            for value in list {
+                if facet != Facet::Destination || readable {
+                    self.known(file, value, facet);
+                }
+            }
+            values.push((
+                facet,
+                list.iter().map(|value| value.get_ref().clone()).collect(),
+            ));
+        }
+        if table.destination_kind.is_some() && order(Facet::Destination) >= order(given) {
+            let message = format!(
+                "destination er ikke avgjort ennå når {} skal avgjøres",
+                given.id()
+            );
+            self.fault(file, when.span(), message, "");
+        }
+        let nothing = values.is_empty()
+            && table.destination_kind.is_none()
+            && table.sender.is_none()
+            && table.thread.is_none()
+            && table.case_token.is_none()
+            && table.cites_own.is_none()
+            && table.marks.is_none()
+            && table.party_in_to.is_none()
+            && table.attachments.is_none();
+        if nothing {
+            self.fault(
+                file,
+                when.span(),
+                "when er tom",
+                "ta den bort, eller skriv et vilkår",
+            );
+        }
+        When {
+            values,
+            destination_kind: table.destination_kind.clone(),
+            sender: table.sender.clone(),
+            thread: table.thread,
+            case_token: table.case_token,
+            cites_own: table.cites_own,
+            marks: table.marks.clone(),
+            party_in_to: table.party_in_to,
+            attachments: table.attachments,
+        }
+    }
+}
+
+/// What to write instead, for the faults that people make; the words of the regex engine for the others.
+fn regex_advice(reason: &str) -> String {
+    let advice = match reason {
+        "unclosed group" => "det mangler en «)»; skriv \\( for et vanlig parentestegn",
+        "unopened group" => "det står en «)» for mye; skriv \\) for et vanlig parentestegn",
+        "unclosed character class" => "det mangler en «]»; skriv \\[ for et vanlig klammetegn",
+        "repetition operator missing expression" => {
+            "«*», «+», «?» og «{» må stå etter noe; skriv \\ foran for tegnet selv"
+        }
+        "unclosed counted repetition" => "det mangler en «}»; skriv \\{ for et vanlig krølltegn",
+        "unrecognized escape sequence" => {
+            "«\\» må stå foran et tegn som har en egen mening, for eksempel \\. eller \\("
+        }
+        "incomplete escape sequence, reached end of pattern prematurely" => {
+            "det mangler et tegn etter «\\» på slutten"
+        }
+        "look-around, including look-ahead and look-behind, is not supported" => {
+            "«(?=», «(?!» og «(?<» finnes ikke her; bruk «none» i regelen"
+        }
+        "backreferences are not supported" => "tilbakevisninger som \\1 finnes ikke her",
+        other => return other.to_owned(),
+    };
+    advice.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn faults_of_regular_expressions_are_explained_in_norwegian() {
+        for pattern in [
+            "faktura(nr",
+            "nr)",
+            "[a-z",
+            "*nr",
+            "a{2",
+            r"\q",
+            "nr\\",
+            "(?=nr)",
+            r"(a)\1",
+        ] {
+            let error = RegexBuilder::new(pattern).build().unwrap_err().to_string();
+            let reason = error
+                .lines()
+                .last()
+                .unwrap()
+                .trim_start_matches("error: ")
+                .to_owned();
+            assert_ne!(regex_advice(&reason), reason, "{pattern}");
+        }
+    }
+}

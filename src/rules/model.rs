@@ -1,0 +1,222 @@
+//! The compiled form of rules and settings.
+
+use std::collections::BTreeMap;
+
+use regex::bytes::Regex;
+
+use super::fold::ClauseBreaks;
+use super::{Facet, PartyKind, raw};
+use crate::message::{Mark, Zone};
+
+/// Least sum and least lead over the runner-up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Threshold {
+    pub(super) min: i64,
+    pub(super) lead: i64,
+}
+
+/// A set of zones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Zones(u16);
+
+impl Zones {
+    pub(super) fn of(zones: &[Zone]) -> Self {
+        Self(zones.iter().fold(0, |set, zone| set | bit(*zone)))
+    }
+
+    pub(super) fn has(self, zone: Zone) -> bool {
+        self.0 & bit(zone) != 0
+    }
+}
+
+const fn bit(zone: Zone) -> u16 {
+    match zone {
+        Zone::Subject => 1,
+        Zone::New => 1 << 1,
+        Zone::Quoted => 1 << 2,
+        Zone::Forwarded => 1 << 3,
+        Zone::Attachment => 1 << 4,
+        Zone::AttachmentName => 1 << 5,
+        Zone::Field => 1 << 6,
+        Zone::Sender => 1 << 7,
+        Zone::Recipient => 1 << 8,
+        Zone::Header => 1 << 9,
+    }
+}
+
+/// Zones of a rule that names none.
+pub(super) const ZONES_DEFAULT: [Zone; 6] = [
+    Zone::Subject,
+    Zone::New,
+    Zone::Forwarded,
+    Zone::Attachment,
+    Zone::AttachmentName,
+    Zone::Field,
+];
+
+/// What a directory entry is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Entry {
+    Aliases,
+    Units,
+    Words,
+    Places,
+    Postcodes,
+}
+
+impl Entry {
+    /// As in the rule files and in `part:<party>:<what>`.
+    pub(super) const fn id(self) -> &'static str {
+        match self {
+            Self::Aliases => "aliases",
+            Self::Units => "units",
+            Self::Words => "words",
+            Self::Places => "places",
+            Self::Postcodes => "postcodes",
+        }
+    }
+}
+
+/// Who uses a term.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Use {
+    Rule(usize),
+    Party(usize, Entry),
+    Cue,
+    Ignore,
+}
+
+/// A term with its users.
+#[derive(Debug, Clone)]
+pub(super) struct Term {
+    pub(super) raw: String,
+    pub(super) has_cue: bool,
+    pub(super) uses: Vec<Use>,
+}
+
+/// A regular expression with the rules that use it.
+#[derive(Debug, Clone)]
+pub(super) struct Pattern {
+    pub(super) raw: String,
+    pub(super) regex: Regex,
+    pub(super) rules: Vec<usize>,
+}
+
+/// What must be known already.
+#[derive(Debug, Clone, Default)]
+pub(super) struct When {
+    pub(super) values: Vec<(Facet, Vec<String>)>,
+    pub(super) destination_kind: Option<Vec<PartyKind>>,
+    pub(super) sender: Option<Vec<raw::SenderKind>>,
+    pub(super) thread: Option<raw::Thread>,
+    pub(super) case_token: Option<bool>,
+    pub(super) cites_own: Option<bool>,
+    pub(super) marks: Option<Vec<Mark>>,
+    pub(super) party_in_to: Option<bool>,
+    pub(super) attachments: Option<bool>,
+}
+
+/// A checked rule; terms and regular expressions by number, each list in order.
+#[derive(Debug, Clone)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "the yes-or-no keys of a rule file"
+)]
+pub(super) struct Rule {
+    pub(super) id: String,
+    pub(super) facet: Facet,
+    pub(super) value: String,
+    pub(super) strength: i64,
+    pub(super) any: Vec<u32>,
+    pub(super) all: Vec<u32>,
+    pub(super) near: Vec<u32>,
+    pub(super) within: usize,
+    pub(super) none: Vec<u32>,
+    pub(super) regex: Vec<usize>,
+    pub(super) zones: Zones,
+    pub(super) zones_named: bool,
+    pub(super) when: When,
+    pub(super) negatable: bool,
+    pub(super) once: bool,
+    pub(super) fallback: bool,
+}
+
+/// What the settings tables say.
+#[derive(Debug, Clone)]
+pub(super) struct Settings {
+    pub(super) thresholds: BTreeMap<Facet, Threshold>,
+    pub(super) defaults: BTreeMap<Facet, String>,
+    pub(super) zone_factors: BTreeMap<Zone, i64>,
+    pub(super) domain_strength: i64,
+    pub(super) recipient_strength: i64,
+    pub(super) bias: BTreeMap<String, BTreeMap<PartyKind, i64>>,
+    pub(super) breaks: ClauseBreaks,
+    pub(super) closings: Vec<String>,
+}
+
+impl Settings {
+    pub(super) fn factor(&self, zone: Zone) -> i64 {
+        self.zone_factors.get(&zone).copied().unwrap_or(100)
+    }
+
+    pub(super) fn threshold(&self, facet: Facet) -> Threshold {
+        self.thresholds
+            .get(&facet)
+            .copied()
+            .unwrap_or(Threshold { min: 1, lead: 1 })
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        let thresholds = [
+            (Facet::Type, 6, 3),
+            (Facet::Direction, 4, 2),
+            (Facet::Destination, 6, 3),
+            (Facet::Category, 3, 1),
+            (Facet::Severity, 3, 1),
+            (Facet::Reply, 4, 2),
+            (Facet::Robot, 6, 2),
+        ];
+        Self {
+            thresholds: thresholds
+                .into_iter()
+                .map(|(facet, min, lead)| (facet, Threshold { min, lead }))
+                .collect(),
+            defaults: BTreeMap::new(),
+            zone_factors: [(Zone::Subject, 150), (Zone::Quoted, 20), (Zone::Sender, 30)].into(),
+            domain_strength: 6,
+            recipient_strength: 8,
+            bias: BTreeMap::new(),
+            breaks: ClauseBreaks::default(),
+            closings: CLOSINGS
+                .iter()
+                .map(|closing| (*closing).to_owned())
+                .collect(),
+        }
+    }
+}
+
+/// Beginnings of the line that opens a signature, folded; replaced by `[cues] closings`.
+const CLOSINGS: [&str; 13] = [
+    "mvh",
+    "hilsen",
+    "hilsener",
+    "hilsing",
+    "helsing",
+    "vennlig hilsen",
+    "venleg helsing",
+    "venlig hilsen",
+    "med vennlig hilsen",
+    "med venleg helsing",
+    "med hilsen",
+    "med helsing",
+    "beste hilsen",
+];
+
+/// The term of that number.
+pub(super) fn term_at(terms: &[Term], number: u32) -> Option<&Term> {
+    usize::try_from(number)
+        .ok()
+        .and_then(|number| terms.get(number))
+}
