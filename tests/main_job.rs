@@ -76,15 +76,9 @@ fn settings_for(dovecot: &Dovecot, smtp: &SmtpServer) -> String {
         "{}{}{}\n[smtp]\nhost = \"127.0.0.1\"\nport = {}\ntls = \"starttls\"\nca_file = \"smtp.pem\"\nuser = \"{SMTP_USER}\"\n\
          password_file = \"smtp.password\"\n",
         settings(),
-<<<<<<< HEAD
-        imap(POSTMOTTAK, "idle = true\npoll_secs = 120"),
-        imap(
-            AVVIK,
-=======
         imap(LEFT, "idle = true\npoll_secs = 120"),
         imap(
             FLAGGED,
->>>>>>> e2e
             &format!("idle = false\npoll_secs = 1\nflag = \"{KEYWORD}\"")
         ),
         smtp.addr.port()
@@ -158,7 +152,7 @@ fn two_hundred_messages_become_cases_and_the_mailboxes_stay_as_they_were() {
     let samples = samples::two_hundred();
 
     // What people have in their mailboxes before linjevei comes.
-    let long_ago = SystemTime::now() - Duration::from_hours(72);
+    let long_ago = SystemTime::now() - Duration::from_secs(3 * 86_400);
     let mut expected: BTreeMap<&str, BTreeMap<u32, Vec<String>>> = BTreeMap::new();
     let old_flags: [&[&str]; 5] = [
         &[],
@@ -233,11 +227,6 @@ fn two_hundred_messages_become_cases_and_the_mailboxes_stay_as_they_were() {
     // Each delivered message is stored once, whole, and has one outcome.
     let rows = stored(&installation);
     assert_eq!(rows.len(), 210);
-<<<<<<< HEAD
-    let mut taken_in: Vec<(&str, &str)> = rows[10..]
-        .iter()
-        .map(|row| (row.source.as_str(), row.content_hash.as_str()))
-=======
     let name_of: BTreeMap<&str, &str> = samples
         .iter()
         .map(|sample| (sample.hash.as_str(), sample.name.as_str()))
@@ -258,7 +247,6 @@ fn two_hundred_messages_become_cases_and_the_mailboxes_stay_as_they_were() {
     let mut delivered: Vec<String> = delivered
         .iter()
         .map(|(user, hash)| named(user, hash))
->>>>>>> e2e
         .collect();
     taken_in.sort_unstable();
     delivered.sort_unstable();
@@ -339,17 +327,10 @@ fn two_hundred_messages_become_cases_and_the_mailboxes_stay_as_they_were() {
     // Only the keyword, only on ours, only where it is configured.
     for row in rows
         .iter()
-<<<<<<< HEAD
-        .filter(|row| row.source == AVVIK && row.is_ours())
-    {
-        let flags = expected
-            .get_mut(AVVIK)
-=======
         .filter(|row| row.source == FLAGGED && row.is_ours())
     {
         let flags = expected
             .get_mut(FLAGGED)
->>>>>>> e2e
             .unwrap()
             .get_mut(&row.position_key.parse().unwrap())
             .unwrap();
@@ -358,21 +339,12 @@ fn two_hundred_messages_become_cases_and_the_mailboxes_stay_as_they_were() {
     }
     let as_expected = |user: &str| dovecot.flags(user, "INBOX") == expected[user];
     assert!(
-<<<<<<< HEAD
-        wait_until(AT_MOST, || as_expected(AVVIK)),
-        "{:?}\n{:?}",
-        dovecot.flags(AVVIK, "INBOX"),
-        expected[AVVIK]
-    );
-    assert_eq!(dovecot.flags(POSTMOTTAK, "INBOX"), expected[POSTMOTTAK]);
-=======
         wait_until(AT_MOST, || as_expected(FLAGGED)),
         "{:?}\n{:?}",
         dovecot.flags(FLAGGED, "INBOX"),
         expected[FLAGGED]
     );
     assert_eq!(dovecot.flags(LEFT, "INBOX"), expected[LEFT]);
->>>>>>> e2e
 
     let mut log = stops_cleanly(worker);
 
@@ -405,85 +377,16 @@ fn two_hundred_messages_become_cases_and_the_mailboxes_stay_as_they_were() {
     let new_mail = installation.outbox().len() - before.2.len();
     assert_eq!(smtp.received().len(), received.len() + new_mail);
     expected
-<<<<<<< HEAD
-        .get_mut(POSTMOTTAK)
-        .unwrap()
-        .insert(uids[POSTMOTTAK] + 1, Vec::new());
-    for user in [POSTMOTTAK, AVVIK] {
-=======
         .get_mut(LEFT)
         .unwrap()
         .insert(uids[LEFT] + 1, Vec::new());
     for user in [LEFT, FLAGGED] {
->>>>>>> e2e
         assert_eq!(dovecot.flags(user, "INBOX"), expected[user]);
     }
 
     log_holds_nothing_of(&log, &samples);
 }
 
-<<<<<<< HEAD
-fn count(messages: &[Value], outcome: &str) -> usize {
-    messages
-        .iter()
-        .filter(|row| row["outcome"] == outcome)
-        .count()
-}
-
-fn each_message_has_one_outcome(messages: &[Value]) {
-    for row in messages {
-        let (case, reason, original) = (
-            !row["case"].is_null(),
-            row["reason"] != "",
-            !row["duplicate_of"].is_null(),
-        );
-        let expected = match row["outcome"].as_str().unwrap() {
-            "opened" | "joined" => (true, false, false),
-            "left-alone" => (false, true, false),
-            "duplicate" => (false, false, true),
-            other => panic!("outcome {other}: {row}"),
-        };
-        assert_eq!((case, reason, original), expected, "{row}");
-    }
-}
-
-/// Every case was opened by one message, and the numbers are 1, 2, … of one year.
-fn numbers_have_no_gap(cases: &[Value], messages: &[Value]) {
-    let year = jiff::Timestamp::now().in_tz("Europe/Oslo").unwrap().year();
-    let numbers: Vec<&str> = cases
-        .iter()
-        .map(|case| case["case"].as_str().unwrap())
-        .collect();
-    let expected: Vec<String> = (1..=cases.len())
-        .map(|number| format!("SAK-{year}-{number:06}"))
-        .collect();
-    assert_eq!(numbers, expected);
-    let mut opened: Vec<&str> = messages
-        .iter()
-        .filter(|row| row["outcome"] == "opened")
-        .map(|row| row["case"].as_str().unwrap())
-        .collect();
-    opened.sort_unstable();
-    assert_eq!(opened, numbers);
-}
-
-fn each_case_has_one_acknowledgement_decision(cases: &[Value], outbox: &[Value]) {
-    for case in cases {
-        let rows = outbox
-            .iter()
-            .filter(|row| row["case"] == case["case"] && row["kind"] == "kvittering")
-            .count();
-        let why_not = case["acknowledgement"]["why_not"].as_str();
-        match rows {
-            1 => assert_eq!(case["acknowledgement"], "queued", "{case}"),
-            0 => assert!(why_not.is_some_and(|why_not| !why_not.is_empty()), "{case}"),
-            more => panic!("{more} acknowledgements: {case}"),
-        }
-    }
-}
-
-=======
->>>>>>> e2e
 fn parsed(mail: &Received) -> Message {
     message::parse(&mail.bytes, &Limits::default()).unwrap()
 }
@@ -630,11 +533,7 @@ fn the_same_mail_in_both_mailboxes_is_one_case_and_a_shared_message_id_is_two() 
         &unix[..],
     ]
     .concat();
-<<<<<<< HEAD
-    dovecot.drop_message(AVVIK, &again, SystemTime::now());
-=======
     dovecot.drop_message(FLAGGED, &again, SystemTime::now());
->>>>>>> e2e
     installation.until_worked_off(3);
     let messages = installation.messages();
     assert_eq!(
@@ -654,31 +553,16 @@ fn the_same_mail_in_both_mailboxes_is_one_case_and_a_shared_message_id_is_two() 
     // The copies are treated like the first.
     let keyword = || {
         dovecot
-<<<<<<< HEAD
-            .flags(AVVIK, "INBOX")
-=======
             .flags(FLAGGED, "INBOX")
->>>>>>> e2e
             .values()
             .all(|flags| *flags == [KEYWORD])
     };
     assert!(
         wait_until(AT_MOST, keyword),
         "{:?}",
-<<<<<<< HEAD
-        dovecot.flags(AVVIK, "INBOX")
-    );
-    assert!(
-        dovecot
-            .flags(POSTMOTTAK, "INBOX")
-            .values()
-            .all(Vec::is_empty)
-    );
-=======
         dovecot.flags(FLAGGED, "INBOX")
     );
     assert!(dovecot.flags(LEFT, "INBOX").values().all(Vec::is_empty));
->>>>>>> e2e
 
     // A program that gives every mail the same Message-ID.
     dovecot.deliver(&[LEFT], &report(7, "Den første."));
@@ -711,14 +595,7 @@ fn a_wrong_password_on_one_mailbox_does_not_stop_the_other() {
     assert_eq!(bad[0]["part"], "source kilde-to");
 
     let worker = installation.start_and_wait();
-<<<<<<< HEAD
-    dovecot.deliver(
-        &[POSTMOTTAK, AVVIK],
-        &report(1, "Bare én av dem kan leses."),
-    );
-=======
     dovecot.deliver(&[LEFT, FLAGGED], &report(1, "Bare én av dem kan leses."));
->>>>>>> e2e
     installation.until_worked_off(1);
     assert_eq!(installation.cases().len(), 1);
     worker.expect_line("the source needs a person", AT_MOST);
@@ -728,11 +605,7 @@ fn a_wrong_password_on_one_mailbox_does_not_stop_the_other() {
         .find(|line| line.contains("the source needs a person"))
         .unwrap();
     assert!(
-<<<<<<< HEAD
-        complaint.contains(AVVIK) && !complaint.contains("helt annet"),
-=======
         complaint.contains(FLAGGED) && !complaint.contains("helt annet"),
->>>>>>> e2e
         "{complaint}"
     );
 
@@ -811,15 +684,9 @@ fn a_mail_that_arrives_in_the_second_of_the_first_start_is_not_left_alone() {
         .unwrap();
     let same_second =
         SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(live_since / 1000).unwrap());
-<<<<<<< HEAD
-    dovecot.drop_message(POSTMOTTAK, &report(1, "Samme sekund."), same_second);
-    dovecot.drop_message(
-        POSTMOTTAK,
-=======
     dovecot.drop_message(LEFT, &report(1, "Samme sekund."), same_second);
     dovecot.drop_message(
         LEFT,
->>>>>>> e2e
         &report(2, "Sekundet før."),
         same_second - Duration::from_secs(1),
     );
