@@ -163,6 +163,10 @@ impl Engine {
             Outcome::Joined(_) => "joined",
             Outcome::LeftAlone(_) => "left alone",
         };
+        let reason = match &settlement.outcome {
+            Outcome::LeftAlone(reason) => reason.clone(),
+            Outcome::Opened(_) | Outcome::Joined(_) => String::new(),
+        };
         let case = self
             .store
             .settle(
@@ -178,7 +182,7 @@ impl Engine {
         if let Some(case) = case {
             info!(message.row = pending.id, case.id = %case.number, case.state = case.state.id(), "message {what} a case");
         } else {
-            info!(message.row = pending.id, "message {what}");
+            info!(message.row = pending.id, reason, "message {what}");
         }
         Ok(())
     }
