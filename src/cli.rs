@@ -84,6 +84,7 @@ struct ConfigPath {
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
+    end_quietly_with_a_closed_pipe();
     let arguments = Arguments::parse();
     forbid_core_dumps();
     keep_panics_silent();
@@ -103,6 +104,18 @@ pub fn main() -> ExitCode {
         Ok(code) => code,
         Err(failure) => failure.report(),
     }
+}
+
+/// `linjevei cases list | head` closes our standard output; that is no error to show a back-trace for.
+fn end_quietly_with_a_closed_pipe() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let text = panic.payload_as_str().unwrap_or_default();
+        if text.starts_with("failed printing to stdout") && text.contains("Broken pipe") {
+            std::process::exit(141);
+        }
+        usual(panic);
+    }));
 }
 
 /// A core dump would hold what patients' reports say. Where the limit cannot be set, the process goes on: systemd sets it too.

@@ -9,7 +9,7 @@ mod sqlite;
 
 pub use sqlite::SqliteStore;
 
-use crate::case::admit::Thread;
+use crate::case::surroundings::Thread;
 use crate::case::{Case, CaseNumber, Change, Event, MailKind, MailOrder, State};
 use crate::intake::{Cursor, Position, RawMessage};
 use crate::message::ContentHash;
@@ -94,10 +94,10 @@ pub enum Stored {
 pub struct Pending {
     /// Row id.
     pub id: i64,
+    /// Name of the source that it came from.
+    pub source: String,
     /// Attempts to decide it, this one included.
     pub attempts: i64,
-    /// Name of its source.
-    pub source: String,
     /// INTERNALDATE, if the source had one.
     pub internal_date_ms: Option<i64>,
     /// When it was stored first.
@@ -269,7 +269,7 @@ pub trait Store: Send + Sync {
         gone: u32,
         now_ms: i64,
     ) -> Result<(), StoreError>;
-    /// Messages that are stored and not decided, oldest first.
+    /// Messages that are stored and not decided: those that were never begun first, so that a bad one holds back nobody.
     async fn undecided(&self, limit: u32) -> Result<Vec<i64>, StoreError>;
     /// Counts an attempt to decide a message, before it is made. `None` when it is decided already.
     async fn begin_attempt(&self, message_id: i64) -> Result<Option<Pending>, StoreError>;

@@ -182,12 +182,12 @@ fn killed_again_and_again_every_message_has_one_outcome_and_every_case_one_ackno
     numbers_have_no_gap(&cases, &messages);
     each_case_has_one_acknowledgement_decision(&cases, &outbox);
     assert!(cases.len() > 100);
-    // A message whose decision was cut off three times goes to a person unread, since it may be the one that kills.
+    // A message whose decision is cut off ten times goes to a person unread, since it may be the one that kills.
     let given_up = log
         .iter()
         .filter(|line| line.contains("never finished"))
         .count();
-    assert!(given_up <= KILLS / 3, "{given_up} messages were given up");
+    assert!(given_up <= KILLS / 10, "{given_up} messages were given up");
 
     // What was in the air at a kill is tried once more half an hour later; all else is sent.
     assert!(unknown.len() <= KILLS);

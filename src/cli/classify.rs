@@ -272,7 +272,12 @@ const fn reason(why_not: WhyNot) -> &'static str {
     }
 }
 
-fn for_people(line: &Line<'_>, verdict: Option<&Verdict>, directory: &Directory) -> String {
+/// A message's verdict as lines for people.
+pub(super) fn for_people(
+    line: &Line<'_>,
+    verdict: Option<&Verdict>,
+    directory: &Directory,
+) -> String {
     let Some(verdict) = verdict else {
         return format!(
             "{}\n  kan ikke leses: et menneske må se på den\n\n",

@@ -135,30 +135,30 @@ pub(super) async fn source_checked(
 }
 
 pub(super) async fn undecided(readers: &SqlitePool, limit: u32) -> Result<Vec<i64>, StoreError> {
-    Ok(
-        sqlx::query_scalar("SELECT id FROM message WHERE outcome = 'pending' ORDER BY id LIMIT $1")
-            .bind(i64::from(limit))
-            .fetch_all(readers)
-            .await?,
+    Ok(sqlx::query_scalar(
+        "SELECT id FROM message WHERE outcome = 'pending' ORDER BY attempts, id LIMIT $1",
     )
+    .bind(i64::from(limit))
+    .fetch_all(readers)
+    .await?)
 }
 
 pub(super) async fn begin_attempt(
     writer: &mut SqliteConnection,
     message_id: i64,
 ) -> Result<Option<Pending>, StoreError> {
-    let row: Option<(i64, String, i64, i64)> = sqlx::query_as(
+    let row: Option<(String, i64, i64, i64)> = sqlx::query_as(
         "UPDATE message SET attempts = attempts + 1 WHERE id = $1 AND outcome = 'pending' \
-         RETURNING attempts, source, internal_date_ms, first_seen_at_ms",
+         RETURNING source, attempts, internal_date_ms, first_seen_at_ms",
     )
     .bind(message_id)
     .fetch_optional(writer)
     .await?;
     Ok(row.map(
-        |(attempts, source, internal_date_ms, first_seen_at_ms)| Pending {
+        |(source, attempts, internal_date_ms, first_seen_at_ms)| Pending {
             id: message_id,
-            attempts,
             source,
+            attempts,
             internal_date_ms: (internal_date_ms != 0).then_some(internal_date_ms),
             first_seen_at_ms,
         },
