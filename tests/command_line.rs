@@ -533,6 +533,7 @@ fn doctor_says_for_each_part_whether_it_is_ready_and_what_to_do() {
         [
             "configuration",
             "rules",
+            "own addresses",
             "templates",
             "database",
             "source inn",
@@ -544,6 +545,16 @@ fn doctor_says_for_each_part_whether_it_is_ready_and_what_to_do() {
         !installation.path().join("data").exists(),
         "a check creates nothing"
     );
+
+    // An address that the rules do not know as our own.
+    let well = fs::read_to_string(installation.path().join("linjevei.toml")).unwrap();
+    installation.set(&well.replace("postmottak@", "retur@"));
+    let bad: Vec<String> = parts(&installation, 1)
+        .into_iter()
+        .filter(|(_, ok, _)| !ok)
+        .map(|(part, ..)| part)
+        .collect();
+    assert_eq!(bad, ["own addresses"]);
 
     // A word of the rules that is none, a template that names what there is not, a mailbox and a server that are gone.
     let copy = |from: &str, to: &str| {
