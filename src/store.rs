@@ -94,10 +94,10 @@ pub enum Stored {
 pub struct Pending {
     /// Row id.
     pub id: i64,
-    /// Name of the source that it came from.
-    pub source: String,
     /// Attempts to decide it, this one included.
     pub attempts: i64,
+    /// Name of its source.
+    pub source: String,
     /// INTERNALDATE, if the source had one.
     pub internal_date_ms: Option<i64>,
     /// When it was stored first.
