@@ -269,7 +269,7 @@ pub trait Store: Send + Sync {
         gone: u32,
         now_ms: i64,
     ) -> Result<(), StoreError>;
-    /// Messages that are stored and not decided, oldest first.
+    /// Messages that are stored and not decided: those that were never begun first, so that a bad one holds back nobody.
     async fn undecided(&self, limit: u32) -> Result<Vec<i64>, StoreError>;
     /// Counts an attempt to decide a message, before it is made. `None` when it is decided already.
     async fn begin_attempt(&self, message_id: i64) -> Result<Option<Pending>, StoreError>;

@@ -13,8 +13,9 @@ use crate::store::{Outcome, Pending, Settlement, StoreError, ThreadKeys};
 use std::sync::Arc;
 use tracing::{info, warn};
 
-/// A message whose decision was begun this often and never finished kills the process: it is kept raw for a person.
-const ATTEMPTS_MAX: i64 = 3;
+/// A message whose decision was begun this often and never finished kills the process: it is kept raw for a person. Not
+/// fewer, since somebody who kills the process again and again hits some message more than once.
+const ATTEMPTS_MAX: i64 = 10;
 /// How often a decision is made anew because somebody changed the case in between.
 const CONFLICTS_MAX: usize = 10;
 /// The window of the acknowledgement brake.

@@ -135,12 +135,12 @@ pub(super) async fn source_checked(
 }
 
 pub(super) async fn undecided(readers: &SqlitePool, limit: u32) -> Result<Vec<i64>, StoreError> {
-    Ok(
-        sqlx::query_scalar("SELECT id FROM message WHERE outcome = 'pending' ORDER BY id LIMIT $1")
-            .bind(i64::from(limit))
-            .fetch_all(readers)
-            .await?,
+    Ok(sqlx::query_scalar(
+        "SELECT id FROM message WHERE outcome = 'pending' ORDER BY attempts, id LIMIT $1",
     )
+    .bind(i64::from(limit))
+    .fetch_all(readers)
+    .await?)
 }
 
 pub(super) async fn begin_attempt(
