@@ -11,7 +11,7 @@ use super::{
     CaseFilter, Claimed, Compose, Counts, Incoming, MessageRow, OutboxRow, Pending, Settlement,
     Store, StoreError, Stored, ThreadKeys,
 };
-use crate::case::admit::Thread;
+use crate::case::surroundings::Thread;
 use crate::case::{Case, CaseNumber, Change, Event};
 use crate::intake::{Cursor, Position};
 use crate::outbox::Delivery;

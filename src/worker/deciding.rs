@@ -2,7 +2,8 @@
 
 use super::compositor::{Compositor, Content};
 use super::{Engine, InForce, WorkError};
-use crate::case::admit::{self, Admission, Arrival, Surroundings};
+use crate::case::admit::{self, Admission, Arrival};
+use crate::case::surroundings::Surroundings;
 use crate::case::{self, Case, MailOrder};
 use crate::config::Mode;
 use crate::intake;

@@ -2,7 +2,7 @@
 
 use super::begin;
 use super::outbox;
-use crate::case::admit::{Thread, ThreadBy};
+use crate::case::surroundings::{Thread, ThreadBy};
 use crate::case::{Case, CaseNumber, Change, Event, undeliverable};
 use crate::outbox::compose::Composed;
 use crate::store::rows::{self, CASE_COLUMNS, CaseRow, EventRow};
