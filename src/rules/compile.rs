@@ -210,12 +210,10 @@ impl Compiler {
                 rule.negatable = false;
             }
         }
-        let wordless = rules.iter().enumerate().filter(|(_, rule)| {
-            rule.any.is_empty()
-                && rule.all.is_empty()
-                && rule.near.is_empty()
-                && rule.regex.is_empty()
-        });
+        let wordless = rules
+            .iter()
+            .enumerate()
+            .filter(|(_, rule)| rule.none_of_text());
         let wordless = wordless.map(|(index, _)| index).collect();
         Ok(RuleSet {
             hash,
@@ -442,9 +440,12 @@ impl Compiler {
             if let Some(threshold) = threshold {
                 let min = self.ranged(file, &threshold.min, 1..=1000, "terskelen");
                 let lead = self.ranged(file, &threshold.lead, 0..=1000, "forspranget");
+                let first = threshold.first.as_ref().map_or(0, |number| {
+                    self.ranged(file, number, 0..=1000, "tillegget for den første")
+                });
                 self.settings
                     .thresholds
-                    .insert(facet, Threshold { min, lead });
+                    .insert(facet, Threshold { min, lead, first });
             }
         }
     }

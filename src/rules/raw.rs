@@ -55,6 +55,8 @@ pub(super) struct Thresholds {
 pub(super) struct Threshold {
     pub(super) min: Spanned<i64>,
     pub(super) lead: Spanned<i64>,
+    #[serde(default)]
+    pub(super) first: Option<Spanned<i64>>,
 }
 
 /// `facet = "value"`, in `give` and in `[defaults]`.
@@ -163,6 +165,8 @@ pub(super) struct Rule {
     #[serde(default)]
     pub(super) near: Option<Spanned<Vec<Text>>>,
     #[serde(default)]
+    pub(super) near_any: Option<Spanned<Vec<Spanned<Vec<Text>>>>>,
+    #[serde(default)]
     pub(super) within: Option<Spanned<i64>>,
     #[serde(default)]
     pub(super) none: Option<Spanned<Vec<Text>>>,
@@ -200,6 +204,7 @@ pub(super) struct When {
     pub(super) marks: Option<Vec<Mark>>,
     pub(super) party_in_to: Option<bool>,
     pub(super) attachments: Option<bool>,
+    pub(super) certain: Option<Spanned<bool>>,
 }
 
 /// Who sends, as far as the directory knows.
