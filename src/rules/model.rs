@@ -105,7 +105,7 @@ pub(super) struct Pattern {
 }
 
 /// What must be known already.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct When {
     pub(super) values: Vec<(Facet, Vec<String>)>,
     pub(super) destination_kind: Option<Vec<PartyKind>>,

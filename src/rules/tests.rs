@@ -1,5 +1,7 @@
 //! The engine as a whole, on small rule sets and hand-made messages.
 
+mod checking;
+
 use proptest::prelude::*;
 
 use super::*;

@@ -31,6 +31,7 @@ impl Compiler {
                     && self.faults.len() == before
                 {
                     self.rules.push(checked);
+                    self.places.push((file.clone(), rule.id.span()));
                 }
             }
         }
