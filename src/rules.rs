@@ -6,6 +6,7 @@
 mod compile;
 mod decide;
 mod directory;
+mod examples;
 mod fold;
 mod inflect;
 mod language;
@@ -26,6 +27,7 @@ use serde::{Deserialize, Serialize};
 pub use compile::{FILE_BYTES_MAX, RuleFiles, RuleSet, SET_BYTES_MAX, TERMS_MAX};
 pub use decide::ClassifyContext;
 pub use directory::{Directory, Portal};
+pub use examples::{Example, ExampleMail};
 pub use view::TEXT_BYTES_MAX;
 
 /// What a decision is about.

@@ -54,6 +54,18 @@ pub(super) fn read(folder: &Path) -> Result<RuleFiles, Failure> {
     Ok(files)
 }
 
+/// A message beside the rules, by its path below the folder that [`sources`] takes.
+pub(super) fn message(folder: Option<&Path>, path: &str) -> std::io::Result<Vec<u8>> {
+    let default = Path::new(DEFAULT_FOLDER);
+    match folder.or_else(|| default.is_dir().then_some(default)) {
+        Some(folder) => std::fs::read(folder.join(path)),
+        None => SHIPPED
+            .get_file(path)
+            .map(|file| file.contents().to_vec())
+            .ok_or_else(|| std::io::ErrorKind::NotFound.into()),
+    }
+}
+
 /// Compiles the rules of `folder`; without one those of `rules/ostfold`, or the shipped ones where that is no folder.
 pub(super) fn compile(folder: Option<&Path>) -> Result<RuleSet, Failure> {
     let (files, place) = sources(folder)?;
@@ -216,8 +228,8 @@ mod tests {
     }
 
     #[test]
-    fn shipped_rules_compile() {
-        if let Err(faults) = RuleSet::compile(&shipped()) {
+    fn shipped_rules_have_no_fault() {
+        if let Err(faults) = RuleSet::check(&shipped()) {
             panic!("{faults}");
         }
     }

@@ -100,6 +100,11 @@ impl Scan {
         self.tokens.get(hit.start).map_or(0, |token| token.sentence)
     }
 
+    /// The clause in which a hit begins.
+    pub(super) fn clause(&self, hit: Hit) -> u32 {
+        self.tokens.get(hit.start).map_or(0, |token| token.clause)
+    }
+
     /// Whether a cue stands in a clause of the hit.
     pub(super) fn negated(&self, hit: Hit) -> bool {
         !self.cues.is_empty()

@@ -47,6 +47,7 @@ impl Run<'_> {
             }
             decision = tally.decide(set, Facet::Destination);
             decision.certain = false;
+            self.not_the_sender(verdict, samhandling.as_deref(), &mut decision);
         }
         if verdict.kind.as_str() == "faktura"
             && let Some(samhandling) = samhandling
@@ -56,9 +57,31 @@ impl Run<'_> {
         {
             verdict.copies.push(samhandling);
         }
-        self.known
-            .insert(Facet::Destination, decision.as_str().to_owned());
+        self.learn(Facet::Destination, &decision);
         verdict.destination = decision;
+    }
+
+    /// A kommune that reports is not the one to answer: when only its own name stands in the message, the department is
+    /// the better guess.
+    fn not_the_sender(
+        &self,
+        verdict: &Verdict,
+        samhandling: Option<&str>,
+        decision: &mut Decision,
+    ) {
+        let index = self.set.directory.by_id.get(decision.as_str());
+        let is_sender = index.is_some_and(|index| {
+            self.facts.sender_parties.contains(index)
+                || named_in(self.set, self.scans, Zone::Sender).contains(index)
+        });
+        if verdict.direction.as_str() == "fra-kommune"
+            && is_sender
+            && let Some(samhandling) = samhandling
+        {
+            decision.runner_up = decision.value.take().map(|value| (value, decision.score));
+            decision.score = 0;
+            decision.value = Some(samhandling.to_owned());
+        }
     }
 
     /// Several clinics that all have enough: with the department as destination they get copies; three and more without
