@@ -253,7 +253,7 @@ pub struct Verdict {
     pub because: Vec<Evidence>,
     /// The reporter's own case reference («vår ref. 2026/188»), if one stands in the message.
     pub reference: Option<String>,
-    /// The message has more text than [`TEXT_BYTES_MAX`]; the rest was not read.
+    /// The message has more text than [`TEXT_BYTES_MAX`], or than was taken from it; the rest was not read.
     #[serde(default)]
     pub truncated: bool,
 }

@@ -20,7 +20,7 @@ use super::scan::Scan;
 use super::view::{Facts, look, sender_kind};
 use super::vocabulary::{has_category, has_destination, has_severity};
 use super::{DECISIVE, Decision, Evidence, Facet, Verdict, language, reporter, why_not};
-use crate::message::{Message, Zone};
+use crate::message::{Defect, Message, Zone};
 
 /// What the rules need to know besides the message.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -54,7 +54,7 @@ impl RuleSet {
         run.activate();
         let mut verdict = Verdict {
             ruleset: self.hash.clone(),
-            truncated,
+            truncated: truncated || was_cut(message),
             ..Verdict::default()
         };
         verdict.robot = run.simple(Facet::Robot);
@@ -80,6 +80,11 @@ impl RuleSet {
         verdict.reference = language::reference(&views);
         verdict
     }
+}
+
+/// Whether text of the message was left out before the rules saw it.
+fn was_cut(message: &Message) -> bool {
+    message.defects.contains(&Defect::TextTruncated) || message.defects.contains(&Defect::Truncated)
 }
 
 /// Parties whose aliases or units stand in a zone.

@@ -232,14 +232,18 @@ pub fn encoded_words(text: &str) -> String {
     words.iter().map(encode).collect::<Vec<_>>().join("\n ")
 }
 
-/// The mail with another line end everywhere.
-pub fn line_ends(raw: &[u8], end: &[u8]) -> Vec<u8> {
+/// The mail with other line ends: those of odd and of even lines.
+pub fn line_ends(raw: &[u8], odd: &[u8], even: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(raw.len() + raw.len() / 20);
     let mut rest = raw;
+    let (mut end, mut next) = (odd, even);
     while let Some((first, after)) = rest.split_first() {
         match (first, after.first()) {
             (b'\r', Some(b'\n')) => {}
-            (b'\n', _) => out.extend_from_slice(end),
+            (b'\n', _) => {
+                out.extend_from_slice(end);
+                std::mem::swap(&mut end, &mut next);
+            }
             _ => out.push(*first),
         }
         rest = after;

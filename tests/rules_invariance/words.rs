@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use regex::{Captures, Regex};
 
-/// Columns of re-wrapped text.
-const COLUMNS: usize = 60;
+/// A line of more letters than this goes on in the next one.
+const LONG: usize = 60;
 
 const WOMEN: &str = "Anne Inger Kari Marit Ingrid Randi Solveig Bjørg Astrid Berit Hilde Nina Silje Camilla Ida Hanne Heidi \
     Trine Elin Karin Ragnhild Tone Tove Wenche Turid Eli Kristin Marianne Camilla Monica Bente Julie Emma Nora Sara Thea Maria \
@@ -194,7 +194,7 @@ fn is_structure(line: &str) -> bool {
         })
 }
 
-/// Paragraphs of running text on one line each: a line of more than [`COLUMNS`] letters goes on in the next one.
+/// Paragraphs of running text on one line each: a line of more than [`LONG`] letters goes on in the next one.
 pub fn joined(text: &str) -> String {
     let mut out: Vec<String> = Vec::new();
     let mut long = false;
@@ -207,13 +207,13 @@ pub fn joined(text: &str) -> String {
             }
             _ => out.push(line.to_owned()),
         }
-        long = prose && line.chars().count() > COLUMNS;
+        long = prose && line.chars().count() > LONG;
     }
     out.join("\n")
 }
 
-/// Running text broken at [`COLUMNS`]; never before a sign that would make a list, a quote or a number of the line.
-pub fn wrapped(text: &str) -> String {
+/// Running text broken at a column; never before a sign that would make a list, a quote or a number of the line.
+pub fn wrapped(text: &str, columns: usize) -> String {
     let mut out: Vec<String> = Vec::new();
     for line in joined(text).split('\n') {
         if is_structure(line) {
@@ -222,7 +222,7 @@ pub fn wrapped(text: &str) -> String {
         }
         let mut current = String::new();
         for word in line.split(' ') {
-            let full = current.chars().count() + 1 + word.chars().count() > COLUMNS;
+            let full = current.chars().count() + 1 + word.chars().count() > columns;
             let breakable = word.starts_with(char::is_alphabetic) && !word.ends_with(':');
             if full && breakable && !current.is_empty() {
                 out.push(std::mem::take(&mut current));
