@@ -117,6 +117,12 @@ impl RuleSet {
         self.rules.len()
     }
 
+    /// The least sum of a facet, and the least lead over the runner-up.
+    pub fn threshold(&self, facet: Facet) -> (i64, i64) {
+        let threshold = self.settings.threshold(facet);
+        (threshold.min, threshold.lead)
+    }
+
     /// The `[[tests]]` of the files.
     pub fn examples(&self) -> &[Example] {
         &self.examples
