@@ -169,16 +169,11 @@ impl SourceError {
     }
 }
 
-/// Whether a source of this name is a watched mailbox, and not what a person or a mail server hands over once. The settings
-/// allow no colon in the names of watched mailboxes.
-pub fn is_watched(source: &str) -> bool {
-    !source.contains(':')
-}
-
 /// A mailbox of some kind.
 #[async_trait::async_trait]
 pub trait MailSource: Send {
-    /// The name from the configuration; unique. Sources that are taken in once have a colon in it; see [`is_watched`].
+    /// The name from the configuration; unique. Sources that are taken in once have a colon in it, which the configuration
+    /// does not allow.
     fn name(&self) -> &str;
 
     /// What is there after `cursor`, at most `limit` messages.

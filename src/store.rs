@@ -94,10 +94,10 @@ pub enum Stored {
 pub struct Pending {
     /// Row id.
     pub id: i64,
-    /// Name of the source that it came from.
-    pub source: String,
     /// Attempts to decide it, this one included.
     pub attempts: i64,
+    /// Name of its source.
+    pub source: String,
     /// INTERNALDATE, if the source had one.
     pub internal_date_ms: Option<i64>,
     /// When it was stored first.
@@ -166,6 +166,17 @@ pub struct MessageRow {
     pub sender_domain: String,
     /// Size in bytes.
     pub size_bytes: i64,
+}
+
+/// What people said a message is, by correcting the case that it opened; ground truth for the rules.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Correction {
+    /// Row of the message that opened the case.
+    pub message_id: i64,
+    /// Case number.
+    pub case: String,
+    /// Facets that a person set (`type`, `destination`, `category`, `severity`), the last word on each.
+    pub facets: std::collections::BTreeMap<String, String>,
 }
 
 /// Which cases to list.
@@ -312,6 +323,8 @@ pub trait Store: Send + Sync {
     async fn cases(&self, filter: &CaseFilter) -> Result<Vec<Case>, StoreError>;
     /// The history of a case, oldest first.
     async fn history(&self, case_id: i64) -> Result<Vec<Event>, StoreError>;
+    /// What people corrected, by case in the order of their numbers.
+    async fn corrections(&self) -> Result<Vec<Correction>, StoreError>;
     /// Rows of the messages in a case, oldest first.
     async fn case_messages(&self, case_id: i64) -> Result<Vec<i64>, StoreError>;
     /// Stores a person's or the calendar's change of a case, creating the case when it has no id.

@@ -71,6 +71,13 @@ pub(super) struct Item {
     path: PathBuf,
 }
 
+impl Item {
+    /// The bytes.
+    pub(super) fn read(&self) -> std::io::Result<Vec<u8>> {
+        read(&self.path)
+    }
+}
+
 /// The messages that the arguments name: a folder means its `*.eml` in the order of names.
 pub(super) fn items(paths: &[PathBuf]) -> Vec<Item> {
     let mut items = Vec::new();

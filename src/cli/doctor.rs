@@ -116,9 +116,8 @@ fn own_addresses(config: &Config, directory: &Directory) -> Result<String, Strin
             .filter(|user| user.contains('@')),
         SourceConfig::Maildir { .. } => None,
     });
-    let identity = &config.identity;
     let unknown: BTreeSet<&str> = watched
-        .chain([identity.address.as_str(), identity.bounce_address.as_str()])
+        .chain([config.identity.address.as_str()])
         .filter(|address| !directory.is_own(address))
         .collect();
     if unknown.is_empty() {

@@ -23,7 +23,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     setup::runtime()?.block_on(async {
         let mut engine = setup::engine(&config).await?;
         // A worker may have stored mail of its mailboxes a moment ago; what of it is too old for it is so here too.
-        setup::live_since_as_remembered(&mut engine).await?;
+        setup::live_since_as_remembered(&mut engine, &config).await?;
         let progress = bar();
         let (mut new, mut duplicates, mut unreadable) = (0_usize, 0_usize, Vec::new());
         for path in &args.paths {

@@ -8,8 +8,8 @@ mod intake;
 mod outbox;
 
 use super::{
-    CaseFilter, Claimed, Compose, Counts, Incoming, MessageRow, OutboxRow, Pending, Settlement,
-    Store, StoreError, Stored, ThreadKeys,
+    CaseFilter, Claimed, Compose, Correction, Counts, Incoming, MessageRow, OutboxRow, Pending,
+    Settlement, Store, StoreError, Stored, ThreadKeys,
 };
 use crate::case::surroundings::Thread;
 use crate::case::{Case, CaseNumber, Change, Event};
@@ -228,6 +228,10 @@ impl Store for SqliteStore {
 
     async fn history(&self, case_id: i64) -> Result<Vec<Event>, StoreError> {
         cases::history(&self.readers, case_id).await
+    }
+
+    async fn corrections(&self) -> Result<Vec<Correction>, StoreError> {
+        cases::corrections(&self.readers).await
     }
 
     async fn case_messages(&self, case_id: i64) -> Result<Vec<i64>, StoreError> {

@@ -6,7 +6,6 @@ use crate::case::admit::{self, Admission, Arrival};
 use crate::case::surroundings::Surroundings;
 use crate::case::{self, Case, MailOrder};
 use crate::config::Mode;
-use crate::intake;
 use crate::message::{self, Limits, Message};
 use crate::outbox::message_id;
 use crate::rules::{ClassifyContext, RuleSet, Verdict};
@@ -118,7 +117,9 @@ impl Engine {
         );
         let outcome = if self.mode == Mode::Observe {
             Outcome::LeftAlone(OBSERVED.to_owned())
-        } else if intake::is_watched(&pending.source) && received_at_ms < self.live_since_ms {
+        } else if received_at_ms < self.live_since.at_ms
+            && self.live_since.sources.contains(&pending.source)
+        {
             Outcome::LeftAlone(BEFORE_LIVE.to_owned())
         } else {
             self.admit(pending, read, in_force, received_at_ms, now_ms)

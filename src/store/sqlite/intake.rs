@@ -147,18 +147,18 @@ pub(super) async fn begin_attempt(
     writer: &mut SqliteConnection,
     message_id: i64,
 ) -> Result<Option<Pending>, StoreError> {
-    let row: Option<(String, i64, i64, i64)> = sqlx::query_as(
+    let row: Option<(i64, String, i64, i64)> = sqlx::query_as(
         "UPDATE message SET attempts = attempts + 1 WHERE id = $1 AND outcome = 'pending' \
-         RETURNING source, attempts, internal_date_ms, first_seen_at_ms",
+         RETURNING attempts, source, internal_date_ms, first_seen_at_ms",
     )
     .bind(message_id)
     .fetch_optional(writer)
     .await?;
     Ok(row.map(
-        |(source, attempts, internal_date_ms, first_seen_at_ms)| Pending {
+        |(attempts, source, internal_date_ms, first_seen_at_ms)| Pending {
             id: message_id,
-            source,
             attempts,
+            source,
             internal_date_ms: (internal_date_ms != 0).then_some(internal_date_ms),
             first_seen_at_ms,
         },
