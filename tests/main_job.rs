@@ -424,7 +424,11 @@ fn acknowledgements_say_nothing_of_the_reports(installation: &Installation, rece
     known.extend(words(months));
     known.extend(words("SAK Samhandlingsavdelingen Samhandlingsavdelinga"));
     for file in fs::read_dir(repository().join("rules/ostfold")).unwrap() {
-        let text = fs::read_to_string(file.unwrap().path()).unwrap();
+        let path = file.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "toml") {
+            continue;
+        }
+        let text = fs::read_to_string(path).unwrap();
         let file: toml::Table = text.parse().unwrap();
         for party in file
             .get("parties")
