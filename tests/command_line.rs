@@ -548,7 +548,7 @@ fn doctor_says_for_each_part_whether_it_is_ready_and_what_to_do() {
 
     // An address that the rules do not know as our own.
     let well = fs::read_to_string(installation.path().join("linjevei.toml")).unwrap();
-    installation.set(&well.replace("postmottak@", "ukjent@"));
+    installation.set(&well.replace("samhandlingsavvik@", "ukjent@"));
     let bad: Vec<String> = parts(&installation, 1)
         .into_iter()
         .filter(|(_, ok, _)| !ok)

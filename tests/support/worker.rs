@@ -44,7 +44,7 @@ pub const ADDRESS: &str = "samhandlingsavvik@so-hf.example";
 pub fn settings() -> String {
     format!(
         "mode = \"live\"\ndata = \"data\"\nrules = \"{0}/rules/ostfold\"\ntemplates = \"{0}/templates\"\n\n\
-         [identity]\naddress = \"{ADDRESS}\"\nname = \"Samhandlingsavdelingen\"\nbounce_address = \"postmottak@so-hf.example\"\n\
+         [identity]\naddress = \"{ADDRESS}\"\nname = \"Samhandlingsavdelingen\"\nbounce_address = \"retur@so-hf.example\"\n\
          message_id_domain = \"so-hf.example\"\n\n\
          [limits]\nacknowledge_max_age_days = 365\nacknowledgements_per_hour = 10000\ngrace_secs = 20\n",
         repository().display()
