@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::fs;
+use std::os::unix::fs::{MetadataExt as _, chown};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -19,9 +20,10 @@ pub(crate) fn fastest(terms: &[String]) -> Duration {
     for (number, file) in crate::files().iter().enumerate() {
         fs::copy(file, mailbox.join(format!("cur/{number}.eml:2,"))).unwrap();
     }
+    let (uid, gid) = owner(folder.path());
     let config = folder.path().join("dovecot.conf");
     let settings = format!(
-        "mail_location = maildir:{}\nlog_path = {}\nssl = no\nnamespace inbox {{\n  inbox = yes\n}}\n\
+        "mail_location = maildir:{}\nlog_path = {}\nmail_uid = {uid}\nmail_gid = {gid}\nfirst_valid_uid = 1\nssl = no\nnamespace inbox {{\n  inbox = yes\n}}\n\
          plugin {{\n  sieve_max_cpu_time = 0\n  sieve_max_actions = 0\n}}\n",
         mailbox.display(),
         folder.path().join("log").display()
@@ -30,6 +32,7 @@ pub(crate) fn fastest(terms: &[String]) -> Duration {
     let script = folder.path().join("regler.sieve");
     fs::write(&script, sieve(terms)).unwrap();
     run(Command::new("sievec").arg("-c").arg(&config).arg(&script));
+    hand_over(folder.path(), uid, gid);
     let mut best = Duration::MAX;
     // The first run writes the mailbox index.
     for round in 0..=RUNS {
@@ -40,6 +43,24 @@ pub(crate) fn fastest(terms: &[String]) -> Duration {
         }
     }
     best
+}
+
+/// Who owns the mailbox: Dovecot reads no mail as root, so for root it is nobody.
+fn owner(folder: &Path) -> (u32, u32) {
+    let metadata = fs::metadata(folder).unwrap();
+    match metadata.uid() {
+        0 => (65_534, 65_534),
+        own => (own, metadata.gid()),
+    }
+}
+
+fn hand_over(path: &Path, uid: u32, gid: u32) {
+    chown(path, Some(uid), Some(gid)).unwrap();
+    if path.is_dir() {
+        for entry in fs::read_dir(path).unwrap() {
+            hand_over(&entry.unwrap().path(), uid, gid);
+        }
+    }
 }
 
 fn filter(config: &Path, script: &Path) -> Command {

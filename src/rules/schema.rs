@@ -109,6 +109,10 @@ const MARKS: [&str; 17] = [
 const THREADS: [&str; 3] = ["reply", "forward", "none"];
 const LANGUAGES: [&str; 2] = ["nb", "nn"];
 
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "called with what was just made"
+)]
 fn object(description: &str, required: &[&str], properties: Value) -> Value {
     json!({
         "description": description,
@@ -119,6 +123,10 @@ fn object(description: &str, required: &[&str], properties: Value) -> Value {
     })
 }
 
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "called with what was just made"
+)]
 fn list(description: &str, items: Value) -> Value {
     json!({ "description": description, "type": "array", "items": items })
 }
@@ -396,6 +404,7 @@ mod tests {
 
     #[test]
     fn every_name_is_in_the_schema() {
+        const MISTAKE: &str = "x = \"feil\"";
         #[derive(Debug, serde::Deserialize)]
         #[expect(dead_code, reason = "only read by serde")]
         struct One<T> {
@@ -406,7 +415,6 @@ mod tests {
             names.sort();
             names
         };
-        const MISTAKE: &str = "x = \"feil\"";
         assert_eq!(sorted(&ZONES), known::<One<Zone>>(MISTAKE));
         assert_eq!(sorted(&KINDS), known::<One<PartyKind>>(MISTAKE));
         assert_eq!(sorted(&SENDERS), known::<One<raw::SenderKind>>(MISTAKE));

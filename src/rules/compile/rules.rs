@@ -475,6 +475,9 @@ fn regex_advice(reason: &str) -> String {
             "«(?=», «(?!» og «(?<» finnes ikke her; bruk «none» i regelen"
         }
         "backreferences are not supported" => "tilbakevisninger som \\1 finnes ikke her",
+        deep if deep.starts_with("exceed the maximum number of nested parentheses") => {
+            "for mange parenteser inni hverandre"
+        }
         other => return other.to_owned(),
     };
     advice.to_owned()
