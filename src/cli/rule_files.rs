@@ -192,6 +192,13 @@ fn is_hidden(path: &Path) -> bool {
         .is_none_or(|name| name.to_string_lossy().starts_with(['.', '#']))
 }
 
+/// Whether a file of that name is one of the rules.
+pub(super) fn is_rule_file(path: &Path) -> bool {
+    let hidden =
+        |part: std::path::Component<'_>| part.as_os_str().to_string_lossy().starts_with(['.', '#']);
+    is_wanted(path, RULE_FILES) && !path.components().any(hidden)
+}
+
 fn is_wanted(path: &Path, extensions: &[&str]) -> bool {
     !is_hidden(path)
         && path

@@ -1,5 +1,7 @@
 //! `linjevei rules`: what the people who write rules need.
 
+mod archive;
+mod diff;
 mod examples;
 mod explain;
 mod score;
@@ -40,20 +42,12 @@ enum Command {
         #[arg(value_name = "MESSAGE")]
         message: PathBuf,
     },
-    /// Compare the rules with labelled messages
-    Score {
-        #[command(flatten)]
-        folder: Folder,
-        /// One JSON object a line: file, type, direction, destination, category, severity
-        #[arg(long, value_name = "FILE")]
-        labels: PathBuf,
-        /// Show no single misses
-        #[arg(long)]
-        brief: bool,
-        /// Messages: .eml files or folders of them
-        #[arg(value_name = "PATH", required = true)]
-        paths: Vec<PathBuf>,
-    },
+    /// Show which messages two rule sets decide differently, and which corrections by people would break
+    Diff(diff::Args),
+    /// Compare the rules with labelled messages, or with what people corrected
+    Score(score::Args),
+    /// Print the JSON Schema of rule files, for editors that complete and check
+    Schema,
 }
 
 #[derive(Debug, clap::Args)]
@@ -73,12 +67,14 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
             json,
             message,
         } => explain::explain(folder.rules.as_deref(), *json, message),
-        Command::Score {
-            folder,
-            labels,
-            brief,
-            paths,
-        } => score::score(folder.rules.as_deref(), labels, *brief, paths),
+        Command::Diff(args) => diff::diff(args),
+        Command::Score(args) => score::score(args),
+        Command::Schema => {
+            let text = serde_json::to_string_pretty(&crate::rules::schema())
+                .map_err(|error| Failure::software(error.to_string()))?;
+            anstream::println!("{text}");
+            Ok(ExitCode::SUCCESS)
+        }
     }
 }
 

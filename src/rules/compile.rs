@@ -117,6 +117,12 @@ impl RuleSet {
         self.rules.len()
     }
 
+    /// The least sum of a facet, and the least lead over the runner-up.
+    pub fn threshold(&self, facet: Facet) -> (i64, i64) {
+        let threshold = self.settings.threshold(facet);
+        (threshold.min, threshold.lead)
+    }
+
     /// The `[[tests]]` of the files.
     pub fn examples(&self) -> &[Example] {
         &self.examples
@@ -225,7 +231,7 @@ impl Compiler {
             ));
         }
         let mut regexes =
-            RegexSetBuilder::new(self.patterns.iter().map(|pattern| pattern.raw.as_str()));
+            RegexSetBuilder::new(self.patterns.iter().map(|pattern| pattern.regex.as_str()));
         let pattern_set = regexes
             .case_insensitive(true)
             .unicode(false)
@@ -397,7 +403,10 @@ impl Compiler {
                 continue;
             }
             let cues = table.get_ref();
-            for text in cues.negating.iter().chain(&cues.soothing) {
+            for text in &cues.negating {
+                self.term(file, text, Style::Exact, Use::Cue);
+            }
+            for text in &cues.soothing {
                 self.term(file, text, Style::Rule, Use::Cue);
             }
             for text in &cues.ignore {

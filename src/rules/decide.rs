@@ -17,10 +17,10 @@ use super::lexicon::Hit;
 use super::model::{Entry, Rule, Use, Zones, term_at};
 use super::raw::SenderKind;
 use super::scan::Scan;
-use super::view::{Facts, look, sender_kind};
+use super::view::{Facts, look, pieces, sender_kind};
 use super::vocabulary::{has_category, has_destination, has_severity};
 use super::{DECISIVE, Decision, Evidence, Facet, Verdict, language, reporter, why_not};
-use crate::message::{Message, Zone};
+use crate::message::{Defect, Message, Zone};
 
 /// What the rules need to know besides the message.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -34,6 +34,7 @@ pub struct ClassifyContext {
 struct Found {
     strength: i64,
     zone: Zone,
+    piece: usize,
     offset: usize,
     term: String,
 }
@@ -42,7 +43,11 @@ impl RuleSet {
     /// What the rules say of a message. Pure: the same message, rule set and context give the same verdict.
     pub fn classify(&self, message: &Message, context: &ClassifyContext) -> Verdict {
         let (views, facts, truncated) = look(self, message);
-        let scans: Vec<Scan> = views.iter().map(|view| Scan::new(self, view)).collect();
+        let scans: Vec<Scan> = views
+            .iter()
+            .zip(pieces(&views))
+            .map(|(view, piece)| Scan::new(self, view, piece))
+            .collect();
         let mut run = Run {
             set: self,
             facts: &facts,
@@ -54,7 +59,7 @@ impl RuleSet {
         run.activate();
         let mut verdict = Verdict {
             ruleset: self.hash.clone(),
-            truncated,
+            truncated: truncated || was_cut(message),
             ..Verdict::default()
         };
         verdict.robot = run.simple(Facet::Robot);
@@ -70,8 +75,8 @@ impl RuleSet {
             || has_destination(verdict.kind.as_str()) && !verdict.destination.certain;
         verdict.because = run.because;
         verdict.because.sort_by(|a, b| {
-            (a.facet, &a.rule, a.zone, a.offset, &a.term)
-                .cmp(&(b.facet, &b.rule, b.zone, b.offset, &b.term))
+            (a.facet, &a.rule, a.zone, a.piece, a.offset, &a.term)
+                .cmp(&(b.facet, &b.rule, b.zone, b.piece, b.offset, &b.term))
         });
         let names = named_in(self, &scans, Zone::Sender);
         verdict.reporter = reporter::find(&self.directory, message, &facts, &names);
@@ -80,6 +85,11 @@ impl RuleSet {
         verdict.reference = language::reference(&views);
         verdict
     }
+}
+
+/// Whether text of the message was left out before the rules saw it.
+fn was_cut(message: &Message) -> bool {
+    message.defects.contains(&Defect::TextTruncated) || message.defects.contains(&Defect::Truncated)
 }
 
 /// Parties whose aliases or units stand in a zone.
@@ -116,8 +126,8 @@ struct Run<'a> {
 struct Tally {
     sums: BTreeMap<String, i64>,
     decisive: BTreeSet<String>,
-    /// Where the first evidence for a value stands: rank of the zone, and offset.
-    places: BTreeMap<String, (u8, usize)>,
+    /// Where the first evidence for a value stands: rank of the zone, text, offset.
+    places: BTreeMap<String, (u8, usize, usize)>,
 }
 
 impl Tally {
@@ -133,7 +143,7 @@ impl Tally {
     /// there is only one, or two speak at the same place.
     fn first(&self, lead: i64) -> Option<&String> {
         let best = self.sums.values().copied().max().filter(|best| *best > 0)?;
-        let mut close: Vec<(&(u8, usize), &String)> = self
+        let mut close: Vec<(&(u8, usize, usize), &String)> = self
             .sums
             .iter()
             .filter(|(_, sum)| **sum > 0 && best.saturating_sub(**sum) < lead.max(1))
@@ -283,7 +293,7 @@ impl Run<'_> {
         if found.strength > 0
             && let Some(rank) = reading_order(found.zone)
         {
-            let place = (rank, found.offset);
+            let place = (rank, found.piece, found.offset);
             let known = tally.places.entry(value.to_owned()).or_insert(place);
             *known = place.min(*known);
         }
@@ -292,6 +302,7 @@ impl Run<'_> {
             value: value.to_owned(),
             rule: rule.to_owned(),
             zone: found.zone,
+            piece: found.piece,
             offset: found.offset,
             term: found.term,
             strength: found.strength,
@@ -332,13 +343,14 @@ impl Run<'_> {
             })
             .filter_map(|evidence| {
                 let rank = reading_order(evidence.zone)?;
-                Some(((rank, evidence.offset), evidence.zone))
+                Some(((rank, evidence.piece, evidence.offset), evidence.zone))
             })
             .min_by_key(|(place, _)| *place);
-        if let Some(((_, offset), zone)) = place {
+        if let Some(((_, piece, offset), zone)) = place {
             let found = Found {
                 strength: threshold.first,
                 zone,
+                piece,
                 offset,
                 term: String::new(),
             };
@@ -433,6 +445,7 @@ impl Run<'_> {
                 hits.map(|(pattern, offset)| Place {
                     percent: self.percent(rule, scan.zone),
                     zone: scan.zone,
+                    piece: scan.piece,
                     offset: *offset,
                     term: self
                         .set
@@ -454,6 +467,7 @@ impl Run<'_> {
             return rule.none_of_text().then(|| Found {
                 strength: rule.strength,
                 zone: Zone::Header,
+                piece: 0,
                 offset: 0,
                 term: String::new(),
             });
@@ -467,6 +481,7 @@ impl Run<'_> {
         Some(Found {
             strength,
             zone: place.zone,
+            piece: place.piece,
             offset: place.offset,
             term: place.term,
         })
@@ -493,6 +508,7 @@ impl Run<'_> {
         Some(Place {
             percent: self.percent(rule, scan.zone),
             zone: scan.zone,
+            piece: scan.piece,
             offset: scan.offset(hit),
             term: term.raw.clone(),
         })
@@ -554,6 +570,7 @@ impl Run<'_> {
         Some(Place {
             percent: self.percent(rule, scan.zone),
             zone: scan.zone,
+            piece: scan.piece,
             offset: scan.offset(first),
             term: term_at(&self.set.terms, first.term)?.raw.clone(),
         })
@@ -570,6 +587,7 @@ impl Run<'_> {
             let found = Found {
                 strength,
                 zone: Zone::Sender,
+                piece: 0,
                 offset: 0,
                 term: String::new(),
             };
@@ -587,6 +605,7 @@ impl Run<'_> {
                     let found = Found {
                         strength,
                         zone: Zone::Sender,
+                        piece: 0,
                         offset: 0,
                         term: String::new(),
                     };
@@ -611,6 +630,7 @@ impl Run<'_> {
                 let found = Found {
                     strength: strength.unwrap_or_default(),
                     zone: Zone::Sender,
+                    piece: 0,
                     offset: 0,
                     term: party.name.clone(),
                 };
@@ -658,6 +678,7 @@ fn direction_of(kind: SenderKind) -> Option<&'static str> {
 struct Place {
     percent: i64,
     zone: Zone,
+    piece: usize,
     offset: usize,
     term: String,
 }
@@ -708,8 +729,8 @@ fn window(scan: &Scan, within: usize, lists: Vec<Vec<Hit>>) -> Option<Hit> {
 /// The place with the highest percentage; of equal ones the first by zone and offset.
 fn strongest(places: impl Iterator<Item = Place>) -> Option<Place> {
     places.min_by(|a, b| {
-        b.percent
-            .cmp(&a.percent)
-            .then_with(|| (a.zone, a.offset, &a.term).cmp(&(b.zone, b.offset, &b.term)))
+        b.percent.cmp(&a.percent).then_with(|| {
+            (a.zone, a.piece, a.offset, &a.term).cmp(&(b.zone, b.piece, b.offset, &b.term))
+        })
     })
 }

@@ -21,6 +21,8 @@ pub(crate) enum Style {
     Rule,
     /// A name of the directory: words with a capital are found as they are or with a genitive `-s`.
     Name,
+    /// A negating cue: words as they are, for «ingen» must not find «Inger», nor «verken» «verket».
+    Exact,
 }
 
 /// What one word of a term matches.
@@ -141,7 +143,12 @@ fn word(
         (false, true) => Ok(Word::Prefix(folded)),
         (true, false) => Ok(Word::Suffix(folded)),
         (false, false) if exact => Ok(Word::Name(folded, capital)),
-        (false, false) if length <= EXACT_MAX || capitals || part.chars().any(char::is_numeric) => {
+        (false, false)
+            if style == Style::Exact
+                || length <= EXACT_MAX
+                || capitals
+                || part.chars().any(char::is_numeric) =>
+        {
             Ok(Word::Exact(folded))
         }
         (false, false) if style == Style::Name && capital => Ok(Word::Name(folded, false)),

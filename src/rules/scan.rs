@@ -12,6 +12,8 @@ use crate::message::Zone;
 #[derive(Debug)]
 pub(super) struct Scan {
     pub(super) zone: Zone,
+    /// Which of the texts of that zone.
+    pub(super) piece: usize,
     /// Byte offset at which the signature begins.
     pub(super) signature: usize,
     tokens: Vec<Token>,
@@ -25,7 +27,7 @@ pub(super) struct Scan {
 }
 
 impl Scan {
-    pub(super) fn new(set: &RuleSet, view: &View<'_>) -> Self {
+    pub(super) fn new(set: &RuleSet, view: &View<'_>, piece: usize) -> Self {
         let tokens = tokenise(&view.text, &set.settings.breaks);
         let mut hits = set.lexicon.scan(&tokens);
         let reaches = reaches(set, &hits);
@@ -63,6 +65,7 @@ impl Scan {
         }
         Self {
             zone: view.zone,
+            piece,
             signature: view.signature,
             tokens,
             hits,

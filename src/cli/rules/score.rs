@@ -1,18 +1,54 @@
-//! `linjevei rules score`: the rules against labelled messages.
+//! `linjevei rules score`: the rules against labelled messages, or against what people corrected.
+//!
+//! Messages whose report is only in an attachment that is not read are counted apart: the rules cannot know what they say.
 
-use super::super::classify::{self, Line, items};
+use super::super::classify::{Line, items};
 use super::super::{Failure, rule_files};
-use crate::rules::ClassifyContext;
+use super::archive::Archive;
+use crate::message::{Limits, Message, Zone, parse};
+use crate::rules::{ClassifyContext, RuleSet};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+/// Words that the mail around an attached report has at most.
+const COVERING_WORDS_MAX: usize = 30;
+/// Endings of files that hold a report.
+const DOCUMENTS: [&str; 5] = [".pdf", ".docx", ".doc", ".odt", ".rtf"];
+/// Facets that are scored, in the order of the table.
+const FACETS: [&str; 5] = ["type", "direction", "destination", "category", "severity"];
+
+/// What to score, against what.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Folder with the rule files; without it rules/ostfold here, else the rules that came with the program
+    #[arg(long, value_name = "DIR")]
+    rules: Option<PathBuf>,
+    /// One JSON object a line: file, type, direction, destination, category, severity
+    #[arg(
+        long,
+        value_name = "FILE",
+        required_unless_present = "archive",
+        requires = "paths"
+    )]
+    labels: Option<PathBuf>,
+    /// Score the stored messages of this database against people's corrections there
+    #[arg(long, value_name = "FILE.db", conflicts_with_all = ["labels", "paths"])]
+    archive: Option<PathBuf>,
+    /// Show no single misses
+    #[arg(long)]
+    brief: bool,
+    /// Messages: .eml files or folders of them
+    #[arg(value_name = "PATH")]
+    paths: Vec<PathBuf>,
+}
+
 /// A line of the labels; further keys are passed over.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 struct Label {
     file: String,
-    r#type: String,
+    r#type: Option<String>,
     direction: Option<String>,
     destination: Option<String>,
     category: Option<String>,
@@ -48,9 +84,17 @@ impl std::fmt::Display for Rate {
     }
 }
 
+/// How often a party got what was meant for it, and who got the rest.
+#[derive(Debug, Default)]
+struct Party {
+    rate: Rate,
+    instead: BTreeMap<String, u32>,
+}
+
 #[derive(Debug, Default)]
 struct Score {
     facets: BTreeMap<&'static str, Rate>,
+    parties: BTreeMap<String, Party>,
     /// Placed without a person, of the types that go to a party.
     coverage: Rate,
     /// Right on type and destination, of what is placed without a person.
@@ -58,16 +102,66 @@ struct Score {
     misses: Vec<String>,
     lost: Vec<String>,
     mistaken: Vec<String>,
-    unlabelled: u32,
+    messages: u32,
 }
 
-pub(super) fn score(
-    folder: Option<&Path>,
-    labels: &Path,
-    brief: bool,
-    paths: &[PathBuf],
-) -> Result<ExitCode, Failure> {
-    let rules = rule_files::compile(folder)?;
+pub(super) fn score(args: &Args) -> Result<ExitCode, Failure> {
+    let rules = rule_files::compile(args.rules.as_deref())?;
+    let mut score = Score::default();
+    let mut attached = Score::default();
+    let mut unlabelled = 0_u32;
+    if let Some(path) = &args.archive {
+        let archive = Archive::open(path)?;
+        let corrections = archive.corrections()?;
+        anstream::println!(
+            "fasit: rettelser gjort av mennesker i {} saker\n",
+            corrections.len()
+        );
+        for mut correction in corrections {
+            let mut take = |facet: &str| correction.facets.remove(facet);
+            let label = Label {
+                r#type: take("type"),
+                direction: None,
+                destination: take("destination"),
+                category: take("category"),
+                severity: take("severity"),
+                file: correction.case,
+            };
+            let bytes = archive.raw(correction.message_id)?;
+            judge(&rules, &bytes, &label, &mut score, &mut attached);
+        }
+    } else if let Some(labels) = &args.labels {
+        let known = read_labels(labels)?;
+        for item in items(&args.paths) {
+            let base = Path::new(&item.name)
+                .file_name()
+                .map(|name| name.to_string_lossy().into_owned())
+                .unwrap_or_default();
+            let Some(label) = known.get(&base) else {
+                unlabelled = unlabelled.saturating_add(1);
+                continue;
+            };
+            let bytes = item
+                .read()
+                .map_err(|error| Failure::io(format!("{}: {error}", item.name)))?;
+            judge(&rules, &bytes, label, &mut score, &mut attached);
+        }
+    }
+    score.print(args.brief);
+    if unlabelled > 0 {
+        anstream::println!("{:<12} {unlabelled}", "uten fasit");
+    }
+    if attached.messages > 0 {
+        anstream::println!(
+            "\nbare i vedlegg: {} meldinger der selve meldingen står i en PDF eller et dokument som ikke er lest\n",
+            attached.messages
+        );
+        attached.print(args.brief);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn read_labels(labels: &Path) -> Result<BTreeMap<String, Label>, Failure> {
     let text = std::fs::read_to_string(labels)
         .map_err(|error| Failure::io(format!("{}: {error}", labels.display())))?;
     let mut known: BTreeMap<String, Label> = BTreeMap::new();
@@ -85,35 +179,55 @@ pub(super) fn score(
         })?;
         known.insert(label.file.clone(), label);
     }
-    let mut score = Score::default();
-    for item in items(paths) {
-        let base = Path::new(&item.name)
-            .file_name()
-            .map(|name| name.to_string_lossy().into_owned())
-            .unwrap_or_default();
-        let Some(label) = known.get(&base) else {
-            score.unlabelled = score.unlabelled.saturating_add(1);
-            continue;
-        };
-        let verdict = classify::decide(&rules, &ClassifyContext::default(), &item).ok();
-        score.add(label, &Line::new(&base, rules.hash(), verdict.as_ref()));
+    Ok(known)
+}
+
+fn judge(rules: &RuleSet, bytes: &[u8], label: &Label, score: &mut Score, attached: &mut Score) {
+    let message = parse(bytes, &Limits::default()).ok();
+    let verdict = message
+        .as_ref()
+        .map(|message| rules.classify(message, &ClassifyContext::default()));
+    let line = Line::new(&label.file, rules.hash(), verdict.as_ref());
+    if message.is_some_and(|message| only_attached(rules, &message)) {
+        attached.add(label, &line);
+    } else {
+        score.add(label, &line);
     }
-    score.print(brief);
-    Ok(ExitCode::SUCCESS)
+}
+
+/// Whether the mail only covers a document whose text is not there.
+fn only_attached(rules: &RuleSet, message: &Message) -> bool {
+    let document = message.attachments.iter().any(|attachment| {
+        let name = attachment.name.to_lowercase();
+        DOCUMENTS.iter().any(|ending| name.ends_with(ending))
+    });
+    let words = |zones: &[Zone]| -> usize {
+        rules
+            .texts(message)
+            .iter()
+            .filter(|text| zones.contains(&text.zone))
+            .map(|text| {
+                let body = text.text.get(..text.signature).unwrap_or(&text.text);
+                body.split_whitespace().count()
+            })
+            .sum()
+    };
+    document
+        && words(&[Zone::Attachment]) == 0
+        && words(&[Zone::New, Zone::Forwarded]) <= COVERING_WORDS_MAX
 }
 
 impl Score {
     fn add(&mut self, label: &Label, line: &Line<'_>) {
+        self.messages = self.messages.saturating_add(1);
         let mut wrong: Vec<String> = Vec::new();
+        let ordinary = label.r#type.as_deref() == Some("ikke-avvik");
         let judged = [
-            ("type", Some(label.r#type.as_str()), line.r#type),
+            ("type", label.r#type.as_deref(), line.r#type),
             // Of ordinary mail the direction is not judged.
             (
                 "direction",
-                label
-                    .direction
-                    .as_deref()
-                    .filter(|_| label.r#type != "ikke-avvik"),
+                label.direction.as_deref().filter(|_| !ordinary),
                 line.direction,
             ),
             (
@@ -124,36 +238,45 @@ impl Score {
             ("category", label.category.as_deref(), line.category),
             ("severity", label.severity.as_deref(), line.severity),
         ];
+        let mut placed_right = true;
         for (facet, wanted, given) in judged {
             let Some(wanted) = wanted else { continue };
             let right = given == Some(wanted);
             self.facets.entry(facet).or_default().count(right);
+            if facet == "destination" {
+                let party = self.parties.entry(wanted.to_owned()).or_default();
+                party.rate.count(right);
+                if !right {
+                    let instead = party
+                        .instead
+                        .entry(given.unwrap_or("–").to_owned())
+                        .or_default();
+                    *instead = instead.saturating_add(1);
+                }
+            }
             if !right {
+                placed_right &= !matches!(facet, "type" | "destination");
                 wrong.push(format!("{facet} {} → {wanted}", given.unwrap_or("–")));
             }
         }
-        let goes = |kind: &str| {
-            matches!(
-                kind,
-                "avvik" | "forbedring" | "faktura" | "orientering" | "ros"
-            )
-        };
-        if goes(&label.r#type) {
+        let goes = matches!(
+            label.r#type.as_deref(),
+            Some("avvik" | "forbedring" | "faktura" | "orientering" | "ros")
+        );
+        if goes {
             self.coverage.count(!line.triage);
         }
-        let right = line.r#type == Some(label.r#type.as_str())
-            && line.destination == label.destination.as_deref();
-        if !line.triage {
-            self.precision.count(right);
-            if goes(&label.r#type) && line.r#type == Some("ikke-avvik") {
+        if !line.triage && (label.r#type.is_some() || label.destination.is_some()) {
+            self.precision.count(placed_right);
+            if goes && line.r#type == Some("ikke-avvik") {
                 self.lost.push(label.file.clone());
             }
-            if label.r#type == "ikke-avvik" && line.r#type != Some("ikke-avvik") {
+            if ordinary && line.r#type != Some("ikke-avvik") {
                 self.mistaken.push(label.file.clone());
             }
         }
         if !wrong.is_empty() || line.triage {
-            let place = match (line.triage, right) {
+            let place = match (line.triage, placed_right) {
                 (true, _) => "til vurdering",
                 (false, true) => "",
                 (false, false) => "FEILPLASSERT",
@@ -173,7 +296,7 @@ impl Score {
             }
             anstream::println!();
         }
-        for facet in ["type", "direction", "destination", "category", "severity"] {
+        for facet in FACETS {
             let rate = self.facets.get(facet).copied().unwrap_or_default();
             anstream::println!("{facet:<12} {rate}");
         }
@@ -189,8 +312,23 @@ impl Score {
         );
         anstream::println!("{:<12} {}", "tapt melding", listed(&self.lost));
         anstream::println!("{:<12} {}", "feil melding", listed(&self.mistaken));
-        if self.unlabelled > 0 {
-            anstream::println!("{:<12} {}", "uten fasit", self.unlabelled);
+        if brief {
+            return;
+        }
+        anstream::println!("\nmottakere: rett av alle, og hvor resten gikk");
+        for (id, party) in &self.parties {
+            let instead: Vec<String> = party
+                .instead
+                .iter()
+                .map(|(other, count)| format!("{other} {count}"))
+                .collect();
+            let line = format!(
+                "  {id:<22} {:>3}/{:<3} {}",
+                party.rate.right,
+                party.rate.all,
+                instead.join(", ")
+            );
+            anstream::println!("{}", line.trim_end());
         }
     }
 }

@@ -270,7 +270,7 @@ impl Compiler {
             let known = self.pattern_numbers.get(raw).copied();
             let number = match known {
                 Some(number) => number,
-                None => match RegexBuilder::new(raw)
+                None => match RegexBuilder::new(&across_lines(raw))
                     .case_insensitive(true)
                     .unicode(false)
                     .size_limit(REGEX_BYTES_MAX)
@@ -428,6 +428,33 @@ impl Compiler {
     }
 }
 
+/// The pattern with each space of it standing for a line feed too, so that a line break does not break what it looks for.
+/// (Folded text has one space or one line feed between words.) With `(?x)` a space means nothing, and stays.
+fn across_lines(pattern: &str) -> String {
+    if pattern.contains("(?x") {
+        return pattern.to_owned();
+    }
+    let mut out = String::with_capacity(pattern.len());
+    let mut classes = 0_usize;
+    let mut escaped = false;
+    for c in pattern.chars() {
+        let plain = !escaped;
+        escaped = plain && c == '\\';
+        match c {
+            ' ' if plain && classes == 0 => out.push_str("[ \\n]"),
+            // In front, so that a range that begins with the space keeps its end.
+            ' ' if plain => out.push_str("\\n "),
+            _ => out.push(c),
+        }
+        match c {
+            '[' if plain => classes = classes.saturating_add(1),
+            ']' if plain => classes = classes.saturating_sub(1),
+            _ => {}
+        }
+    }
+    out
+}
+
 /// What to write instead, for the faults that people make; the words of the regex engine for the others.
 fn regex_advice(reason: &str) -> String {
     let advice = match reason {
@@ -448,6 +475,9 @@ fn regex_advice(reason: &str) -> String {
             "«(?=», «(?!» og «(?<» finnes ikke her; bruk «none» i regelen"
         }
         "backreferences are not supported" => "tilbakevisninger som \\1 finnes ikke her",
+        deep if deep.starts_with("exceed the maximum number of nested parentheses") => {
+            "for mange parenteser inni hverandre"
+        }
         other => return other.to_owned(),
     };
     advice.to_owned()
@@ -456,6 +486,24 @@ fn regex_advice(reason: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_space_of_a_regular_expression_is_any_white_space() {
+        for (pattern, text, matches) in [
+            ("ikke mottatt", "ikke\nmottatt", true),
+            ("kl ?16", "kl\n16", true),
+            ("a[a-z ]{0,5}d", "ab\ncd", true),
+            ("a[^ ]c", "a\nc", false),
+            (r"a\[ b\]", "a[\nb]", true),
+            ("[ -~]x", "\nx", true),
+            ("(?x) a b", "ab", true),
+            (r"a\\ b", "a\\\nb", true),
+            ("ab", "a\nb", false),
+        ] {
+            let regex = RegexBuilder::new(&across_lines(pattern)).build().unwrap();
+            assert_eq!(regex.is_match(text.as_bytes()), matches, "{pattern}");
+        }
+    }
 
     #[test]
     fn faults_of_regular_expressions_are_explained_in_norwegian() {

@@ -172,6 +172,7 @@ impl Run<'_> {
                     let found = Found {
                         strength,
                         zone: scan.zone,
+                        piece: scan.piece,
                         offset,
                         term: term.raw.clone(),
                     };
@@ -203,9 +204,9 @@ impl Run<'_> {
             };
             let mut found: Vec<Found> = found.into_values().collect();
             found.sort_by(|a, b| {
-                b.strength
-                    .cmp(&a.strength)
-                    .then((a.zone, a.offset, &a.term).cmp(&(b.zone, b.offset, &b.term)))
+                b.strength.cmp(&a.strength).then(
+                    (a.zone, a.piece, a.offset, &a.term).cmp(&(b.zone, b.piece, b.offset, &b.term)),
+                )
             });
             let rule = format!("part:{}:{}", party.id, entry.id());
             for found in found.into_iter().take(ENTRIES_MAX) {
@@ -231,6 +232,7 @@ impl Run<'_> {
             let found = Found {
                 strength: self.set.settings.recipient_strength,
                 zone: Zone::Recipient,
+                piece: 0,
                 offset: 0,
                 term: String::new(),
             };
@@ -267,6 +269,7 @@ impl Run<'_> {
                 let found = Found {
                     strength: *strength,
                     zone: Zone::Sender,
+                    piece: 0,
                     offset: 0,
                     term: String::new(),
                 };
