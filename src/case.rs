@@ -10,6 +10,7 @@ pub mod record;
 pub mod reply;
 mod routing;
 mod state;
+pub mod surroundings;
 pub mod undeliverable;
 
 pub use number::CaseNumber;

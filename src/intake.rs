@@ -172,7 +172,8 @@ impl SourceError {
 /// A mailbox of some kind.
 #[async_trait::async_trait]
 pub trait MailSource: Send {
-    /// The name from the configuration; unique.
+    /// The name from the configuration; unique. Sources that are taken in once have a colon in it, which the configuration
+    /// does not allow.
     fn name(&self) -> &str;
 
     /// What is there after `cursor`, at most `limit` messages.

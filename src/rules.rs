@@ -6,6 +6,7 @@
 mod compile;
 mod decide;
 mod directory;
+mod examples;
 mod fold;
 mod inflect;
 mod language;
@@ -14,6 +15,7 @@ mod model;
 mod raw;
 mod reporter;
 mod scan;
+mod schema;
 mod view;
 mod vocabulary;
 mod why_not;
@@ -26,7 +28,9 @@ use serde::{Deserialize, Serialize};
 pub use compile::{FILE_BYTES_MAX, RuleFiles, RuleSet, SET_BYTES_MAX, TERMS_MAX};
 pub use decide::ClassifyContext;
 pub use directory::{Directory, Portal};
-pub use view::TEXT_BYTES_MAX;
+pub use examples::{Example, ExampleMail};
+pub use schema::schema;
+pub use view::{ReadText, TEXT_BYTES_MAX};
 
 /// What a decision is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -86,12 +90,23 @@ pub struct Evidence {
     pub rule: String,
     /// The zone in which the term stood.
     pub zone: crate::message::Zone,
-    /// Byte offset of the match in that zone's text.
+    /// Which of the texts of that zone, from 0, in the order of [`RuleSet::texts`].
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub piece: usize,
+    /// Byte offset of the match in that text.
     pub offset: usize,
     /// The term as written in the rule.
     pub term: String,
     /// Strength; a decisive rule has [`DECISIVE`].
     pub strength: i64,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde calls it with a reference"
+)]
+const fn is_zero(number: &usize) -> bool {
+    *number == 0
 }
 
 /// The strength that stands for `decisive` in [`Evidence`].

@@ -9,7 +9,7 @@ mod sqlite;
 
 pub use sqlite::SqliteStore;
 
-use crate::case::admit::Thread;
+use crate::case::surroundings::Thread;
 use crate::case::{Case, CaseNumber, Change, Event, MailKind, MailOrder, State};
 use crate::intake::{Cursor, Position, RawMessage};
 use crate::message::ContentHash;
@@ -96,6 +96,8 @@ pub struct Pending {
     pub id: i64,
     /// Attempts to decide it, this one included.
     pub attempts: i64,
+    /// Name of its source.
+    pub source: String,
     /// INTERNALDATE, if the source had one.
     pub internal_date_ms: Option<i64>,
     /// When it was stored first.
@@ -164,6 +166,17 @@ pub struct MessageRow {
     pub sender_domain: String,
     /// Size in bytes.
     pub size_bytes: i64,
+}
+
+/// What people said a message is, by correcting the case that it opened; ground truth for the rules.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Correction {
+    /// Row of the message that opened the case.
+    pub message_id: i64,
+    /// Case number.
+    pub case: String,
+    /// Facets that a person set (`type`, `destination`, `category`, `severity`), the last word on each.
+    pub facets: std::collections::BTreeMap<String, String>,
 }
 
 /// Which cases to list.
@@ -267,10 +280,12 @@ pub trait Store: Send + Sync {
         gone: u32,
         now_ms: i64,
     ) -> Result<(), StoreError>;
-    /// Messages that are stored and not decided, oldest first.
+    /// Messages that are stored and not decided: those that were never begun first, so that a bad one holds back nobody.
     async fn undecided(&self, limit: u32) -> Result<Vec<i64>, StoreError>;
     /// Counts an attempt to decide a message, before it is made. `None` when it is decided already.
     async fn begin_attempt(&self, message_id: i64) -> Result<Option<Pending>, StoreError>;
+    /// Takes back an attempt that ended without harm, though without an outcome.
+    async fn take_back_attempt(&self, message_id: i64) -> Result<(), StoreError>;
     /// The raw bytes of a message; of a duplicate those of its original.
     async fn raw(&self, message_id: i64) -> Result<Option<Vec<u8>>, StoreError>;
     /// The case that a message refers to.
@@ -308,6 +323,8 @@ pub trait Store: Send + Sync {
     async fn cases(&self, filter: &CaseFilter) -> Result<Vec<Case>, StoreError>;
     /// The history of a case, oldest first.
     async fn history(&self, case_id: i64) -> Result<Vec<Event>, StoreError>;
+    /// What people corrected, by case in the order of their numbers.
+    async fn corrections(&self) -> Result<Vec<Correction>, StoreError>;
     /// Rows of the messages in a case, oldest first.
     async fn case_messages(&self, case_id: i64) -> Result<Vec<i64>, StoreError>;
     /// Stores a person's or the calendar's change of a case, creating the case when it has no id.

@@ -25,6 +25,7 @@ use crate::message::Limits;
 use crate::outbox::MailTransport;
 use crate::outbox::message_id::SigningKey;
 use crate::store::{SharedStore, StoreError};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Everything that a step needs.
@@ -48,10 +49,20 @@ pub struct Engine {
     pub transport: Arc<dyn MailTransport>,
     /// Observe or live.
     pub mode: Mode,
-    /// In live mode: what a source received before this moment (Unix milliseconds) is left alone.
-    pub live_since_ms: i64,
+    /// In live mode: what these sources received before a moment (Unix milliseconds) is left alone; not what a person takes
+    /// in by hand.
+    pub live_since: LiveSince,
     /// Limits for parsing.
     pub limits: Limits,
+}
+
+/// The switch to live mode, for the sources that are watched.
+#[derive(Debug, Clone, Default)]
+pub struct LiveSince {
+    /// The moment of the switch, Unix milliseconds.
+    pub at_ms: i64,
+    /// Names of the watched sources.
+    pub sources: Arc<BTreeSet<String>>,
 }
 
 /// A step could not be finished.

@@ -157,6 +157,34 @@ async fn answered_one_minute_before_there_is_no_reminder() {
 }
 
 #[tokio::test]
+async fn answered_while_the_reminder_waits_to_be_sent_it_is_held() {
+    let mut house = sent_on("2026-03-02").await;
+    let id = house.message_id("sak").await;
+    house.go_to("2026-04-01");
+    // Queued, and the mail server is down.
+    assert_eq!(house.engine.chase().await.unwrap().len(), 1);
+    let answer = house.mail(
+        MEDISIN,
+        "Sv: sak",
+        &format!("In-Reply-To: <{id}>\r\n"),
+        "Her er vårt endelig svar.",
+    );
+    house.receive(answer.as_bytes()).await;
+    house.send().await;
+    let reminders: Vec<String> = house
+        .outbox()
+        .await
+        .into_iter()
+        .filter(|line| line.contains("purring"))
+        .collect();
+    assert!(
+        reminders.len() == 1 && reminders[0].contains("held"),
+        "{reminders:?}"
+    );
+    assert_eq!(house.cases().await.remove(0).state, State::Answered);
+}
+
+#[tokio::test]
 async fn approved_on_day_29_the_party_has_fourteen_days_before_it_is_reminded() {
     let mut house = House::on("2026-03-02").await;
     let case = house.report("avviksmelding fjernsak").await;

@@ -2,10 +2,11 @@
 
 use super::record::{Acknowledgement, Actor, Case, Change, EventKind, Reminder};
 use super::routing::{self, Placing};
-use super::{CaseNumber, Policy, State, names, reply};
+use super::surroundings::{Surroundings, Thread};
+use super::{CaseNumber, State, names, reply};
 use crate::calendar;
 use crate::message::Message;
-use crate::rules::{Directory, Verdict, WhyNot};
+use crate::rules::{Verdict, WhyNot};
 use serde_json::json;
 
 /// What is known of a message when it is decided on.
@@ -19,49 +20,6 @@ pub struct Arrival<'a> {
     pub message: Option<&'a Message>,
     /// What the rules say; `None` when it could not be parsed.
     pub verdict: Option<&'a Verdict>,
-}
-
-/// A stored case that the message refers to, and how it does.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Thread {
-    /// The case.
-    pub case: Case,
-    /// The strongest way in which the message refers to it.
-    pub by: ThreadBy,
-}
-
-/// Ways in which a message refers to a case, strongest first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum ThreadBy {
-    /// One of our Message-IDs with a valid signature.
-    SignedId,
-    /// `[SAK-…]` in the subject.
-    Token,
-    /// An earlier message of the case.
-    EarlierMessage,
-}
-
-impl ThreadBy {
-    pub(super) const fn id(self) -> &'static str {
-        match self {
-            Self::SignedId => "signed-id",
-            Self::Token => "token",
-            Self::EarlierMessage => "earlier-message",
-        }
-    }
-}
-
-/// What surrounds the decision.
-#[derive(Debug, Clone, Copy)]
-pub struct Surroundings<'a> {
-    /// The directory of the rule set that gave the verdict.
-    pub directory: &'a Directory,
-    /// The installation's choices.
-    pub policy: &'a Policy,
-    /// Now, Unix milliseconds.
-    pub now_ms: i64,
-    /// Acknowledgements queued for the reporter's address within the last hour.
-    pub recent_acknowledgements: u32,
 }
 
 /// What becomes of a message.

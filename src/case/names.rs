@@ -1,5 +1,7 @@
 //! Norwegian names of the vocabulary's ids, and which ids there are.
 
+use crate::rules::Language;
+
 /// Types: id, name, whether an answer is expected within 30 days.
 pub const TYPES: [(&str, &str, bool); 7] = [
     ("avvik", "Samhandlingsavvik", true),
@@ -61,6 +63,15 @@ pub fn type_name(id: &str) -> &str {
         .iter()
         .find(|(key, ..)| *key == id)
         .map_or(id, |(_, name, _)| name)
+}
+
+/// Name of a type in the language of a mail.
+pub fn type_name_in(id: &str, language: Language) -> &str {
+    match (language, id) {
+        (Language::Nynorsk, "forbedring") => "Forbetringsforslag",
+        (Language::Nynorsk, "faktura") => "Innvending mot faktura",
+        _ => type_name(id),
+    }
 }
 
 /// Whether the type expects an answer within 30 days.

@@ -1,8 +1,8 @@
 //! What a person of the samhandlingsavdeling does to a case. Every change has a reason and a name.
 
-use super::admit::Surroundings;
 use super::record::{Acknowledgement, Actor, Case, Change, EventKind};
 use super::routing::{self, Placing};
+use super::surroundings::Surroundings;
 use super::{State, names, reply};
 use crate::rules::WhyNot;
 use serde_json::json;

@@ -1,7 +1,7 @@
 //! A message that refers to a stored case: does it join the case, may it be trusted, what does it change?
 
-use super::admit::{Surroundings, Thread, ThreadBy};
 use super::record::{Actor, Change, EventKind, MailOrder};
+use super::surroundings::{Surroundings, Thread, ThreadBy};
 use super::{MailKind, State, names};
 use crate::message::{AuthenticationResults, Mark, Message};
 use crate::rules::Verdict;

@@ -71,6 +71,13 @@ pub(super) struct Item {
     path: PathBuf,
 }
 
+impl Item {
+    /// The bytes.
+    pub(super) fn read(&self) -> std::io::Result<Vec<u8>> {
+        read(&self.path)
+    }
+}
+
 /// The messages that the arguments name: a folder means its `*.eml` in the order of names.
 pub(super) fn items(paths: &[PathBuf]) -> Vec<Item> {
     let mut items = Vec::new();
@@ -272,7 +279,12 @@ const fn reason(why_not: WhyNot) -> &'static str {
     }
 }
 
-fn for_people(line: &Line<'_>, verdict: Option<&Verdict>, directory: &Directory) -> String {
+/// A message's verdict as lines for people.
+pub(super) fn for_people(
+    line: &Line<'_>,
+    verdict: Option<&Verdict>,
+    directory: &Directory,
+) -> String {
     let Some(verdict) = verdict else {
         return format!(
             "{}\n  kan ikke leses: et menneske må se på den\n\n",

@@ -15,7 +15,7 @@ use crate::outbox::maildir::MaildirTransport;
 use crate::rules::RuleSet;
 use crate::store::{CaseFilter, MessageRow, SharedStore};
 use crate::template::Templates;
-use crate::worker::{Engine, Rulebook};
+use crate::worker::{Engine, LiveSince, Rulebook};
 use account::Account;
 use include_dir::{Dir, include_dir};
 use jiff::ToSpan;
@@ -111,7 +111,7 @@ impl Demo {
             calendar: Arc::new(Calendar::default()),
             transport: Arc::new(MaildirTransport::new(dir.join("sendt"))),
             mode: Mode::Live,
-            live_since_ms: 0,
+            live_since: LiveSince::default(),
             limits: Limits::default(),
         };
         Ok(Self {

@@ -5,9 +5,11 @@ use crate::config::{Config, Mode, SendConfig, SourceConfig};
 use crate::intake::imap::ImapSource;
 use crate::intake::maildir::MaildirSource;
 use crate::intake::{Cursor, MailSource};
+use crate::rules::Directory;
 use crate::store::SqliteStore;
 use crate::worker::reloading;
 use serde_json::json;
+use std::collections::BTreeSet;
 use std::process::ExitCode;
 
 #[derive(Debug, clap::Args)]
@@ -71,6 +73,9 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
             })
             .map_err(|failure| failure.text().to_owned()),
     );
+    if let Ok((rules, _)) = setup::rules(&config.rules) {
+        findings.add("own addresses", own_addresses(&config, rules.directory()));
+    }
     findings.add(
         "templates",
         setup::templates(&config.templates)
@@ -101,9 +106,54 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     })
 }
 
+/// What comes from our own addresses is never answered: the rules have to know those that the settings name.
+fn own_addresses(config: &Config, directory: &Directory) -> Result<String, String> {
+    let watched = config.sources.iter().filter_map(|source| match source {
+        SourceConfig::Imap { server, .. } => server
+            .login
+            .as_ref()
+            .map(|(user, _)| user.as_str())
+            .filter(|user| user.contains('@')),
+        SourceConfig::Maildir { .. } => None,
+    });
+    let unknown: BTreeSet<&str> = watched
+        .chain([config.identity.address.as_str()])
+        .filter(|address| !directory.is_own(address))
+        .collect();
+    if unknown.is_empty() {
+        return Ok("the rules know them".to_owned());
+    }
+    let unknown: Vec<&str> = unknown.into_iter().collect();
+    Err(format!(
+        "{} is not among addresses of [own] in the rules; add it, or linjevei may answer its own mail",
+        unknown.join(", ")
+    ))
+}
+
 /// Looks at the database without creating it: a check changes nothing.
 async fn database(config: &Config, findings: &mut Findings) {
     let path = config.data.join(setup::DATABASE);
+    // SQLite and the worker make files beside the database; the nearest folder that exists has to let them.
+    let nearest = config
+        .data
+        .ancestors()
+        .find(|folder| folder.is_dir())
+        .unwrap_or(std::path::Path::new("."));
+    if let Err(error) = rustix::fs::access(
+        nearest,
+        rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK,
+    ) {
+        let problem = std::io::Error::from(error);
+        findings.add(
+            "database",
+            Err(format!(
+                "user {} cannot write in {}: {problem}",
+                super::cases::user(),
+                nearest.display()
+            )),
+        );
+        return;
+    }
     if !path.exists() {
         let parent_exists =
             config.data.parent().is_none_or(std::path::Path::exists) || config.data.exists();

@@ -21,7 +21,9 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     logging::start(logging::Noise::Warnings);
     let config = setup::config(&args.config.config)?;
     setup::runtime()?.block_on(async {
-        let engine = setup::engine(&config).await?;
+        let mut engine = setup::engine(&config).await?;
+        // A worker may have stored mail of its mailboxes a moment ago; what of it is too old for it is so here too.
+        setup::live_since_as_remembered(&mut engine, &config).await?;
         let progress = bar();
         let (mut new, mut duplicates, mut unreadable) = (0_usize, 0_usize, Vec::new());
         for path in &args.paths {

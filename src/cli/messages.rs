@@ -1,6 +1,9 @@
 //! `linjevei messages`: what was taken in and what became of it.
 
-use super::{ConfigPath, Failure, logging, setup, show};
+use super::{ConfigPath, Failure, classify, logging, setup, show};
+use crate::config::Config;
+use crate::rules::Verdict;
+use crate::store::SharedStore;
 use clap::Subcommand;
 use std::process::ExitCode;
 
@@ -26,14 +29,22 @@ enum Command {
         #[arg(long, default_value_t = 200)]
         limit: u32,
     },
+    /// What the rules said about one message and why, also in observe mode; never content
+    Show {
+        /// Number in the list
+        id: i64,
+    },
 }
 
 pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     logging::start(logging::Noise::Warnings);
     let config = setup::config(&args.config.config)?;
-    let Command::List { left_alone, limit } = args.command;
     setup::runtime()?.block_on(async {
         let store = setup::store(&config.data).await?;
+        let (left_alone, limit) = match args.command {
+            Command::List { left_alone, limit } => (left_alone, limit),
+            Command::Show { id } => return self::show(&config, &store, id, args.json).await,
+        };
         let messages = store.messages(left_alone, limit).await?;
         if args.json {
             for message in &messages {
@@ -44,27 +55,34 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
                 );
             }
         } else {
-            let rows: Vec<Vec<String>> = messages
-                .iter()
-                .map(|message| {
-                    let received = if message.received_at_ms == 0 {
-                        "–".to_owned()
-                    } else {
-                        show::moment(message.received_at_ms)
-                    };
-                    vec![
-                        message.id.to_string(),
-                        received,
-                        message.source.clone(),
-                        message.outcome.clone(),
-                        message
-                            .case
-                            .clone()
-                            .unwrap_or_else(|| show::or_dash(&message.reason)),
-                        show::or_dash(&message.sender_domain),
-                    ]
-                })
-                .collect();
+            let mut rows: Vec<Vec<String>> = Vec::with_capacity(messages.len());
+            for message in &messages {
+                let received = if message.received_at_ms == 0 {
+                    "–".to_owned()
+                } else {
+                    show::moment(message.received_at_ms)
+                };
+                let verdict = verdict(&store, message.id).await?;
+                let best = |pick: fn(&Verdict) -> &Option<String>| {
+                    verdict
+                        .as_ref()
+                        .and_then(|verdict| pick(verdict).clone())
+                        .unwrap_or_else(|| "–".to_owned())
+                };
+                rows.push(vec![
+                    message.id.to_string(),
+                    received,
+                    message.source.clone(),
+                    message.outcome.clone(),
+                    message
+                        .case
+                        .clone()
+                        .unwrap_or_else(|| show::or_dash(&message.reason)),
+                    best(|verdict| &verdict.kind.value),
+                    best(|verdict| &verdict.destination.value),
+                    show::or_dash(&message.sender_domain),
+                ]);
+            }
             show::table(
                 &[
                     "Nr",
@@ -72,6 +90,8 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
                     "Kilde",
                     "Utfall",
                     "Sak eller grunn",
+                    "Type",
+                    "Part",
                     "Fra domene",
                 ],
                 &rows,
@@ -79,4 +99,41 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         }
         Ok(ExitCode::SUCCESS)
     })
+}
+
+/// What the rules said when the message was taken in; `None` when they were not asked (a copy, or mail that cannot be parsed).
+async fn verdict(store: &SharedStore, id: i64) -> Result<Option<Verdict>, Failure> {
+    let json = store.verdict(id).await?;
+    json.map(|json| {
+        serde_json::from_str(&json)
+            .map_err(|error| Failure::software(format!("the verdict on message {id}: {error}")))
+    })
+    .transpose()
+}
+
+async fn show(
+    config: &Config,
+    store: &SharedStore,
+    id: i64,
+    as_json: bool,
+) -> Result<ExitCode, Failure> {
+    let verdict = verdict(store, id).await?.ok_or_else(|| {
+        Failure::not_done(format!("the rules said nothing about message {id}: there is none, or it is a copy, not decided yet, or cannot be parsed"))
+    })?;
+    if as_json {
+        println!(
+            "{}",
+            serde_json::to_string(&verdict)
+                .map_err(|error| Failure::software(error.to_string()))?
+        );
+    } else {
+        let (rules, _) = setup::rules(&config.rules)?;
+        let name = format!("melding {id}");
+        let line = classify::Line::new(&name, &verdict.ruleset, Some(&verdict));
+        anstream::print!(
+            "{}",
+            classify::for_people(&line, Some(&verdict), rules.directory())
+        );
+    }
+    Ok(ExitCode::SUCCESS)
 }

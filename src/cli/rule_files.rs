@@ -54,6 +54,18 @@ pub(super) fn read(folder: &Path) -> Result<RuleFiles, Failure> {
     Ok(files)
 }
 
+/// A message beside the rules, by its path below the folder that [`sources`] takes.
+pub(super) fn message(folder: Option<&Path>, path: &str) -> std::io::Result<Vec<u8>> {
+    let default = Path::new(DEFAULT_FOLDER);
+    match folder.or_else(|| default.is_dir().then_some(default)) {
+        Some(folder) => std::fs::read(folder.join(path)),
+        None => SHIPPED
+            .get_file(path)
+            .map(|file| file.contents().to_vec())
+            .ok_or_else(|| std::io::ErrorKind::NotFound.into()),
+    }
+}
+
 /// Compiles the rules of `folder`; without one those of `rules/ostfold`, or the shipped ones where that is no folder.
 pub(super) fn compile(folder: Option<&Path>) -> Result<RuleSet, Failure> {
     let (files, place) = sources(folder)?;
@@ -180,6 +192,13 @@ fn is_hidden(path: &Path) -> bool {
         .is_none_or(|name| name.to_string_lossy().starts_with(['.', '#']))
 }
 
+/// Whether a file of that name is one of the rules.
+pub(super) fn is_rule_file(path: &Path) -> bool {
+    let hidden =
+        |part: std::path::Component<'_>| part.as_os_str().to_string_lossy().starts_with(['.', '#']);
+    is_wanted(path, RULE_FILES) && !path.components().any(hidden)
+}
+
 fn is_wanted(path: &Path, extensions: &[&str]) -> bool {
     !is_hidden(path)
         && path
@@ -216,8 +235,8 @@ mod tests {
     }
 
     #[test]
-    fn shipped_rules_compile() {
-        if let Err(faults) = RuleSet::compile(&shipped()) {
+    fn shipped_rules_have_no_fault() {
+        if let Err(faults) = RuleSet::check(&shipped()) {
             panic!("{faults}");
         }
     }

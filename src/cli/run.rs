@@ -38,7 +38,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         setup::data_folder(&config.data)?;
         let _lock = setup::worker_lock(&config.data)?;
         let mut engine = setup::engine(&config).await?;
-        setup::live_since(&mut engine).await?;
+        setup::live_since(&mut engine, &config).await?;
         tracing::info!(
             mode = ?engine.mode,
             ruleset = engine.rulebook.current().rules.hash(),

@@ -15,7 +15,7 @@ use crate::rules::{RuleFiles, RuleSet};
 use crate::store::{SharedStore, SqliteStore};
 use crate::template::Templates;
 use crate::worker::reloading::{Loaded, RuleFolders};
-use crate::worker::{Engine, Rulebook};
+use crate::worker::{Engine, LiveSince, Rulebook};
 use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{Read, Write};
@@ -177,7 +177,7 @@ pub(super) async fn engine(config: &Config) -> Result<Engine, Failure> {
         calendar: Arc::new(calendar),
         transport: transport(config),
         mode: config.mode,
-        live_since_ms: 0,
+        live_since: LiveSince::default(),
         limits: Limits {
             max_bytes: config.parse_max_bytes,
             ..Limits::default()
@@ -185,19 +185,36 @@ pub(super) async fn engine(config: &Config) -> Result<Engine, Failure> {
     })
 }
 
-/// In live mode, what arrived before the first live start is left alone: remembers that moment and puts it in force. IMAP
-/// tells the time of arrival in whole seconds, so what arrived in the same second counts as arrived after the start.
-pub(super) async fn live_since(engine: &mut Engine) -> Result<(), Failure> {
+/// In live mode, what arrived before the first live start is left alone: remembers that moment and puts it in force.
+pub(super) async fn live_since(engine: &mut Engine, config: &Config) -> Result<(), Failure> {
     if engine.mode == Mode::Live {
-        let stored = engine
-            .store
-            .setting_once(LIVE_SINCE, &engine.clock.now_ms().to_string())
-            .await?;
-        let since_ms: i64 = stored.parse().map_err(|_| {
-            Failure::software(format!("the database says «{stored}» for {LIVE_SINCE}"))
-        })?;
-        engine.live_since_ms = since_ms.saturating_sub(since_ms.rem_euclid(1000));
+        let now = engine.clock.now_ms().to_string();
+        engine.store.setting_once(LIVE_SINCE, &now).await?;
     }
+    live_since_as_remembered(engine, config).await
+}
+
+/// For commands that decide beside the worker: puts the remembered moment in force. Where no worker has been live yet, all
+/// mail of the watched mailboxes arrived before it.
+pub(super) async fn live_since_as_remembered(
+    engine: &mut Engine,
+    config: &Config,
+) -> Result<(), Failure> {
+    let at_ms = match engine.store.setting(LIVE_SINCE).await? {
+        Some(stored) => {
+            let at_ms: i64 = stored.parse().map_err(|_| {
+                Failure::software(format!("the database says «{stored}» for {LIVE_SINCE}"))
+            })?;
+            // IMAP tells the time of arrival in whole seconds: what arrived in the same second counts as later.
+            at_ms.saturating_sub(at_ms.rem_euclid(1000))
+        }
+        None => i64::MAX,
+    };
+    let names = config.sources.iter().map(|source| source.name().to_owned());
+    engine.live_since = LiveSince {
+        at_ms,
+        sources: Arc::new(names.collect()),
+    };
     Ok(())
 }
 

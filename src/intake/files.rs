@@ -179,7 +179,7 @@ fn read_listed(key: &str) -> io::Result<Option<Vec<u8>>> {
 #[async_trait]
 impl MailSource for FilesSource {
     fn name(&self) -> &'static str {
-        "files"
+        "files:"
     }
 
     async fn list(&mut self, cursor: &Cursor, limit: usize) -> Result<Listing, SourceError> {
@@ -316,7 +316,7 @@ fn read_stream(open: Opener) -> Result<(String, Vec<u8>), SourceError> {
 #[async_trait]
 impl MailSource for StreamSource {
     fn name(&self) -> &'static str {
-        "stdin"
+        "stdin:"
     }
 
     async fn list(&mut self, cursor: &Cursor, _limit: usize) -> Result<Listing, SourceError> {

@@ -392,7 +392,7 @@ impl Link {
         let tcp = match timeout(self.timeouts.connect, tokio::net::TcpStream::connect(host)).await {
             Ok(Ok(tcp)) => tcp,
             Ok(Err(error)) => {
-                return Err(self.mistake(&format!("cannot connect: {}", error.kind())));
+                return Err(self.mistake(&format!("cannot connect: {}", connect_problem(&error))));
             }
             Err(_) => return Err(self.mistake("cannot connect: no answer")),
         };
@@ -799,6 +799,15 @@ fn own_message_id(mail: &[u8]) -> Option<String> {
     let value = format!("{first}{folded}");
     let (_, rest) = value.split_once('<')?;
     rest.split_once('>').map(|(id, _)| id.to_owned())
+}
+
+/// Why there is no connection. A name that the resolver does not know has no kind of its own («uncategorized error»).
+fn connect_problem(error: &std::io::Error) -> String {
+    if error.raw_os_error().is_none() && error.kind().to_string() == "uncategorized error" {
+        "its name or address cannot be found".to_owned()
+    } else {
+        error.kind().to_string()
+    }
 }
 
 #[cfg(test)]

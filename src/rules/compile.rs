@@ -1,5 +1,6 @@
 //! Rule files → [`RuleSet`], or all faults at once.
 
+mod doubts;
 mod parties;
 mod rules;
 
@@ -13,11 +14,12 @@ use toml::Spanned;
 
 use super::Facet;
 use super::directory::{Directory, plain};
+use super::examples::{Example, ExampleMail};
 use super::fold::{ClauseBreaks, fold_word, tokenise};
 use super::lexicon::{Builder, Lexicon, Style};
 use super::model::{Entry, Pattern, Rule, Settings, Term, Threshold, Use, term_at};
 use super::raw::{self, Text};
-use crate::diagnostic::{Fault, Faults, parse_toml, quoted, suggest};
+use crate::diagnostic::{Fault, Faults, line_column, parse_toml, quoted, suggest};
 
 /// The files of a rule set: relative path → text.
 pub type RuleFiles = BTreeMap<String, String>;
@@ -48,6 +50,16 @@ pub struct RuleSet {
     pub(super) wordless: Vec<usize>,
     /// What a directory entry of each party is worth.
     pub(super) strengths: Vec<BTreeMap<Entry, i64>>,
+    examples: Vec<Example>,
+}
+
+/// What of a rule set is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Care {
+    /// What makes it unusable.
+    Compile,
+    /// Also what works and is surely not meant.
+    Check,
 }
 
 impl RuleSet {
@@ -56,6 +68,19 @@ impl RuleSet {
     /// # Errors
     /// All faults that were found; then nothing of the set is usable.
     pub fn compile(files: &RuleFiles) -> Result<Self, Faults> {
+        Self::build(files, Care::Compile)
+    }
+
+    /// Like [`RuleSet::compile`], and finds fault also with what works and is surely not meant: values that no message can
+    /// reach, rules that can never speak.
+    ///
+    /// # Errors
+    /// All faults that were found.
+    pub fn check(files: &RuleFiles) -> Result<Self, Faults> {
+        Self::build(files, Care::Check)
+    }
+
+    fn build(files: &RuleFiles, care: Care) -> Result<Self, Faults> {
         let mut compiler = Compiler::default();
         let texts = compiler.bounded(files);
         for (name, text) in &texts {
@@ -65,8 +90,14 @@ impl RuleSet {
             }
         }
         let readable = compiler.faults.is_empty();
-        match compiler.finish(hash(&texts), readable) {
-            Ok(set) => Ok(set),
+        match compiler.finish(hash(&texts), readable, care) {
+            Ok(mut set) => {
+                for example in &mut set.examples {
+                    let text = texts.get(&example.file).map_or("", String::as_str);
+                    example.line = line_column(text, example.offset).0;
+                }
+                Ok(set)
+            }
             Err(faults) => Err(Faults::new(faults, texts)),
         }
     }
@@ -84,6 +115,17 @@ impl RuleSet {
     /// How many rules there are, without those that the directory implies.
     pub const fn rule_count(&self) -> usize {
         self.rules.len()
+    }
+
+    /// The least sum of a facet, and the least lead over the runner-up.
+    pub fn threshold(&self, facet: Facet) -> (i64, i64) {
+        let threshold = self.settings.threshold(facet);
+        (threshold.min, threshold.lead)
+    }
+
+    /// The `[[tests]]` of the files.
+    pub fn examples(&self) -> &[Example] {
+        &self.examples
     }
 }
 
@@ -117,6 +159,9 @@ struct Compiler {
     directory: Directory,
     strengths: Vec<BTreeMap<Entry, i64>>,
     rules: Vec<Rule>,
+    /// Where the id of each rule stands.
+    places: Vec<Place>,
+    examples: Vec<Example>,
     patterns: Vec<Pattern>,
     pattern_numbers: BTreeMap<String, usize>,
 }
@@ -158,7 +203,7 @@ impl Compiler {
     }
 
     /// `readable`: all files could be read, so that what is missing is really missing.
-    fn finish(mut self, hash: String, readable: bool) -> Result<RuleSet, Vec<Fault>> {
+    fn finish(mut self, hash: String, readable: bool, care: Care) -> Result<RuleSet, Vec<Fault>> {
         let files = std::mem::take(&mut self.files);
         self.settings(&files);
         self.cues(&files);
@@ -166,6 +211,16 @@ impl Compiler {
         self.portals(&files);
         self.defaults(&files, readable);
         self.rules(&files, readable);
+        self.examples(&files, readable);
+        self.contradictions();
+        let whole = self.rules.len()
+            == files
+                .iter()
+                .map(|(_, content)| content.rules.len())
+                .sum::<usize>();
+        if care == Care::Check && readable && whole {
+            self.doubts();
+        }
         if self.directory.parties.is_empty() && readable {
             self.faults.push(Fault::whole(
                 files
@@ -210,12 +265,10 @@ impl Compiler {
                 rule.negatable = false;
             }
         }
-        let wordless = rules.iter().enumerate().filter(|(_, rule)| {
-            rule.any.is_empty()
-                && rule.all.is_empty()
-                && rule.near.is_empty()
-                && rule.regex.is_empty()
-        });
+        let wordless = rules
+            .iter()
+            .enumerate()
+            .filter(|(_, rule)| rule.none_of_text());
         let wordless = wordless.map(|(index, _)| index).collect();
         Ok(RuleSet {
             hash,
@@ -228,7 +281,80 @@ impl Compiler {
             pattern_set,
             wordless,
             strengths: self.strengths,
+            examples: self.examples,
         })
+    }
+
+    fn examples(&mut self, files: &[(String, raw::File)], readable: bool) {
+        for (file, content) in files {
+            for example in &content.tests {
+                self.example(file, example, readable);
+            }
+        }
+    }
+
+    fn example(&mut self, file: &str, example: &raw::Example, readable: bool) {
+        let mut expect = BTreeMap::new();
+        let table = example.expect.get_ref();
+        for (facet, value) in table.facets() {
+            let word = value.get_ref().as_str();
+            let fixed = facet == Facet::Destination && matches!(word, "sak" | "postmottak");
+            if !fixed && (readable || facet != Facet::Destination) {
+                self.known(file, value, facet);
+            }
+            expect.insert(facet, word.to_owned());
+        }
+        if expect.is_empty() && table.triage.is_none() {
+            self.fault(
+                file,
+                example.expect.span(),
+                "expect er tom",
+                "skriv hva reglene skal svare, for eksempel expect = { type = \"avvik\" }",
+            );
+        }
+        let mail = match (&example.text, &example.eml) {
+            (None, Some(path)) => {
+                let inside = std::path::Path::new(path.get_ref())
+                    .components()
+                    .all(|part| matches!(part, std::path::Component::Normal(_)));
+                if !inside || path.get_ref().is_empty() {
+                    self.fault(
+                        file,
+                        path.span(),
+                        "eml må ligge i regelmappen",
+                        "skriv stien fra regelmappen, uten / først og uten ..",
+                    );
+                }
+                ExampleMail::File(path.get_ref().clone())
+            }
+            (text, None) if text.is_some() || !example.subject.is_empty() => ExampleMail::Text {
+                from: example.from.clone(),
+                to: example.to.clone(),
+                subject: example.subject.clone(),
+                text: text
+                    .as_ref()
+                    .map(|text| text.get_ref().clone())
+                    .unwrap_or_default(),
+            },
+            _ => {
+                self.fault(
+                    file,
+                    example.name.span(),
+                    "prøven må ha enten text (eller subject), eller eml",
+                    "skriv text = \"…\", eller eml = \"proever/en.eml\"",
+                );
+                return;
+            }
+        };
+        self.examples.push(Example {
+            file: file.to_owned(),
+            line: 0,
+            name: example.name.get_ref().clone(),
+            mail,
+            expect,
+            triage: table.triage,
+            offset: example.name.span().start,
+        });
     }
 
     /// The number of a term, used by `user`; a fault and `None` when it cannot be used.
@@ -445,9 +571,12 @@ impl Compiler {
             if let Some(threshold) = threshold {
                 let min = self.ranged(file, &threshold.min, 1..=1000, "terskelen");
                 let lead = self.ranged(file, &threshold.lead, 0..=1000, "forspranget");
+                let first = threshold.first.as_ref().map_or(0, |number| {
+                    self.ranged(file, number, 0..=1000, "tillegget for den første")
+                });
                 self.settings
                     .thresholds
-                    .insert(facet, Threshold { min, lead });
+                    .insert(facet, Threshold { min, lead, first });
             }
         }
     }
@@ -572,6 +701,23 @@ fn mark_cues(terms: &mut [Term], lexicon: &Lexicon) {
         let text = term.raw.replace(['*', '='], "");
         let hits = lexicon.scan(&tokenise(&text, &ClauseBreaks::default()));
         term.has_cue = hits.iter().any(|hit| cues.contains(&hit.term));
+    }
+}
+
+impl raw::Expect {
+    fn facets(&self) -> Vec<(Facet, &Text)> {
+        let all = [
+            (Facet::Type, &self.r#type),
+            (Facet::Direction, &self.direction),
+            (Facet::Destination, &self.destination),
+            (Facet::Category, &self.category),
+            (Facet::Severity, &self.severity),
+            (Facet::Reply, &self.reply),
+            (Facet::Robot, &self.robot),
+        ];
+        all.into_iter()
+            .filter_map(|(facet, value)| value.as_ref().map(|value| (facet, value)))
+            .collect()
     }
 }
 

@@ -5,7 +5,8 @@
 //! itself count at least 100 %. A decisive rule adds [`DECISIVE`]. The sum of a value in [`Decision`] is exactly the sum
 //! of its evidence. The value with the highest sum wins (of equal ones the first by name, uncertain); it is certain when
 //! it reaches the least sum and the lead over the runner-up (a runner-up below zero counts as zero), and when no decisive
-//! rule speaks for another value. Rules with `fallback` are looked at only where no value has reached the least sum.
+//! rule speaks for another value. When the lead is missed and the threshold has `first`, that much is added to the one of
+//! the values too close to each other whose evidence stands first in the message ([`Tally::first`]). Rules with `fallback` are looked at only where no value has reached the least sum.
 
 mod destination;
 
@@ -16,7 +17,7 @@ use super::lexicon::Hit;
 use super::model::{Entry, Rule, Use, Zones, term_at};
 use super::raw::SenderKind;
 use super::scan::Scan;
-use super::view::{Facts, look, sender_kind};
+use super::view::{Facts, look, pieces, sender_kind};
 use super::vocabulary::{has_category, has_destination, has_severity};
 use super::{DECISIVE, Decision, Evidence, Facet, Verdict, language, reporter, why_not};
 use crate::message::{Defect, Message, Zone};
@@ -33,6 +34,7 @@ pub struct ClassifyContext {
 struct Found {
     strength: i64,
     zone: Zone,
+    piece: usize,
     offset: usize,
     term: String,
 }
@@ -41,7 +43,11 @@ impl RuleSet {
     /// What the rules say of a message. Pure: the same message, rule set and context give the same verdict.
     pub fn classify(&self, message: &Message, context: &ClassifyContext) -> Verdict {
         let (views, facts, truncated) = look(self, message);
-        let scans: Vec<Scan> = views.iter().map(|view| Scan::new(self, view)).collect();
+        let scans: Vec<Scan> = views
+            .iter()
+            .zip(pieces(&views))
+            .map(|(view, piece)| Scan::new(self, view, piece))
+            .collect();
         let mut run = Run {
             set: self,
             facts: &facts,
@@ -69,8 +75,8 @@ impl RuleSet {
             || has_destination(verdict.kind.as_str()) && !verdict.destination.certain;
         verdict.because = run.because;
         verdict.because.sort_by(|a, b| {
-            (a.facet, &a.rule, a.zone, a.offset, &a.term)
-                .cmp(&(b.facet, &b.rule, b.zone, b.offset, &b.term))
+            (a.facet, &a.rule, a.zone, a.piece, a.offset, &a.term)
+                .cmp(&(b.facet, &b.rule, b.zone, b.piece, b.offset, &b.term))
         });
         let names = named_in(self, &scans, Zone::Sender);
         verdict.reporter = reporter::find(&self.directory, message, &facts, &names);
@@ -110,7 +116,8 @@ struct Run<'a> {
     scans: &'a [Scan],
     /// Rules that have a chance, with those of their terms that stand in the message.
     active: BTreeMap<usize, BTreeSet<u32>>,
-    known: BTreeMap<Facet, String>,
+    /// What earlier facets came to, and whether that is certain.
+    known: BTreeMap<Facet, (String, bool)>,
     because: Vec<Evidence>,
 }
 
@@ -119,6 +126,8 @@ struct Run<'a> {
 struct Tally {
     sums: BTreeMap<String, i64>,
     decisive: BTreeSet<String>,
+    /// Where the first evidence for a value stands: rank of the zone, text, offset.
+    places: BTreeMap<String, (u8, usize, usize)>,
 }
 
 impl Tally {
@@ -127,6 +136,23 @@ impl Tally {
         *sum = sum.saturating_add(strength);
         if strength == DECISIVE {
             self.decisive.insert(value.to_owned());
+        }
+    }
+
+    /// Of the values that are too close to each other for the lead: the one that speaks first in the message. `None` when
+    /// there is only one, or two speak at the same place.
+    fn first(&self, lead: i64) -> Option<&String> {
+        let best = self.sums.values().copied().max().filter(|best| *best > 0)?;
+        let mut close: Vec<(&(u8, usize, usize), &String)> = self
+            .sums
+            .iter()
+            .filter(|(_, sum)| **sum > 0 && best.saturating_sub(**sum) < lead.max(1))
+            .filter_map(|(value, _)| Some((self.places.get(value)?, value)))
+            .collect();
+        close.sort_unstable();
+        match close.as_slice() {
+            [(first, value), (second, _), ..] if first < second => Some(*value),
+            _ => None,
         }
     }
 
@@ -151,6 +177,19 @@ impl Tally {
             score,
             runner_up: second.map(|(value, sum)| (value.clone(), sum)),
         }
+    }
+}
+
+/// Where a zone stands when it is asked what the sender says first; `None` for what is not the sender's own words.
+const fn reading_order(zone: Zone) -> Option<u8> {
+    match zone {
+        Zone::Subject => Some(0),
+        Zone::New => Some(1),
+        Zone::Forwarded => Some(2),
+        Zone::Field => Some(3),
+        Zone::Attachment => Some(4),
+        Zone::AttachmentName => Some(5),
+        Zone::Quoted | Zone::Sender | Zone::Recipient | Zone::Header => None,
     }
 }
 
@@ -251,11 +290,19 @@ impl Run<'_> {
             return;
         }
         tally.add(value, found.strength);
+        if found.strength > 0
+            && let Some(rank) = reading_order(found.zone)
+        {
+            let place = (rank, found.piece, found.offset);
+            let known = tally.places.entry(value.to_owned()).or_insert(place);
+            *known = place.min(*known);
+        }
         self.because.push(Evidence {
             facet,
             value: value.to_owned(),
             rule: rule.to_owned(),
             zone: found.zone,
+            piece: found.piece,
             offset: found.offset,
             term: found.term,
             strength: found.strength,
@@ -267,9 +314,48 @@ impl Run<'_> {
         let mut tally = Tally::default();
         self.rules(facet, false, &mut tally);
         self.fallbacks(facet, &mut tally);
+        self.first_said(facet, &mut tally);
         let decision = tally.decide(self.set, facet);
-        self.known.insert(facet, decision.as_str().to_owned());
+        self.learn(facet, &decision);
         decision
+    }
+
+    /// What `when` of later rules sees.
+    fn learn(&mut self, facet: Facet, decision: &Decision) {
+        self.known
+            .insert(facet, (decision.as_str().to_owned(), decision.certain));
+    }
+
+    /// The addition for what the sender says first, where the lead is missed.
+    fn first_said(&mut self, facet: Facet, tally: &mut Tally) {
+        let threshold = self.set.settings.threshold(facet);
+        if threshold.first == 0 {
+            return;
+        }
+        let Some(value) = tally.first(threshold.lead).cloned() else {
+            return;
+        };
+        let place = self
+            .because
+            .iter()
+            .filter(|evidence| {
+                evidence.facet == facet && evidence.value == value && evidence.strength > 0
+            })
+            .filter_map(|evidence| {
+                let rank = reading_order(evidence.zone)?;
+                Some(((rank, evidence.piece, evidence.offset), evidence.zone))
+            })
+            .min_by_key(|(place, _)| *place);
+        if let Some(((_, piece, offset), zone)) = place {
+            let found = Found {
+                strength: threshold.first,
+                zone,
+                piece,
+                offset,
+                term: String::new(),
+            };
+            self.record(facet, &value, "first", found, tally);
+        }
     }
 
     fn when(&self, rule: &Rule) -> bool {
@@ -277,11 +363,14 @@ impl Run<'_> {
         let facts = self.facts;
         let is = |wanted: Option<bool>, real: bool| wanted.is_none_or(|wanted| wanted == real);
         when.values.iter().all(|(facet, values)| {
-            let known = self
+            let (known, certain) = self
                 .known
                 .get(facet)
-                .map(String::as_str)
-                .unwrap_or_default();
+                .map_or(("", false), |(value, certain)| (value.as_str(), *certain));
+            // A weak sign of a machine must not make a report ordinary mail.
+            if !certain && (when.certain || *facet == Facet::Robot) {
+                return false;
+            }
             let known = if known.is_empty() && *facet == Facet::Direction {
                 "ukjent"
             } else {
@@ -292,7 +381,8 @@ impl Run<'_> {
             let party = self
                 .known
                 .get(&Facet::Destination)
-                .and_then(|id| self.set.directory.party(id));
+                .filter(|(_, certain)| *certain || !when.certain)
+                .and_then(|(id, _)| self.set.directory.party(id));
             party.is_some_and(|party| kinds.contains(&party.kind))
         }) && when
             .sender
@@ -341,8 +431,10 @@ impl Run<'_> {
             let best = scans().filter_map(|scan| self.first(rule, scan, &any));
             places.push(strongest(best)?);
         }
-        if !rule.near.is_empty() {
-            places.push(strongest(scans().filter_map(|scan| self.near(rule, scan)))?);
+        if !rule.near.is_empty() || !rule.near_any.is_empty() {
+            places.push(strongest(
+                scans().filter_map(|scan| self.near(rule, terms, scan)),
+            )?);
         }
         if !rule.regex.is_empty() {
             let found = scans().flat_map(|scan| {
@@ -353,6 +445,7 @@ impl Run<'_> {
                 hits.map(|(pattern, offset)| Place {
                     percent: self.percent(rule, scan.zone),
                     zone: scan.zone,
+                    piece: scan.piece,
                     offset: *offset,
                     term: self
                         .set
@@ -374,6 +467,7 @@ impl Run<'_> {
             return rule.none_of_text().then(|| Found {
                 strength: rule.strength,
                 zone: Zone::Header,
+                piece: 0,
                 offset: 0,
                 term: String::new(),
             });
@@ -387,6 +481,7 @@ impl Run<'_> {
         Some(Found {
             strength,
             zone: place.zone,
+            piece: place.piece,
             offset: place.offset,
             term: place.term,
         })
@@ -413,62 +508,72 @@ impl Run<'_> {
         Some(Place {
             percent: self.percent(rule, scan.zone),
             zone: scan.zone,
+            piece: scan.piece,
             offset: scan.offset(hit),
             term: term.raw.clone(),
         })
     }
 
-    /// The first window of `within` words in one sentence that holds a hit of every term.
-    fn near(&self, rule: &Rule, scan: &Scan) -> Option<Place> {
-        let mut hits: Vec<(Hit, usize)> = Vec::new();
-        for (at, number) in rule.near.iter().enumerate() {
-            let has_cue = term_at(&self.set.terms, *number).is_some_and(|term| term.has_cue);
-            let before = hits.len();
-            hits.extend(
-                scan.of(*number)
-                    .iter()
-                    .filter(|hit| Self::counts(rule, scan, **hit, has_cue))
-                    .map(|hit| (*hit, at)),
-            );
-            if hits.len() == before {
-                return None;
-            }
-        }
-        hits.sort_unstable_by_key(|(hit, at)| (hit.start, hit.end, *at));
-        let mut latest: Vec<Option<Hit>> = vec![None; rule.near.len()];
-        for (hit, at) in hits {
-            if let Some(slot) = latest.get_mut(at) {
-                *slot = Some(hit);
-            }
-            // All terms seen, each at its latest place: the window that ends here is the tightest.
-            let Some(all) = latest.iter().copied().collect::<Option<Vec<Hit>>>() else {
-                continue;
-            };
-            let start = all.iter().map(|hit| hit.start).min().unwrap_or_default();
-            let last = all.iter().map(|hit| hit.start).max().unwrap_or_default();
-            let width: usize = all
+    /// The first window of `within` words in one sentence that holds a hit of every term of `near` and of one term of each
+    /// list of `near_any`. A term with a cue says itself what is missing: beside it the others count in its clause, too.
+    fn near(&self, rule: &Rule, terms: &BTreeSet<u32>, scan: &Scan) -> Option<Place> {
+        let has_cue =
+            |number: u32| term_at(&self.set.terms, number).is_some_and(|term| term.has_cue);
+        // Only terms that stand in the message, as for `any`.
+        let lists = rule.near_any.iter().map(|list| {
+            let stand = terms
                 .iter()
-                .filter(|hit| hit.start == start)
-                .map(|hit| hit.end.saturating_sub(hit.start))
-                .max()
-                .unwrap_or(1);
-            let gap = last.saturating_sub(start.saturating_add(width.saturating_sub(1)));
-            let sentence = scan.sentence(hit);
-            if gap <= rule.within && all.iter().all(|hit| scan.sentence(*hit) == sentence) {
-                let first = all.into_iter().min_by_key(|hit| (hit.start, hit.term))?;
-                let first = term_at(&self.set.terms, first.term)
-                    .map(|term| term.raw.clone())
-                    .map(|raw| (first, raw));
-                let (first, term) = first?;
-                return Some(Place {
-                    percent: self.percent(rule, scan.zone),
-                    zone: scan.zone,
-                    offset: scan.offset(first),
-                    term,
-                });
+                .copied()
+                .filter(|term| list.binary_search(term).is_ok());
+            stand.collect::<Vec<u32>>()
+        });
+        let groups: Vec<Vec<u32>> = rule
+            .near
+            .iter()
+            .map(|term| vec![*term])
+            .chain(lists)
+            .collect();
+        let counting = groups
+            .iter()
+            .map(|group| {
+                hits_of(scan, group, |number, hit| {
+                    Self::counts(rule, scan, hit, has_cue(number))
+                })
+            })
+            .collect();
+        let mut windows = vec![window(scan, rule.within, counting)];
+        for (cue_group, group) in groups.iter().enumerate() {
+            if !rule.negatable || !group.iter().any(|number| has_cue(*number)) {
+                continue;
             }
+            let cues = hits_of(scan, group, |number, _| has_cue(number));
+            let clauses: BTreeSet<u32> = cues.iter().map(|cue| scan.clause(*cue)).collect();
+            let beside = |hit: Hit| clauses.contains(&scan.clause(hit));
+            let lists = groups
+                .iter()
+                .enumerate()
+                .map(|(at, group)| {
+                    if at == cue_group {
+                        return cues.clone();
+                    }
+                    hits_of(scan, group, |number, hit| {
+                        Self::counts(rule, scan, hit, has_cue(number)) || beside(hit)
+                    })
+                })
+                .collect();
+            windows.push(window(scan, rule.within, lists));
         }
-        None
+        let first = windows
+            .into_iter()
+            .flatten()
+            .min_by_key(|hit| (hit.start, hit.term))?;
+        Some(Place {
+            percent: self.percent(rule, scan.zone),
+            zone: scan.zone,
+            piece: scan.piece,
+            offset: scan.offset(first),
+            term: term_at(&self.set.terms, first.term)?.raw.clone(),
+        })
     }
 
     /// Who reports: rules, and the sender's party, domain and name.
@@ -482,6 +587,7 @@ impl Run<'_> {
             let found = Found {
                 strength,
                 zone: Zone::Sender,
+                piece: 0,
                 offset: 0,
                 term: String::new(),
             };
@@ -499,6 +605,7 @@ impl Run<'_> {
                     let found = Found {
                         strength,
                         zone: Zone::Sender,
+                        piece: 0,
                         offset: 0,
                         term: String::new(),
                     };
@@ -523,6 +630,7 @@ impl Run<'_> {
                 let found = Found {
                     strength: strength.unwrap_or_default(),
                     zone: Zone::Sender,
+                    piece: 0,
                     offset: 0,
                     term: party.name.clone(),
                 };
@@ -532,8 +640,7 @@ impl Run<'_> {
         }
         self.fallbacks(Facet::Direction, &mut tally);
         let decision = tally.decide(set, Facet::Direction);
-        self.known
-            .insert(Facet::Direction, decision.as_str().to_owned());
+        self.learn(Facet::Direction, &decision);
         decision
     }
 
@@ -546,7 +653,8 @@ impl Run<'_> {
                 certain: verdict.kind.certain,
                 ..Decision::default()
             };
-            self.known.insert(Facet::Category, "annet".to_owned());
+            let decision = verdict.category.clone();
+            self.learn(Facet::Category, &decision);
         } else if has_category(kind) {
             verdict.category = self.simple(Facet::Category);
         }
@@ -570,22 +678,59 @@ fn direction_of(kind: SenderKind) -> Option<&'static str> {
 struct Place {
     percent: i64,
     zone: Zone,
+    piece: usize,
     offset: usize,
     term: String,
+}
+
+/// The hits of some terms that count.
+fn hits_of(scan: &Scan, terms: &[u32], counts: impl Fn(u32, Hit) -> bool) -> Vec<Hit> {
+    let hits = terms.iter().flat_map(|number| scan.of(*number));
+    hits.copied().filter(|hit| counts(hit.term, *hit)).collect()
+}
+
+/// The first hit of the first window of `within` words in one sentence that holds a hit of every list.
+fn window(scan: &Scan, within: usize, lists: Vec<Vec<Hit>>) -> Option<Hit> {
+    if lists.iter().any(Vec::is_empty) {
+        return None;
+    }
+    let mut latest: Vec<Option<Hit>> = vec![None; lists.len()];
+    let mut hits: Vec<(Hit, usize)> = lists
+        .into_iter()
+        .enumerate()
+        .flat_map(|(at, list)| list.into_iter().map(move |hit| (hit, at)))
+        .collect();
+    hits.sort_unstable_by_key(|(hit, at)| (hit.start, hit.end, *at, hit.term));
+    for (hit, at) in hits {
+        if let Some(slot) = latest.get_mut(at) {
+            *slot = Some(hit);
+        }
+        // All lists seen, each at its latest place: the window that ends here is the tightest.
+        let Some(all) = latest.iter().copied().collect::<Option<Vec<Hit>>>() else {
+            continue;
+        };
+        let start = all.iter().map(|hit| hit.start).min().unwrap_or_default();
+        let last = all.iter().map(|hit| hit.start).max().unwrap_or_default();
+        let width: usize = all
+            .iter()
+            .filter(|hit| hit.start == start)
+            .map(|hit| hit.end.saturating_sub(hit.start))
+            .max()
+            .unwrap_or(1);
+        let gap = last.saturating_sub(start.saturating_add(width.saturating_sub(1)));
+        let sentence = scan.sentence(hit);
+        if gap <= within && all.iter().all(|hit| scan.sentence(*hit) == sentence) {
+            return all.into_iter().min_by_key(|hit| (hit.start, hit.term));
+        }
+    }
+    None
 }
 
 /// The place with the highest percentage; of equal ones the first by zone and offset.
 fn strongest(places: impl Iterator<Item = Place>) -> Option<Place> {
     places.min_by(|a, b| {
-        b.percent
-            .cmp(&a.percent)
-            .then_with(|| (a.zone, a.offset, &a.term).cmp(&(b.zone, b.offset, &b.term)))
+        b.percent.cmp(&a.percent).then_with(|| {
+            (a.zone, a.piece, a.offset, &a.term).cmp(&(b.zone, b.piece, b.offset, &b.term))
+        })
     })
-}
-
-impl Rule {
-    /// Whether the rule asks nothing of the text.
-    fn none_of_text(&self) -> bool {
-        self.any.is_empty() && self.all.is_empty() && self.near.is_empty() && self.regex.is_empty()
-    }
 }

@@ -8,7 +8,7 @@ use super::directory::Directory;
 use super::fold::{ClauseBreaks, fold_text, tokenise};
 use super::view::View;
 use super::{Language, Reporter};
-use crate::message::Zone;
+use crate::message::{Zone, identity_numbers};
 
 /// Words that only nynorsk has, folded.
 const NYNORSK: [&str; 36] = [
@@ -135,7 +135,9 @@ pub(super) fn reference(views: &[View<'_>]) -> Option<String> {
         ) {
             continue;
         }
-        let (folded, places) = fold_text(&view.text);
+        // Some write the patient's identity number where their own number should stand; the acknowledgement would repeat it.
+        let text = identity_numbers::mask(&view.text);
+        let (folded, places) = fold_text(&text);
         for found in regex
             .captures_iter(&folded)
             .filter_map(|captures| captures.get(1))
@@ -154,7 +156,7 @@ pub(super) fn reference(views: &[View<'_>]) -> Option<String> {
                 continue;
             };
             // The folded word may hold «aa» for «å»; what the sender wrote is cut out of the text itself.
-            let rest = view.text.get(from..)?;
+            let rest = text.get(from..)?;
             let end = rest
                 .char_indices()
                 .find(|(at, _)| from.saturating_add(*at) > to)
@@ -189,6 +191,8 @@ mod tests {
             ("deres ref. 2026/188", None),
             ("vår sak er at dere", None),
             ("dykkar sak 24/1", None),
+            ("Vår ref: 15067610072", None),
+            ("Vår ref: 150676 10072 / vår sak 26/41", Some("26/41")),
         ] {
             assert_eq!(reference(&views(text)).as_deref(), expected, "{text}");
         }

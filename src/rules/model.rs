@@ -13,6 +13,8 @@ use crate::message::{Mark, Zone};
 pub(super) struct Threshold {
     pub(super) min: i64,
     pub(super) lead: i64,
+    /// What the value whose evidence stands first gets, when the lead is missed.
+    pub(super) first: i64,
 }
 
 /// A set of zones.
@@ -103,7 +105,7 @@ pub(super) struct Pattern {
 }
 
 /// What must be known already.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct When {
     pub(super) values: Vec<(Facet, Vec<String>)>,
     pub(super) destination_kind: Option<Vec<PartyKind>>,
@@ -114,6 +116,8 @@ pub(super) struct When {
     pub(super) marks: Option<Vec<Mark>>,
     pub(super) party_in_to: Option<bool>,
     pub(super) attachments: Option<bool>,
+    /// Only decisions that are certain count.
+    pub(super) certain: bool,
 }
 
 /// A checked rule; terms and regular expressions by number, each list in order.
@@ -130,6 +134,8 @@ pub(super) struct Rule {
     pub(super) any: Vec<u32>,
     pub(super) all: Vec<u32>,
     pub(super) near: Vec<u32>,
+    /// Of each list one term, in the same window as `near`.
+    pub(super) near_any: Vec<Vec<u32>>,
     pub(super) within: usize,
     pub(super) none: Vec<u32>,
     pub(super) regex: Vec<usize>,
@@ -139,6 +145,17 @@ pub(super) struct Rule {
     pub(super) negatable: bool,
     pub(super) once: bool,
     pub(super) fallback: bool,
+}
+
+impl Rule {
+    /// Whether the rule asks nothing of the text.
+    pub(super) fn none_of_text(&self) -> bool {
+        self.any.is_empty()
+            && self.all.is_empty()
+            && self.near.is_empty()
+            && self.near_any.is_empty()
+            && self.regex.is_empty()
+    }
 }
 
 /// What the settings tables say.
@@ -160,10 +177,11 @@ impl Settings {
     }
 
     pub(super) fn threshold(&self, facet: Facet) -> Threshold {
-        self.thresholds
-            .get(&facet)
-            .copied()
-            .unwrap_or(Threshold { min: 1, lead: 1 })
+        self.thresholds.get(&facet).copied().unwrap_or(Threshold {
+            min: 1,
+            lead: 1,
+            first: 0,
+        })
     }
 }
 
@@ -181,7 +199,10 @@ impl Default for Settings {
         Self {
             thresholds: thresholds
                 .into_iter()
-                .map(|(facet, min, lead)| (facet, Threshold { min, lead }))
+                .map(|(facet, min, lead)| {
+                    let first = 0;
+                    (facet, Threshold { min, lead, first })
+                })
                 .collect(),
             defaults: BTreeMap::new(),
             zone_factors: [(Zone::Subject, 150), (Zone::Quoted, 20), (Zone::Sender, 30)].into(),

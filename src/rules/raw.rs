@@ -28,6 +28,7 @@ pub(super) struct File {
     pub(super) portals: Vec<Portal>,
     pub(super) parties: Vec<Party>,
     pub(super) rules: Vec<Rule>,
+    pub(super) tests: Vec<Example>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -55,6 +56,8 @@ pub(super) struct Thresholds {
 pub(super) struct Threshold {
     pub(super) min: Spanned<i64>,
     pub(super) lead: Spanned<i64>,
+    #[serde(default)]
+    pub(super) first: Option<Spanned<i64>>,
 }
 
 /// `facet = "value"`, in `give` and in `[defaults]`.
@@ -163,6 +166,8 @@ pub(super) struct Rule {
     #[serde(default)]
     pub(super) near: Option<Spanned<Vec<Text>>>,
     #[serde(default)]
+    pub(super) near_any: Option<Spanned<Vec<Spanned<Vec<Text>>>>>,
+    #[serde(default)]
     pub(super) within: Option<Spanned<i64>>,
     #[serde(default)]
     pub(super) none: Option<Spanned<Vec<Text>>>,
@@ -180,6 +185,38 @@ pub(super) struct Rule {
     pub(super) once: Option<bool>,
     #[serde(default)]
     pub(super) fallback: bool,
+}
+
+/// A message and what is expected of it.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Example {
+    pub(super) name: Text,
+    #[serde(default)]
+    pub(super) from: String,
+    #[serde(default)]
+    pub(super) to: String,
+    #[serde(default)]
+    pub(super) subject: String,
+    #[serde(default)]
+    pub(super) text: Option<Text>,
+    #[serde(default)]
+    pub(super) eml: Option<Text>,
+    pub(super) expect: Spanned<Expect>,
+}
+
+/// What is expected: facets as in `give`, and whether a person must look.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Expect {
+    pub(super) r#type: Option<Text>,
+    pub(super) direction: Option<Text>,
+    pub(super) destination: Option<Text>,
+    pub(super) category: Option<Text>,
+    pub(super) severity: Option<Text>,
+    pub(super) reply: Option<Text>,
+    pub(super) robot: Option<Text>,
+    pub(super) triage: Option<bool>,
 }
 
 /// What must be known already.
@@ -200,6 +237,7 @@ pub(super) struct When {
     pub(super) marks: Option<Vec<Mark>>,
     pub(super) party_in_to: Option<bool>,
     pub(super) attachments: Option<bool>,
+    pub(super) certain: Option<Spanned<bool>>,
 }
 
 /// Who sends, as far as the directory knows.

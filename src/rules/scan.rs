@@ -12,6 +12,8 @@ use crate::message::Zone;
 #[derive(Debug)]
 pub(super) struct Scan {
     pub(super) zone: Zone,
+    /// Which of the texts of that zone.
+    pub(super) piece: usize,
     /// Byte offset at which the signature begins.
     pub(super) signature: usize,
     tokens: Vec<Token>,
@@ -25,7 +27,7 @@ pub(super) struct Scan {
 }
 
 impl Scan {
-    pub(super) fn new(set: &RuleSet, view: &View<'_>) -> Self {
+    pub(super) fn new(set: &RuleSet, view: &View<'_>, piece: usize) -> Self {
         let tokens = tokenise(&view.text, &set.settings.breaks);
         let mut hits = set.lexicon.scan(&tokens);
         let reaches = reaches(set, &hits);
@@ -63,6 +65,7 @@ impl Scan {
         }
         Self {
             zone: view.zone,
+            piece,
             signature: view.signature,
             tokens,
             hits,
@@ -98,6 +101,11 @@ impl Scan {
     /// The sentence in which a hit begins.
     pub(super) fn sentence(&self, hit: Hit) -> u32 {
         self.tokens.get(hit.start).map_or(0, |token| token.sentence)
+    }
+
+    /// The clause in which a hit begins.
+    pub(super) fn clause(&self, hit: Hit) -> u32 {
+        self.tokens.get(hit.start).map_or(0, |token| token.clause)
     }
 
     /// Whether a cue stands in a clause of the hit.

@@ -1,5 +1,7 @@
 //! The engine as a whole, on small rule sets and hand-made messages.
 
+mod checking;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -174,6 +176,8 @@ fn groups_cues_and_zones() {
     let epikrise = "any = [\"epikrise\"]";
     let missing = "any = [\"epikrise ikke mottatt\", \"ikke mottatt\"]";
     let near = "near = [\"epikrise\", \"mangler\"]\nwithin = 3";
+    let near_any = "near_any = [[\"epikrise\", \"epikr*\"], [\"mangler\", \"ikke mottatt\", \"aldri\"]]\nwithin = 4";
+    let near_both = "near = [\"hjemmesykepleien\"]\nnear_any = [[\"epikrise\"], [\"aldri\"]]";
     let all = "all = [\"epikrise\", \"mangler\"]";
     for (conditions, words, spoke) in [
         (epikrise, "Epikrisen er sen", true),
@@ -192,6 +196,19 @@ fn groups_cues_and_zones() {
         (near, "Epikrisen for hele mars mangler", false),
         (near, "Mangler epikrise", true),
         (near, "Epikrisen kom. Svaret mangler", false),
+        (near_any, "Epikrisen for mars mangler", true),
+        (near_any, "Vi har ikke mottatt epikrisen", true),
+        (near_any, "Vi har aldri sett noen epikrise", true),
+        (near_any, "Epikrisen mangler ikke", false),
+        (near_any, "Epikrisen er god. Svaret mangler", false),
+        (near_any, "Epikrisen og svaret og alt annet mangler", false),
+        (
+            near_any,
+            "Epikrisen kom i tide, men lista ikke mottatt",
+            false,
+        ),
+        (near_both, "Hjemmesykepleien fikk aldri epikrisen", true),
+        (near_both, "Epikrisen mangler i hjemmesykepleien", false),
         (all, "Epikrisen kom. Svaret mangler", true),
         (all, "Epikrisen kom. Svaret ikke", false),
         (
@@ -325,6 +342,103 @@ fn decisions() {
     }
 }
 
+#[test]
+fn what_stands_first_breaks_a_tie() {
+    let set = |threshold: &str, b: i64| {
+        let rules = [
+            "[thresholds]\ntype = { min = 6, lead = 3 }".to_owned(),
+            format!("category = {threshold}\n"),
+            rule("t", "type = \"avvik\"", "strength = 9\nany = [\"avvik\"]"),
+            rule(
+                "a",
+                "category = \"annet\"",
+                "strength = 4\nany = [\"alfa\"]",
+            ),
+            rule(
+                "b",
+                "category = \"transport\"",
+                &format!("strength = {b}\nany = [\"beta\"]"),
+            ),
+        ];
+        compile(&rules.join("\n"))
+    };
+    let first = "{ min = 3, lead = 1, first = 1 }";
+    let far = "{ min = 3, lead = 2, first = 3 }";
+    for (threshold, b, words, value, certain) in [
+        ("{ min = 3, lead = 1 }", 4, "beta alfa", "annet", false),
+        (first, 4, "beta alfa", "transport", true),
+        (first, 4, "alfa beta", "annet", true),
+        (first, 5, "alfa beta", "transport", true),
+        (far, 5, "alfa beta", "annet", true),
+        (far, 6, "alfa beta", "transport", true),
+    ] {
+        let verdict = text(&set(threshold, b), &format!("Avvik: {words}"));
+        let decision = &verdict.category;
+        assert_eq!(
+            (decision.as_str(), decision.certain),
+            (value, certain),
+            "{threshold} {words}"
+        );
+        let sum: i64 = verdict
+            .because
+            .iter()
+            .filter(|evidence| evidence.facet == Facet::Category && evidence.value == value)
+            .map(|evidence| evidence.strength)
+            .sum();
+        assert_eq!(sum, decision.score, "the sum is that of the evidence");
+    }
+    // The subject is read before the text.
+    let verdict = set("{ min = 3, lead = 1, first = 1 }", 6).classify(
+        &message("kari@ukjent.example", "Alfa", "Avvik: beta"),
+        &ClassifyContext::default(),
+    );
+    assert_eq!(verdict.category.as_str(), "annet");
+}
+
+#[test]
+fn conditions_may_ask_for_certainty() {
+    let rules = |when: &str| {
+        format!(
+            "{}{}{}",
+            rule(
+                "r",
+                "robot = \"fravaer\"",
+                "strength = 5\nany = [\"ferie\"]"
+            ),
+            rule("t", "type = \"avvik\"", "strength = 5\nany = [\"avvik\"]"),
+            rule(
+                "d",
+                "direction = \"fra-kommune\"",
+                &format!("strength = 9\nwhen = {{ {when} }}"),
+            ),
+        )
+    };
+    for (when, words, spoke) in [
+        ("type = [\"avvik\"]", "avvik", true),
+        ("type = [\"avvik\"], certain = true", "avvik", false),
+        ("robot = [\"fravaer\"]", "ferie", false),
+    ] {
+        let verdict = text(&compile(&rules(when)), words);
+        assert_eq!(verdict.direction.score == 9, spoke, "{when}");
+    }
+    let found = faults(&rule(
+        "d",
+        "type = \"avvik\"",
+        "strength = 1\nany = [\"alfa\"]\nwhen = { thread = \"none\", certain = true }",
+    ));
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(
+        found[0].contains("certain gjelder avgjørelser"),
+        "{found:?}"
+    );
+    let found = faults(&rule(
+        "n",
+        "type = \"avvik\"",
+        "strength = 1\nnear_any = [[\"alfa\", \"beta\"]]",
+    ));
+    assert!(found[0].contains("minst to lister"), "{found:?}");
+}
+
 /// Rules that make everything an avvik, for tests of direction and destination.
 fn avvik() -> String {
     rule(
@@ -375,7 +489,7 @@ fn directory_places() {
             &[],
             "Bor på Kambo sykehjem i Moss",
             "fra-kommune",
-            "moss",
+            "samhandling",
             false,
         ),
         (

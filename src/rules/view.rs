@@ -6,7 +6,7 @@
 //! Of each text the part from a closing («Mvh», «Med vennlig hilsen») on is the signature.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::compile::{RuleSet, line_key};
 use super::directory::Portal;
@@ -35,6 +35,51 @@ pub(super) struct View<'m> {
     pub(super) text: Cow<'m, str>,
     /// Byte offset at which the signature begins; the length of the text when it has none.
     pub(super) signature: usize,
+}
+
+/// A text of a message as the rules read it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReadText {
+    /// Its zone.
+    pub zone: Zone,
+    /// Which of the texts of that zone, from 0.
+    pub piece: usize,
+    /// The text; what a portal adds is blanked.
+    pub text: String,
+    /// Byte offset at which the signature begins; the length of the text when it has none.
+    pub signature: usize,
+}
+
+impl RuleSet {
+    /// The texts of a message as the rules read them, in their order.
+    pub fn texts(&self, message: &Message) -> Vec<ReadText> {
+        let (views, ..) = look(self, message);
+        let pieces = pieces(&views);
+        views
+            .into_iter()
+            .zip(pieces)
+            .map(|(view, piece)| ReadText {
+                zone: view.zone,
+                piece,
+                signature: view.signature,
+                text: view.text.into_owned(),
+            })
+            .collect()
+    }
+}
+
+/// For each text, how many of its zone stand before it.
+pub(super) fn pieces(views: &[View<'_>]) -> Vec<usize> {
+    let mut seen: BTreeMap<Zone, usize> = BTreeMap::new();
+    views
+        .iter()
+        .map(|view| {
+            let next = seen.entry(view.zone).or_default();
+            let piece = *next;
+            *next = piece.saturating_add(1);
+            piece
+        })
+        .collect()
 }
 
 /// What is known of a message without its words.

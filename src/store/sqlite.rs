@@ -8,10 +8,10 @@ mod intake;
 mod outbox;
 
 use super::{
-    CaseFilter, Claimed, Compose, Counts, Incoming, MessageRow, OutboxRow, Pending, Settlement,
-    Store, StoreError, Stored, ThreadKeys,
+    CaseFilter, Claimed, Compose, Correction, Counts, Incoming, MessageRow, OutboxRow, Pending,
+    Settlement, Store, StoreError, Stored, ThreadKeys,
 };
-use crate::case::admit::Thread;
+use crate::case::surroundings::Thread;
 use crate::case::{Case, CaseNumber, Change, Event};
 use crate::intake::{Cursor, Position};
 use crate::outbox::Delivery;
@@ -151,6 +151,10 @@ impl Store for SqliteStore {
         intake::begin_attempt(&mut *self.writer().await, message_id).await
     }
 
+    async fn take_back_attempt(&self, message_id: i64) -> Result<(), StoreError> {
+        intake::take_back_attempt(&mut *self.writer().await, message_id).await
+    }
+
     async fn raw(&self, message_id: i64) -> Result<Option<Vec<u8>>, StoreError> {
         intake::raw(&self.readers, message_id).await
     }
@@ -224,6 +228,10 @@ impl Store for SqliteStore {
 
     async fn history(&self, case_id: i64) -> Result<Vec<Event>, StoreError> {
         cases::history(&self.readers, case_id).await
+    }
+
+    async fn corrections(&self) -> Result<Vec<Correction>, StoreError> {
+        cases::corrections(&self.readers).await
     }
 
     async fn case_messages(&self, case_id: i64) -> Result<Vec<i64>, StoreError> {

@@ -125,7 +125,7 @@ impl Compositor<'_> {
             .map_or(samhandling, |party| party.name.as_str());
         Facts {
             sak: case.number.to_string(),
-            type_navn: names::type_name(&case.kind).to_owned(),
+            type_navn: names::type_name_in(&case.kind, order.language).to_owned(),
             part: name.to_owned(),
             mottatt: long_date(case.received_day, order.language),
             frist: case

@@ -2,7 +2,8 @@
 
 use super::compositor::{Compositor, Content};
 use super::{Engine, InForce, WorkError};
-use crate::case::admit::{self, Admission, Arrival, Surroundings};
+use crate::case::admit::{self, Admission, Arrival};
+use crate::case::surroundings::Surroundings;
 use crate::case::{self, Case, MailOrder};
 use crate::config::Mode;
 use crate::message::{self, Limits, Message};
@@ -12,8 +13,9 @@ use crate::store::{Outcome, Pending, Settlement, StoreError, ThreadKeys};
 use std::sync::Arc;
 use tracing::{info, warn};
 
-/// A message whose decision was begun this often and never finished kills the process: it is kept raw for a person.
-const ATTEMPTS_MAX: i64 = 3;
+/// A message whose decision was begun this often and never finished kills the process: it is kept raw for a person. Not
+/// fewer, since somebody who kills the process again and again hits some message more than once.
+const ATTEMPTS_MAX: i64 = 10;
 /// How often a decision is made anew because somebody changed the case in between.
 const CONFLICTS_MAX: usize = 10;
 /// The window of the acknowledgement brake.
@@ -73,13 +75,20 @@ impl Engine {
         } else {
             self.read(message_id, &in_force.rules).await?
         };
+        let mut outcome = Err(WorkError::Store(StoreError::Conflict));
         for _ in 0..CONFLICTS_MAX {
-            match self.settle(&pending, &read, &in_force).await {
-                Err(WorkError::Store(StoreError::Conflict)) => {}
-                other => return other,
+            outcome = self.settle(&pending, &read, &in_force).await;
+            if !matches!(outcome, Err(WorkError::Store(StoreError::Conflict))) {
+                break;
             }
         }
-        Err(WorkError::Store(StoreError::Conflict))
+        if let Err(WorkError::Store(error)) = &outcome
+            && error.is_temporary()
+        {
+            // The store failed, not the message. Where not even this can be written, the outcome says what is wrong.
+            self.store.take_back_attempt(message_id).await.ok();
+        }
+        outcome
     }
 
     async fn read(&self, message_id: i64, rules: &Arc<RuleSet>) -> Result<Read, WorkError> {
@@ -108,7 +117,9 @@ impl Engine {
         );
         let outcome = if self.mode == Mode::Observe {
             Outcome::LeftAlone(OBSERVED.to_owned())
-        } else if received_at_ms < self.live_since_ms {
+        } else if received_at_ms < self.live_since.at_ms
+            && self.live_since.sources.contains(&pending.source)
+        {
             Outcome::LeftAlone(BEFORE_LIVE.to_owned())
         } else {
             self.admit(pending, read, in_force, received_at_ms, now_ms)
@@ -155,6 +166,10 @@ impl Engine {
             Outcome::Joined(_) => "joined",
             Outcome::LeftAlone(_) => "left alone",
         };
+        let reason = match &settlement.outcome {
+            Outcome::LeftAlone(reason) => reason.clone(),
+            Outcome::Opened(_) | Outcome::Joined(_) => String::new(),
+        };
         let case = self
             .store
             .settle(
@@ -170,7 +185,7 @@ impl Engine {
         if let Some(case) = case {
             info!(message.row = pending.id, case.id = %case.number, case.state = case.state.id(), "message {what} a case");
         } else {
-            info!(message.row = pending.id, "message {what}");
+            info!(message.row = pending.id, reason, "message {what}");
         }
         Ok(())
     }

@@ -16,7 +16,7 @@ use linjevei::outbox::message_id::SigningKey;
 use linjevei::rules::RuleSet;
 use linjevei::store::{CaseFilter, MessageRow, SqliteStore};
 use linjevei::template::{Templates, shipped};
-use linjevei::worker::{Engine, Rulebook};
+use linjevei::worker::{Engine, LiveSince, Rulebook};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -184,7 +184,7 @@ impl House {
             calendar: Arc::new(Calendar::default()),
             transport: Arc::new(MaildirTransport::new(dir.path().join("ut"))),
             mode: Mode::Live,
-            live_since_ms: 0,
+            live_since: LiveSince::default(),
             limits: Limits::default(),
         };
         Self {

@@ -24,24 +24,23 @@ pub struct Sample {
     pub hash: String,
 }
 
-/// The labelled messages by which the rules are measured.
-pub const LABELLED: [&str; 2] = ["tests/fixtures/dev", "tests/fixtures/messages"];
-/// The sample mailbox of the demo.
+/// The sample mailbox of the demo, with broken mail too.
 const DEMO: &str = "src/cli/demo/mailbox";
+/// The labelled messages by which the rules are measured.
+const LABELLED: [&str; 2] = ["tests/fixtures/dev", "tests/fixtures/messages"];
 
-/// 200 messages of different content: all labelled ones, and as many of the demo's as it takes.
+/// 200 messages of different content: those of the demo, and as many of the labelled ones as it takes.
 ///
 /// # Panics
 /// When there are fewer.
 pub fn two_hundred() -> Vec<Sample> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut folders: Vec<_> = LABELLED.iter().map(|folder| root.join(folder)).collect();
-    let mut days: Vec<_> = fs::read_dir(root.join(DEMO))
+    let mut folders: Vec<_> = fs::read_dir(root.join(DEMO))
         .unwrap()
         .map(|day| day.unwrap().path())
         .collect();
-    days.sort();
-    folders.extend(days);
+    folders.sort();
+    folders.extend(LABELLED.map(|folder| root.join(folder)));
     let mut samples: Vec<Sample> = folders.iter().flat_map(|folder| of(folder)).collect();
     // Replies of the demo answer mail that it writes; here they would have nothing to answer.
     samples.retain(|sample| !sample.bytes.windows(2).any(|two| two == b"{{"));

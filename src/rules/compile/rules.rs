@@ -31,6 +31,7 @@ impl Compiler {
                     && self.faults.len() == before
                 {
                     self.rules.push(checked);
+                    self.places.push((file.clone(), rule.id.span()));
                 }
             }
         }
@@ -57,17 +58,19 @@ impl Compiler {
         let any = self.terms(file, "any", rule.any.as_ref(), index);
         let all = self.terms(file, "all", rule.all.as_ref(), index);
         let near = self.terms(file, "near", rule.near.as_ref(), index);
+        let near_any = self.near_any(file, rule, index);
         let none = self.terms(file, "none", rule.none.as_ref(), index);
         let regex = self.regexes(file, rule.regex.as_ref(), index);
         let has = |list: &Option<Spanned<Vec<Text>>>| list.is_some();
         if !(has(&rule.any)
             || has(&rule.all)
             || has(&rule.near)
+            || rule.near_any.is_some()
             || has(&rule.regex)
             || rule.when.is_some()
             || rule.marks.is_some())
         {
-            let help = "skriv minst én av any, all, near, regex, marks eller when";
+            let help = "skriv minst én av any, all, near, near_any, regex, marks eller when";
             self.fault(
                 file,
                 rule.id.span(),
@@ -111,6 +114,7 @@ impl Compiler {
             any,
             all,
             near,
+            near_any,
             within,
             none,
             regex,
@@ -126,9 +130,31 @@ impl Compiler {
         })
     }
 
-    /// How far `near` looks.
+    /// The lists of `near_any`.
+    fn near_any(&mut self, file: &str, rule: &raw::Rule, index: usize) -> Vec<Vec<u32>> {
+        let Some(lists) = &rule.near_any else {
+            return Vec::new();
+        };
+        let singles = rule.near.as_ref().map_or(0, |list| list.get_ref().len());
+        if lists.get_ref().len().saturating_add(singles) < 2 {
+            self.fault(
+                file,
+                lists.span(),
+                "near_any trenger minst to lister",
+                "for eksempel near_any = [[\"epikrise\"], [\"mangler\", \"ikke mottatt\"]]; bruk any når det er én",
+            );
+        }
+        lists
+            .get_ref()
+            .iter()
+            .map(|list| self.terms(file, "en liste i near_any", Some(list), index))
+            .collect()
+    }
+
+    /// How far `near` and `near_any` look.
     fn within(&mut self, file: &str, rule: &raw::Rule) -> usize {
         if let Some(list) = &rule.near
+            && rule.near_any.is_none()
             && list.get_ref().len() == 1
         {
             self.fault(
@@ -138,21 +164,22 @@ impl Compiler {
                 "bruk any når det er ett",
             );
         }
-        match (&rule.within, &rule.near) {
-            (Some(number), None) => {
+        let near = rule.near.is_some() || rule.near_any.is_some();
+        match &rule.within {
+            Some(number) if !near => {
                 self.fault(
                     file,
                     number.span(),
-                    "within gjelder bare sammen med near",
+                    "within gjelder bare sammen med near og near_any",
                     "ta det bort, eller bruk near",
                 );
                 WITHIN_DEFAULT
             }
-            (Some(number), Some(_)) => {
+            Some(number) => {
                 let number = self.ranged(file, number, 1..=WITHIN_MAX, "within");
                 usize::try_from(number).unwrap_or(WITHIN_DEFAULT)
             }
-            (None, _) => WITHIN_DEFAULT,
+            None => WITHIN_DEFAULT,
         }
     }
 
@@ -372,7 +399,22 @@ impl Compiler {
                 "ta den bort, eller skriv et vilkår",
             );
         }
+        if let Some(certain) = &table.certain
+            && values.is_empty()
+            && table.destination_kind.is_none()
+        {
+            self.fault(
+                file,
+                certain.span(),
+                "certain gjelder avgjørelser, og when nevner ingen",
+                "skriv for eksempel type = [\"avvik\"] ved siden av, eller ta det bort",
+            );
+        }
         When {
+            certain: table
+                .certain
+                .as_ref()
+                .is_some_and(|certain| *certain.get_ref()),
             values,
             destination_kind: table.destination_kind.clone(),
             sender: table.sender.clone(),

@@ -47,6 +47,7 @@ impl Run<'_> {
             }
             decision = tally.decide(set, Facet::Destination);
             decision.certain = false;
+            self.not_the_sender(verdict, samhandling.as_deref(), &mut decision);
         }
         if verdict.kind.as_str() == "faktura"
             && let Some(samhandling) = samhandling
@@ -56,9 +57,31 @@ impl Run<'_> {
         {
             verdict.copies.push(samhandling);
         }
-        self.known
-            .insert(Facet::Destination, decision.as_str().to_owned());
+        self.learn(Facet::Destination, &decision);
         verdict.destination = decision;
+    }
+
+    /// A kommune that reports is not the one to answer: when only its own name stands in the message, the department is
+    /// the better guess.
+    fn not_the_sender(
+        &self,
+        verdict: &Verdict,
+        samhandling: Option<&str>,
+        decision: &mut Decision,
+    ) {
+        let index = self.set.directory.by_id.get(decision.as_str());
+        let is_sender = index.is_some_and(|index| {
+            self.facts.sender_parties.contains(index)
+                || named_in(self.set, self.scans, Zone::Sender).contains(index)
+        });
+        if verdict.direction.as_str() == "fra-kommune"
+            && is_sender
+            && let Some(samhandling) = samhandling
+        {
+            decision.runner_up = decision.value.take().map(|value| (value, decision.score));
+            decision.score = 0;
+            decision.value = Some(samhandling.to_owned());
+        }
     }
 
     /// Several clinics that all have enough: with the department as destination they get copies; three and more without
@@ -149,6 +172,7 @@ impl Run<'_> {
                     let found = Found {
                         strength,
                         zone: scan.zone,
+                        piece: scan.piece,
                         offset,
                         term: term.raw.clone(),
                     };
@@ -180,9 +204,9 @@ impl Run<'_> {
             };
             let mut found: Vec<Found> = found.into_values().collect();
             found.sort_by(|a, b| {
-                b.strength
-                    .cmp(&a.strength)
-                    .then((a.zone, a.offset, &a.term).cmp(&(b.zone, b.offset, &b.term)))
+                b.strength.cmp(&a.strength).then(
+                    (a.zone, a.piece, a.offset, &a.term).cmp(&(b.zone, b.piece, b.offset, &b.term)),
+                )
             });
             let rule = format!("part:{}:{}", party.id, entry.id());
             for found in found.into_iter().take(ENTRIES_MAX) {
@@ -208,6 +232,7 @@ impl Run<'_> {
             let found = Found {
                 strength: self.set.settings.recipient_strength,
                 zone: Zone::Recipient,
+                piece: 0,
                 offset: 0,
                 term: String::new(),
             };
@@ -244,6 +269,7 @@ impl Run<'_> {
                 let found = Found {
                     strength: *strength,
                     zone: Zone::Sender,
+                    piece: 0,
                     offset: 0,
                     term: String::new(),
                 };

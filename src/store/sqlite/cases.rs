@@ -2,11 +2,11 @@
 
 use super::begin;
 use super::outbox;
-use crate::case::admit::{Thread, ThreadBy};
+use crate::case::surroundings::{Thread, ThreadBy};
 use crate::case::{Case, CaseNumber, Change, Event, undeliverable};
 use crate::outbox::compose::Composed;
 use crate::store::rows::{self, CASE_COLUMNS, CaseRow, EventRow};
-use crate::store::{CaseFilter, Compose, Outcome, Settlement, StoreError, ThreadKeys};
+use crate::store::{CaseFilter, Compose, Correction, Outcome, Settlement, StoreError, ThreadKeys};
 use jiff::civil::Date;
 use sqlx::{AssertSqlSafe, SqliteConnection, SqlitePool};
 
@@ -65,6 +65,37 @@ pub(super) async fn history(readers: &SqlitePool, case_id: i64) -> Result<Vec<Ev
             .fetch_all(readers)
             .await?;
     rows.into_iter().map(EventRow::into_event).collect()
+}
+
+pub(super) async fn corrections(readers: &SqlitePool) -> Result<Vec<Correction>, StoreError> {
+    let rows: Vec<(i64, i64, i64, String)> = sqlx::query_as(
+        "SELECT c.message_id, c.year, c.count, e.data FROM case_event e JOIN cases c ON c.id = e.case_id \
+         WHERE e.kind = 'corrected' AND c.message_id <> 0 ORDER BY c.year, c.count, e.id",
+    )
+    .fetch_all(readers)
+    .await?;
+    let mut corrections: Vec<Correction> = Vec::new();
+    for (message_id, year, count, data) in rows {
+        let data: serde_json::Value =
+            serde_json::from_str(&data).map_err(|_| StoreError::Broken("event data".to_owned()))?;
+        let case = rows::number(year, count)?.to_string();
+        if corrections.last().is_none_or(|last| last.case != case) {
+            corrections.push(Correction {
+                message_id,
+                case,
+                ..Correction::default()
+            });
+        }
+        let wanted = data.get("to").and_then(serde_json::Value::as_object);
+        if let Some(last) = corrections.last_mut() {
+            for (facet, value) in wanted.into_iter().flatten() {
+                if let Some(value) = value.as_str() {
+                    last.facets.insert(facet.clone(), value.to_owned());
+                }
+            }
+        }
+    }
+    Ok(corrections)
 }
 
 pub(super) async fn chaseable(

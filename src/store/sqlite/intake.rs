@@ -135,33 +135,45 @@ pub(super) async fn source_checked(
 }
 
 pub(super) async fn undecided(readers: &SqlitePool, limit: u32) -> Result<Vec<i64>, StoreError> {
-    Ok(
-        sqlx::query_scalar("SELECT id FROM message WHERE outcome = 'pending' ORDER BY id LIMIT $1")
-            .bind(i64::from(limit))
-            .fetch_all(readers)
-            .await?,
+    Ok(sqlx::query_scalar(
+        "SELECT id FROM message WHERE outcome = 'pending' ORDER BY attempts, id LIMIT $1",
     )
+    .bind(i64::from(limit))
+    .fetch_all(readers)
+    .await?)
 }
 
 pub(super) async fn begin_attempt(
     writer: &mut SqliteConnection,
     message_id: i64,
 ) -> Result<Option<Pending>, StoreError> {
-    let row: Option<(i64, i64, i64)> = sqlx::query_as(
+    let row: Option<(i64, String, i64, i64)> = sqlx::query_as(
         "UPDATE message SET attempts = attempts + 1 WHERE id = $1 AND outcome = 'pending' \
-         RETURNING attempts, internal_date_ms, first_seen_at_ms",
+         RETURNING attempts, source, internal_date_ms, first_seen_at_ms",
     )
     .bind(message_id)
     .fetch_optional(writer)
     .await?;
-    Ok(
-        row.map(|(attempts, internal_date_ms, first_seen_at_ms)| Pending {
+    Ok(row.map(
+        |(attempts, source, internal_date_ms, first_seen_at_ms)| Pending {
             id: message_id,
             attempts,
+            source,
             internal_date_ms: (internal_date_ms != 0).then_some(internal_date_ms),
             first_seen_at_ms,
-        }),
-    )
+        },
+    ))
+}
+
+pub(super) async fn take_back_attempt(
+    writer: &mut SqliteConnection,
+    message_id: i64,
+) -> Result<(), StoreError> {
+    sqlx::query("UPDATE message SET attempts = attempts - 1 WHERE id = $1 AND outcome = 'pending' AND attempts > 0")
+        .bind(message_id)
+        .execute(writer)
+        .await?;
+    Ok(())
 }
 
 pub(super) async fn raw(

@@ -1,7 +1,7 @@
 //! The outbox: rows written with the change they belong to, claimed by lease, results per recipient.
 
 use super::{CHUNK_BYTES, begin, cases};
-use crate::case::{EventKind, MailOrder, undeliverable};
+use crate::case::{EventKind, MailKind, MailOrder, undeliverable};
 use crate::outbox::compose::Composed;
 use crate::outbox::retry::{Next, UNKNOWN_PAUSE_MS};
 use crate::outbox::{Delivery, Envelope, RecipientOutcome, Reply};
@@ -98,6 +98,7 @@ pub(super) async fn claim(
     now_ms: i64,
 ) -> Result<Vec<Claimed>, StoreError> {
     let mut transaction = begin(writer).await?;
+    hold_needless_reminders(&mut transaction, now_ms).await?;
     let rows: Vec<ClaimedRow> = sqlx::query_as(
         "UPDATE outbox SET state = 'sending', attempts = attempts + 1, claimed_at_ms = $1, lease_until_ms = $2 \
          WHERE id IN (SELECT id FROM outbox WHERE state = 'queued' AND next_attempt_at_ms <= $1 ORDER BY next_attempt_at_ms, id LIMIT $3) \
@@ -141,6 +142,28 @@ pub(super) async fn claim(
     transaction.commit().await?;
     claimed.sort_by_key(|mail| mail.id);
     Ok(claimed)
+}
+
+/// A reminder can wait for days while the server is down. One whose case was answered, or went to another party, meanwhile
+/// would say what is no longer true: it is held, and the history says why.
+async fn hold_needless_reminders(
+    connection: &mut SqliteConnection,
+    now_ms: i64,
+) -> Result<(), StoreError> {
+    let cases: Vec<i64> = sqlx::query_scalar(
+        "UPDATE outbox SET state = 'held' WHERE kind = 'purring' AND state = 'queued' AND NOT EXISTS \
+         (SELECT 1 FROM cases c WHERE c.id = case_id AND c.state = 'sent' AND c.destination = outbox.party) RETURNING case_id",
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    for case_id in cases {
+        cases::amend(connection, case_id, |change| {
+            let held = json!({ "mail": MailKind::Purring.id(), "held": true });
+            change.record(EventKind::Note, now_ms, held);
+        })
+        .await?;
+    }
+    Ok(())
 }
 
 /// Rows whose sender died: the outcome is unknown. One more attempt half an hour after the claim, then a person.

@@ -28,7 +28,7 @@ CREATE TABLE message (
     UNIQUE (source, mailbox, uid_validity, position_key)
 ) STRICT;
 CREATE INDEX message_content ON message (content_hash, id);
-CREATE INDEX message_pending ON message (id) WHERE outcome = 'pending';
+CREATE INDEX message_pending ON message (attempts, id) WHERE outcome = 'pending';
 CREATE INDEX message_untreated ON message (source, id) WHERE treated = 0 AND outcome IN ('opened', 'joined', 'duplicate');
 CREATE INDEX message_case ON message (case_id) WHERE case_id <> 0;
 

@@ -1,0 +1,48 @@
+//! What a decision about a case is made from, besides the message and the case: the thread, the directory, the choices of
+//! the installation, the time.
+
+use super::{Case, Policy};
+use crate::rules::Directory;
+
+/// A stored case that the message refers to, and how it does.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Thread {
+    /// The case.
+    pub case: Case,
+    /// The strongest way in which the message refers to it.
+    pub by: ThreadBy,
+}
+
+/// Ways in which a message refers to a case, strongest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ThreadBy {
+    /// One of our Message-IDs with a valid signature.
+    SignedId,
+    /// `[SAK-…]` in the subject.
+    Token,
+    /// An earlier message of the case.
+    EarlierMessage,
+}
+
+impl ThreadBy {
+    pub(super) const fn id(self) -> &'static str {
+        match self {
+            Self::SignedId => "signed-id",
+            Self::Token => "token",
+            Self::EarlierMessage => "earlier-message",
+        }
+    }
+}
+
+/// What surrounds the decision.
+#[derive(Debug, Clone, Copy)]
+pub struct Surroundings<'a> {
+    /// The directory of the rule set that gave the verdict.
+    pub directory: &'a Directory,
+    /// The installation's choices.
+    pub policy: &'a Policy,
+    /// Now, Unix milliseconds.
+    pub now_ms: i64,
+    /// Acknowledgements queued for the reporter's address within the last hour.
+    pub recent_acknowledgements: u32,
+}

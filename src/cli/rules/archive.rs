@@ -1,0 +1,92 @@
+//! Stored messages and people's corrections as material to try rules on.
+
+use super::super::{Failure, cases, setup};
+use crate::case::{Actor, Case, CaseNumber, Change, EventKind, MailOrder};
+use crate::outbox::compose::Composed;
+use crate::store::{Compose, Correction, MessageRow, SharedStore, SqliteStore};
+use serde_json::json;
+use std::path::Path;
+use std::sync::Arc;
+use tokio::runtime::Runtime;
+
+/// A database that is read beside a running worker.
+pub(super) struct Archive {
+    runtime: Runtime,
+    store: SharedStore,
+}
+
+impl Archive {
+    pub(super) fn open(path: &Path) -> Result<Self, Failure> {
+        if !path.is_file() {
+            return Err(Failure::io(format!(
+                "{}: there is no such database",
+                path.display()
+            )));
+        }
+        let runtime = setup::runtime()?;
+        let store = runtime.block_on(SqliteStore::open(path))?;
+        Ok(Self {
+            runtime,
+            store: Arc::new(store),
+        })
+    }
+
+    /// The stored messages, each once, oldest first.
+    pub(super) fn messages(&self) -> Result<Vec<MessageRow>, Failure> {
+        let mut rows = self
+            .runtime
+            .block_on(self.store.messages(false, u32::MAX))?;
+        rows.retain(|row| row.outcome != "duplicate");
+        Ok(rows)
+    }
+
+    pub(super) fn raw(&self, id: i64) -> Result<Vec<u8>, Failure> {
+        let raw = self.runtime.block_on(self.store.raw(id))?;
+        Ok(raw.unwrap_or_default())
+    }
+
+    pub(super) fn corrections(&self) -> Result<Vec<Correction>, Failure> {
+        Ok(self.runtime.block_on(self.store.corrections())?)
+    }
+
+    /// Notes in the history of a case that a person sees the content of a message in it.
+    pub(super) fn note_shown(&self, number: &str, message_id: i64) -> Result<(), Failure> {
+        let number: CaseNumber = number
+            .parse()
+            .map_err(|_| Failure::software("a stored case number cannot be read"))?;
+        self.runtime.block_on(async {
+            let Some(case) = self.store.case(number).await? else {
+                return Err(Failure::software(
+                    "a message names a case that is not there",
+                ));
+            };
+            let mut change = Change::of(case);
+            let actor = Actor::Person {
+                user: cases::user(),
+                on_behalf_of: String::new(),
+            };
+            change.record_by(
+                EventKind::Shown,
+                jiff::Timestamp::now().as_millisecond(),
+                &actor,
+                json!({ "message": message_id, "by": "rules diff" }),
+            );
+            self.store.apply(change, &NoMail).await?;
+            Ok(())
+        })
+    }
+}
+
+/// A line in the history asks for no mail.
+struct NoMail;
+
+impl Compose for NoMail {
+    fn compose(
+        &self,
+        _case: &Case,
+        _order: &MailOrder,
+        _previous: Option<&str>,
+    ) -> Result<Composed, String> {
+        Err("looking at a message sends no mail".to_owned())
+    }
+}
