@@ -5,12 +5,12 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt as _, chown};
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Runs of `sieve-filter`; the fastest one counts.
 const RUNS: usize = 5;
 
-/// The time of the fastest run over all messages, compiling the script not included.
+/// The processor time of the fastest run over all messages, compiling the script not included.
 pub(crate) fn fastest(terms: &[String]) -> Duration {
     let folder = tempfile::tempdir().unwrap();
     let mailbox = folder.path().join("mail");
@@ -36,10 +36,12 @@ pub(crate) fn fastest(terms: &[String]) -> Duration {
     let mut best = Duration::MAX;
     // The first run writes the mailbox index.
     for round in 0..=RUNS {
-        let start = Instant::now();
-        run(&mut filter(&config, &script));
+        let start = of_children();
+        let said = run(&mut filter(&config, &script));
+        // The first rule hits: the script was really run on the text.
+        assert!(said.contains("r0"), "no message hit");
         if round > 0 {
-            best = best.min(start.elapsed());
+            best = best.min(of_children() - start);
         }
     }
     best
@@ -63,6 +65,16 @@ fn hand_over(path: &Path, uid: u32, gid: u32) {
     }
 }
 
+/// Processor time of all processes that were started here and have ended, in steps of 10 ms (`proc_pid_stat(5)`).
+fn of_children() -> Duration {
+    let stat = fs::read_to_string("/proc/self/stat").unwrap();
+    let (_, fields) = stat.rsplit_once(')').unwrap();
+    // Fields 16 and 17, cutime and cstime; the first after the name is field 3.
+    let ticks = fields.split_whitespace().skip(13).take(2);
+    let ticks: u64 = ticks.map(|field| field.parse::<u64>().unwrap()).sum();
+    Duration::from_millis(ticks * 10)
+}
+
 fn filter(config: &Path, script: &Path) -> Command {
     let mut command = Command::new("sieve-filter");
     command.arg("-c").arg(config).arg(script).arg("INBOX");
@@ -83,7 +95,7 @@ fn sieve(terms: &[String]) -> String {
     text
 }
 
-fn run(command: &mut Command) {
+fn run(command: &mut Command) -> String {
     let output = command.stdin(Stdio::null()).output().unwrap();
     assert!(
         output.status.success(),
@@ -91,4 +103,5 @@ fn run(command: &mut Command) {
         command.get_program(),
         String::from_utf8_lossy(&output.stderr)
     );
+    String::from_utf8_lossy(&output.stdout).into_owned()
 }

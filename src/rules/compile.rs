@@ -32,6 +32,9 @@ pub const SET_BYTES_MAX: usize = 16 * 1024 * 1024;
 pub const TERMS_MAX: u32 = 200_000;
 /// Bytes that all compiled regular expressions may take together.
 const REGEX_SET_BYTES_MAX: usize = 64 << 20;
+/// Bytes that the states of the regular expressions met so far may take. With the 2 MB that the regex engine would take, the
+/// rules of Østfold fell back on its slow matcher, which was most of the time of a verdict.
+const REGEX_CACHE_BYTES_MAX: usize = 64 << 20;
 /// Greatest strength of a rule that is not decisive.
 const STRENGTH_MAX: i64 = 20;
 
@@ -236,6 +239,7 @@ impl Compiler {
             .case_insensitive(true)
             .unicode(false)
             .size_limit(REGEX_SET_BYTES_MAX)
+            .dfa_size_limit(REGEX_CACHE_BYTES_MAX)
             .build();
         let pattern_set = pattern_set.unwrap_or_else(|_| {
             let name = files.first().map_or("", |(name, _)| name.as_str());

@@ -90,12 +90,17 @@ const fn is_hyphen(c: char) -> bool {
     matches!(c, '-' | '\u{2010}' | '\u{2011}')
 }
 
-const fn is_combining(c: char) -> bool {
+/// Marks that belong to the letter before them.
+pub(crate) const fn is_combining(c: char) -> bool {
     matches!(c, '\u{300}'..='\u{36f}')
 }
 
 /// Appends the folded form of `c`.
 fn push_folded(out: &mut String, c: char) {
+    if c.is_ascii() {
+        out.push(c.to_ascii_lowercase());
+        return;
+    }
     for lower in c.to_lowercase() {
         match lower {
             'æ' | 'ä' | 'ǽ' => out.push_str("ae"),
@@ -230,13 +235,13 @@ enum Gap {
 fn number(text: &str, breaks: &ClauseBreaks, tokens: &mut [Token]) {
     let mut sentence = 0_u32;
     let mut clause = 0_u32;
-    let mut previous: Option<(String, usize)> = None;
+    let mut previous: Option<&Token> = None;
     let mut hyphens: Vec<bool> = Vec::with_capacity(tokens.len());
     for token in tokens.iter_mut() {
-        let gap = previous.as_ref().map_or(Gap::Nothing, |(word, end)| {
+        let gap = previous.map_or(Gap::Nothing, |before| {
             gap(
-                word,
-                text.get(*end..token.start).unwrap_or_default(),
+                &before.word,
+                text.get(before.end..token.start).unwrap_or_default(),
                 &token.word,
                 breaks.comma,
             )
@@ -255,7 +260,7 @@ fn number(text: &str, breaks: &ClauseBreaks, tokens: &mut [Token]) {
         hyphens.push(gap == Gap::Hyphen);
         token.sentence = sentence;
         token.clause = clause;
-        previous = Some((token.word.clone(), token.end));
+        previous = Some(token);
     }
     join_hyphens(tokens, &hyphens);
 }

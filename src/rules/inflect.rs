@@ -14,25 +14,28 @@
 //! manglet, mangla, manglar, manglende, manglande; «sykepleier» = sykepleieren, sykepleiere, sykepleierne. Vowel changes
 //! («bok», «bøker»; «skrive», «skrev») and compounds are not found: the rule lists them or uses `*`.
 
+use std::borrow::Cow;
+
 /// Fewest letters of a key that an ending was taken from.
 const KEY_MIN: usize = 3;
 /// Words up to this many letters are compared as they are.
 pub(crate) const EXACT_MAX: usize = 3;
 
 /// The keys of a folded word, without repeats; the first is the word itself.
-pub(crate) fn keys(word: &str) -> Vec<String> {
-    let mut found: Vec<String> = vec![word.to_owned()];
+pub(crate) fn keys(word: &str) -> Vec<Cow<'_, str>> {
+    let mut found: Vec<Cow<'_, str>> = Vec::with_capacity(8);
+    found.push(Cow::Borrowed(word));
     if word.chars().count() <= EXACT_MAX || word.bytes().any(|byte| byte.is_ascii_digit()) {
         return found;
     }
-    let mut bases = vec![word];
+    let mut bases = [Some(word), None];
     if let Some(base) = word.strip_suffix('s')
         && !base.ends_with('s')
         && long_enough(base, 4)
     {
-        bases.push(base);
+        bases = [Some(word), Some(base)];
     }
-    for base in bases {
+    for base in bases.into_iter().flatten() {
         add(&mut found, base);
         elide(&mut found, base);
         for (ending, least) in ENDINGS {
@@ -82,17 +85,17 @@ const ENDINGS: [(&str, usize); 11] = [
 ];
 
 fn long_enough(rest: &str, least: usize) -> bool {
-    rest.chars().count() >= least
+    rest.chars().nth(least.saturating_sub(1)).is_some()
 }
 
-fn add(found: &mut Vec<String>, key: &str) {
+fn add<'w>(found: &mut Vec<Cow<'w, str>>, key: &'w str) {
     if !found.iter().any(|known| known == key) {
-        found.push(key.to_owned());
+        found.push(Cow::Borrowed(key));
     }
 }
 
 /// «mangel» → «mangl», «middel» → «midl», «senter» → «sentr».
-fn elide(found: &mut Vec<String>, word: &str) {
+fn elide(found: &mut Vec<Cow<'_, str>>, word: &str) {
     for (ending, letter) in [("el", 'l'), ("er", 'r')] {
         let Some(rest) = word.strip_suffix(ending) else {
             continue;
@@ -111,7 +114,9 @@ fn elide(found: &mut Vec<String>, word: &str) {
         };
         let mut key = single.to_owned();
         key.push(letter);
-        add(found, &key);
+        if !found.iter().any(|known| *known == key) {
+            found.push(Cow::Owned(key));
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 use super::directory::Directory;
-use super::fold::{ClauseBreaks, fold_text, tokenise};
+use super::fold::{Token, fold_text};
 use super::view::View;
 use super::{Language, Reporter};
 use crate::message::{Zone, identity_numbers};
@@ -91,21 +91,15 @@ const BOKMAL: [&str; 36] = [
 ];
 
 /// The party's målform, else that of what the sender wrote: nynorsk when it has more words that only nynorsk has.
-pub(super) fn of(directory: &Directory, reporter: &Reporter, views: &[View<'_>]) -> Language {
+pub(super) fn of(directory: &Directory, reporter: &Reporter, texts: &[Words<'_>]) -> Language {
     let party = reporter.party.as_deref().and_then(|id| directory.party(id));
     if let Some(language) = party.and_then(|party| party.language) {
         return language;
     }
     let mut nynorsk = 0_usize;
     let mut bokmal = 0_usize;
-    for view in views {
-        if !matches!(
-            view.zone,
-            Zone::Subject | Zone::New | Zone::Forwarded | Zone::Attachment
-        ) {
-            continue;
-        }
-        for token in tokenise(&view.text, &ClauseBreaks::default()) {
+    for (_, tokens) in texts.iter().filter(|(zone, _)| is_senders(*zone)) {
+        for token in *tokens {
             nynorsk = nynorsk.saturating_add(usize::from(NYNORSK.contains(&token.word.as_str())));
             bokmal = bokmal.saturating_add(usize::from(BOKMAL.contains(&token.word.as_str())));
         }
@@ -125,14 +119,25 @@ static REFERENCE: LazyLock<Option<Regex>> = LazyLock::new(|| {
     .ok()
 });
 
-/// The reporter's own case reference, where it says «vår»: from the subject, the new or the handed-on text.
-pub(super) fn reference(views: &[View<'_>]) -> Option<String> {
+/// The zone and the words of a text.
+pub(super) type Words<'a> = (Zone, &'a [Token]);
+
+/// Zones that the sender wrote or handed on.
+const fn is_senders(zone: Zone) -> bool {
+    matches!(
+        zone,
+        Zone::Subject | Zone::New | Zone::Forwarded | Zone::Attachment
+    )
+}
+
+/// The reporter's own case reference, where it says «vår»: from the subject, the new or the handed-on text. `texts` are the
+/// words of the views.
+pub(super) fn reference(views: &[View<'_>], texts: &[Words<'_>]) -> Option<String> {
     let regex = REFERENCE.as_ref()?;
-    for view in views {
-        if !matches!(
-            view.zone,
-            Zone::Subject | Zone::New | Zone::Forwarded | Zone::Attachment
-        ) {
+    for (view, (zone, tokens)) in views.iter().zip(texts) {
+        // Few mails say «vår»; only those are looked at closely.
+        let ours = |token: &Token| matches!(token.word.as_str(), "vaa" | "vaar" | "vaat" | "vaart");
+        if !is_senders(*zone) || !tokens.iter().any(ours) {
             continue;
         }
         // Some write the patient's identity number where their own number should stand; the acknowledgement would repeat it.
@@ -171,6 +176,7 @@ pub(super) fn reference(views: &[View<'_>]) -> Option<String> {
 mod tests {
     use std::borrow::Cow;
 
+    use super::super::fold::{ClauseBreaks, tokenise};
     use super::*;
 
     fn views(text: &str) -> [View<'_>; 1] {
@@ -194,7 +200,9 @@ mod tests {
             ("Vår ref: 15067610072", None),
             ("Vår ref: 150676 10072 / vår sak 26/41", Some("26/41")),
         ] {
-            assert_eq!(reference(&views(text)).as_deref(), expected, "{text}");
+            let tokens = tokenise(text, &ClauseBreaks::default());
+            let found = reference(&views(text), &[(Zone::New, &tokens)]);
+            assert_eq!(found.as_deref(), expected, "{text}");
         }
     }
 
@@ -207,11 +215,9 @@ mod tests {
             ("", Language::Bokmal),
             ("EG HAR IKKJE FÅTT EPIKRISE", Language::Nynorsk),
         ] {
-            assert_eq!(
-                of(&directory, &Reporter::default(), &views(text)),
-                expected,
-                "{text}"
-            );
+            let tokens = tokenise(text, &ClauseBreaks::default());
+            let found = of(&directory, &Reporter::default(), &[(Zone::New, &tokens)]);
+            assert_eq!(found, expected, "{text}");
         }
     }
 }

@@ -256,7 +256,7 @@ impl Builder {
                 }
                 Word::Forms(word) => {
                     for key in keys(&word) {
-                        forms.entry(key).or_default().push(pattern);
+                        forms.entry(key.into_owned()).or_default().push(pattern);
                     }
                 }
                 Word::Prefix(word) => needles.push((
@@ -404,7 +404,7 @@ impl Lexicon {
         }
         if !self.forms.is_empty() {
             for key in keys(word) {
-                for pattern in self.forms.get(&key).into_iter().flatten() {
+                for pattern in self.forms.get(key.as_ref()).into_iter().flatten() {
                     if !found.contains(pattern) {
                         found.push(*pattern);
                     }

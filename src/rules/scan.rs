@@ -75,6 +75,11 @@ impl Scan {
         }
     }
 
+    /// The words, in order.
+    pub(super) fn tokens(&self) -> &[Token] {
+        &self.tokens
+    }
+
     /// All hits, ordered by term and place.
     pub(super) fn hits(&self) -> &[Hit] {
         &self.hits

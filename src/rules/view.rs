@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::compile::{RuleSet, line_key};
 use super::directory::Portal;
-use super::fold::fold_word;
+use super::fold::{fold_word, is_combining, is_invisible};
 use super::raw::{SenderKind, Thread};
 use super::{Directory, PartyKind};
 use crate::message::{Address, Mark, Message, Zone};
@@ -400,13 +400,32 @@ fn signature(text: &str, closings: &[String]) -> usize {
             break;
         }
         if line.trim_end() == "--"
-            || line.len() <= CLOSING_BYTES_MAX && closes(&line_key(line), closings)
+            || line.len() <= CLOSING_BYTES_MAX
+                && may_close(line, closings)
+                && closes(&line_key(line), closings)
         {
             start = line.as_ptr().addr().saturating_sub(text.as_ptr().addr());
             found_at = Some(above);
         }
     }
     start
+}
+
+/// Whether the first word of a line begins one of the closings; few lines do, and only those are read whole.
+fn may_close(line: &str, closings: &[String]) -> bool {
+    let mut words = line.split(|c: char| !(c.is_alphanumeric() || is_unseen(c)));
+    let Some(first) = words.find(|word| !word.is_empty()) else {
+        return false;
+    };
+    let first = fold_word(first);
+    closings
+        .iter()
+        .any(|closing| closing.starts_with(first.as_str()))
+}
+
+/// What is no letter and yet parts no word.
+fn is_unseen(c: char) -> bool {
+    is_invisible(c) || is_combining(c)
 }
 
 /// Whether a folded line is a closing with at most a few words after it.
