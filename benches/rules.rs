@@ -83,7 +83,7 @@ pub(crate) fn term(number: usize) -> String {
         word.push_str(SYLLABLES[rest % 16]);
         rest /= 16;
     }
-    if number % 10 == 0 {
+    if number.is_multiple_of(10) {
         word.push('*');
     }
     word
@@ -166,7 +166,7 @@ fn fastest(sets: &[RuleSet]) -> Vec<Duration> {
             for (message, best) in MESSAGES.iter().zip(best) {
                 let start = now();
                 black_box(set.classify(black_box(message), &context));
-                *best = (*best).min(now() - start);
+                *best = (*best).min(now().saturating_sub(start));
             }
         }
     }

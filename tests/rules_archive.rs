@@ -28,10 +28,7 @@ fn what_people_corrected_is_held_against_new_rules() {
     let inside = |name: &str| installation.path().join(name);
     fs::write(inside("en.eml"), MESSAGE).unwrap();
     installation.ok(["ingest", "en.eml"]);
-    let case = installation.cases()[0]["case"]
-        .as_str()
-        .unwrap()
-        .to_owned();
+    let case = installation.cases()[0]["case"].as_str().unwrap().to_owned();
 
     let with_rule = inside("med-regel");
     fs::create_dir(&with_rule).unwrap();

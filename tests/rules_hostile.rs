@@ -219,7 +219,7 @@ fn work(set: &RuleSet, message: &Message) -> (Duration, usize) {
             .classify(message, &ClassifyContext::default())
             .because
             .len();
-        best = best.min(now() - start);
+        best = best.min(now().saturating_sub(start));
     }
     (best, evidence)
 }

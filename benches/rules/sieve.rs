@@ -41,7 +41,7 @@ pub(crate) fn fastest(terms: &[String]) -> Duration {
         // The first rule hits: the script was really run on the text.
         assert!(said.contains("r0"), "no message hit");
         if round > 0 {
-            best = best.min(of_children() - start);
+            best = best.min(of_children().saturating_sub(start));
         }
     }
     best
@@ -99,8 +99,8 @@ fn run(command: &mut Command) -> String {
     let output = command.stdin(Stdio::null()).output().unwrap();
     assert!(
         output.status.success(),
-        "{:?} failed: {}",
-        command.get_program(),
+        "{} failed: {}",
+        command.get_program().display(),
         String::from_utf8_lossy(&output.stderr)
     );
     String::from_utf8_lossy(&output.stdout).into_owned()

@@ -126,8 +126,9 @@ mod tests {
     use super::*;
 
     fn same(a: &str, b: &str) -> bool {
-        let other = keys(&fold_word(b));
-        keys(&fold_word(a)).iter().any(|key| other.contains(key))
+        let (a, b) = (fold_word(a), fold_word(b));
+        let other = keys(&b);
+        keys(&a).iter().any(|key| other.contains(key))
     }
 
     #[test]
