@@ -206,7 +206,7 @@ fn split_words(text: &str) -> Vec<Token> {
             continue;
         }
         let token = open.get_or_insert_with(|| Token {
-            word: String::new(),
+            word: String::with_capacity(16),
             start: place,
             end: place,
             capital: c.is_uppercase(),
