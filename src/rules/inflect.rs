@@ -46,7 +46,12 @@ pub(crate) fn collect_keys<'w>(word: &'w str, found: &mut Vec<Cow<'w, str>>) {
     for base in bases.into_iter().flatten() {
         add(found, base);
         elide(found, base);
+        let last = base.bytes().next_back();
         for (ending, least) in ENDINGS {
+            // Most endings are ruled out by their last letter.
+            if ending.bytes().next_back() != last {
+                continue;
+            }
             let Some(rest) = base.strip_suffix(ending) else {
                 continue;
             };

@@ -1,12 +1,12 @@
 //! The language to answer in, and the reporter's own reference.
 
-use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use regex::Regex;
 
 use super::directory::Directory;
 use super::fold::{Token, fold_text};
+use super::lexicon::WordMap;
 use super::view::View;
 use super::{Language, Reporter};
 use crate::message::{Zone, identity_numbers};
@@ -91,7 +91,7 @@ const BOKMAL: [&str; 36] = [
     "uten",
 ];
 
-static MARKERS: LazyLock<BTreeMap<&str, Language>> = LazyLock::new(|| {
+static MARKERS: LazyLock<WordMap<&str, Language>> = LazyLock::new(|| {
     let nynorsk = NYNORSK.into_iter().map(|word| (word, Language::Nynorsk));
     let bokmal = BOKMAL.into_iter().map(|word| (word, Language::Bokmal));
     nynorsk.chain(bokmal).collect()
