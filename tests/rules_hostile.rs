@@ -312,7 +312,7 @@ fn rules_made_to_be_slow_cost_time_in_proportion_to_the_text() {
         ),
     ] {
         let set = compile(&rule(&condition)).unwrap();
-        for pattern in ["ab ", "ab-", "abab ", "ab"] {
+        for pattern in ["ab ", "ab-", "ab-ab ", "abab ", "ab"] {
             linear(&format!("{what} on «{pattern}»"), &set, repeated(pattern));
         }
     }

@@ -57,10 +57,10 @@ pub struct Directory {
 pub(super) fn plain(address: &str) -> String {
     let lower = address.trim().to_lowercase();
     match lower.rsplit_once('@') {
-        Some((local, domain)) => {
-            let local = local.split_once('+').map_or(local, |(before, _)| before);
-            format!("{local}@{domain}")
-        }
+        Some((local, domain)) => match local.split_once('+') {
+            Some((before, _)) => format!("{before}@{domain}"),
+            None => lower,
+        },
         None => lower,
     }
 }

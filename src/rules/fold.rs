@@ -176,7 +176,8 @@ pub(crate) fn tokenise(text: &str, breaks: &ClauseBreaks) -> Vec<Token> {
 }
 
 fn split_words(text: &str) -> Vec<Token> {
-    let mut tokens: Vec<Token> = Vec::new();
+    // Room for words of the usual length, within reason.
+    let mut tokens: Vec<Token> = Vec::with_capacity((text.len() / 6).min(10_000));
     let mut open: Option<Token> = None;
     let mut chars = text.char_indices().peekable();
     while let Some((place, c)) = chars.next() {
@@ -206,7 +207,7 @@ fn split_words(text: &str) -> Vec<Token> {
             continue;
         }
         let token = open.get_or_insert_with(|| Token {
-            word: String::new(),
+            word: String::with_capacity(16),
             start: place,
             end: place,
             capital: c.is_uppercase(),

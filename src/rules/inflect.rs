@@ -23,10 +23,18 @@ pub(crate) const EXACT_MAX: usize = 3;
 
 /// The keys of a folded word, without repeats; the first is the word itself.
 pub(crate) fn keys(word: &str) -> Vec<Cow<'_, str>> {
-    let mut found: Vec<Cow<'_, str>> = Vec::with_capacity(8);
+    let mut found = Vec::with_capacity(8);
+    collect_keys(word, &mut found);
+    found
+}
+
+/// Appends the keys of a folded word to an empty list, without repeats; the first is the word itself.
+pub(crate) fn collect_keys<'w>(word: &'w str, found: &mut Vec<Cow<'w, str>>) {
     found.push(Cow::Borrowed(word));
-    if word.chars().count() <= EXACT_MAX || word.bytes().any(|byte| byte.is_ascii_digit()) {
-        return found;
+    if !long_enough(word, EXACT_MAX.saturating_add(1))
+        || word.bytes().any(|byte| byte.is_ascii_digit())
+    {
+        return;
     }
     let mut bases = [Some(word), None];
     if let Some(base) = word.strip_suffix('s')
@@ -36,37 +44,41 @@ pub(crate) fn keys(word: &str) -> Vec<Cow<'_, str>> {
         bases = [Some(word), Some(base)];
     }
     for base in bases.into_iter().flatten() {
-        add(&mut found, base);
-        elide(&mut found, base);
+        add(found, base);
+        elide(found, base);
+        let last = base.bytes().next_back();
         for (ending, least) in ENDINGS {
+            // Most endings are ruled out by their last letter.
+            if ending.bytes().next_back() != last {
+                continue;
+            }
             let Some(rest) = base.strip_suffix(ending) else {
                 continue;
             };
             if !long_enough(rest, least) {
                 continue;
             }
-            add(&mut found, rest);
-            elide(&mut found, rest);
+            add(found, rest);
+            elide(found, rest);
             if let Some(shorter) = rest.strip_suffix(['a', 'e'])
                 && long_enough(shorter, KEY_MIN)
             {
-                add(&mut found, shorter);
+                add(found, shorter);
             }
         }
         for ending in ["te", "t"] {
             let Some(rest) = base.strip_suffix(ending) else {
                 continue;
             };
-            let long = word.chars().count() >= 7;
+            let long = long_enough(word, 7);
             if long_enough(rest, KEY_MIN)
                 && (rest.ends_with(['d', 'g', 'k', 'l', 'm', 'r', 'v', 'p'])
                     || long && rest.ends_with(['n', 's']))
             {
-                add(&mut found, rest);
+                add(found, rest);
             }
         }
     }
-    found
 }
 
 /// Endings with the fewest letters that must remain.

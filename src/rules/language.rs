@@ -6,6 +6,7 @@ use regex::Regex;
 
 use super::directory::Directory;
 use super::fold::{Token, fold_text};
+use super::lexicon::WordMap;
 use super::view::View;
 use super::{Language, Reporter};
 use crate::message::{Zone, identity_numbers};
@@ -90,6 +91,12 @@ const BOKMAL: [&str; 36] = [
     "uten",
 ];
 
+static MARKERS: LazyLock<WordMap<&str, Language>> = LazyLock::new(|| {
+    let nynorsk = NYNORSK.into_iter().map(|word| (word, Language::Nynorsk));
+    let bokmal = BOKMAL.into_iter().map(|word| (word, Language::Bokmal));
+    nynorsk.chain(bokmal).collect()
+});
+
 /// The party's målform, else that of what the sender wrote: nynorsk when it has more words that only nynorsk has.
 pub(super) fn of(directory: &Directory, reporter: &Reporter, texts: &[Words<'_>]) -> Language {
     let party = reporter.party.as_deref().and_then(|id| directory.party(id));
@@ -100,8 +107,11 @@ pub(super) fn of(directory: &Directory, reporter: &Reporter, texts: &[Words<'_>]
     let mut bokmal = 0_usize;
     for (_, tokens) in texts.iter().filter(|(zone, _)| is_senders(*zone)) {
         for token in *tokens {
-            nynorsk = nynorsk.saturating_add(usize::from(NYNORSK.contains(&token.word.as_str())));
-            bokmal = bokmal.saturating_add(usize::from(BOKMAL.contains(&token.word.as_str())));
+            match MARKERS.get(token.word.as_str()) {
+                Some(Language::Nynorsk) => nynorsk = nynorsk.saturating_add(1),
+                Some(Language::Bokmal) => bokmal = bokmal.saturating_add(1),
+                None => {}
+            }
         }
     }
     if nynorsk > bokmal {

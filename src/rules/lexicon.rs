@@ -3,9 +3,11 @@
 //! number of terms.
 
 use super::fold::{Token, fold_word, is_invisible};
-use super::inflect::{EXACT_MAX, keys};
+use super::inflect::{EXACT_MAX, collect_keys, keys};
 use aho_corasick::{AhoCorasick, MatchKind};
+use std::borrow::Cow;
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 
 /// Letters a term may have.
 pub(crate) const TERM_CHARS_MAX: usize = 200;
@@ -181,11 +183,50 @@ struct Open {
     leading: bool,
 }
 
+/// Words of the rules. A message cannot add to it, so it needs no hash that withstands chosen keys.
+pub(super) type WordMap<K, T> = HashMap<K, T, BuildHasherDefault<WordHasher>>;
+
+/// A hash that is quick for short words: eight bytes at a time, each added and multiplied by an odd number.
+#[derive(Debug, Default)]
+pub(super) struct WordHasher(u64);
+
+impl WordHasher {
+    const fn add(&mut self, word: u64) {
+        self.0 = self
+            .0
+            .wrapping_add(word)
+            .wrapping_mul(0xf135_7aea_2e62_a9c5);
+    }
+}
+
+impl Hasher for WordHasher {
+    fn finish(&self) -> u64 {
+        // The upper bits are the good ones; the table looks at the lower ones first.
+        self.0.rotate_left(26)
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        let (eights, rest) = bytes.as_chunks::<8>();
+        for eight in eights {
+            self.add(u64::from_le_bytes(*eight));
+        }
+        let mut last = [0_u8; 8];
+        for (to, from) in last.iter_mut().zip(rest) {
+            *to = *from;
+        }
+        self.add(u64::from_le_bytes(last));
+    }
+
+    fn write_u8(&mut self, byte: u8) {
+        self.add(u64::from(byte));
+    }
+}
+
 /// The compiled terms.
 #[derive(Debug)]
 pub(crate) struct Lexicon {
-    words: HashMap<String, Vec<(u32, bool)>>,
-    forms: HashMap<String, Vec<u32>>,
+    words: WordMap<String, Vec<(u32, bool)>>,
+    forms: WordMap<String, Vec<u32>>,
     open: Option<AhoCorasick>,
     open_patterns: Vec<Open>,
     any: Option<u32>,
@@ -238,8 +279,8 @@ impl Builder {
     /// # Errors
     /// When the automaton for open-ended words would be too large.
     pub(crate) fn build(self) -> Result<Lexicon, BadTerm> {
-        let mut words: HashMap<String, Vec<(u32, bool)>> = HashMap::new();
-        let mut forms: HashMap<String, Vec<u32>> = HashMap::new();
+        let mut words: WordMap<String, Vec<(u32, bool)>> = WordMap::default();
+        let mut forms: WordMap<String, Vec<u32>> = WordMap::default();
         let mut any = None;
         let mut needles: Vec<(String, Open)> = Vec::new();
         for (word, pattern) in self.patterns {
@@ -305,8 +346,14 @@ impl Builder {
     }
 }
 
-/// One way of reading the text from a token on: the patterns that match, and the token after it.
-type Reading = (Vec<u32>, usize);
+/// How the text can be read from a token on.
+#[derive(Debug, Default)]
+struct Reading {
+    /// The patterns that match the word.
+    apart: Vec<u32>,
+    /// The patterns that match the word made of hyphenated parts, and the token after it.
+    whole: Option<(Vec<u32>, usize)>,
+}
 
 impl Lexicon {
     /// All places where terms stand, ordered by term and place.
@@ -317,9 +364,12 @@ impl Lexicon {
         for start in 0..tokens.len() {
             stack.push((0, start));
             while let Some((node, at)) = stack.pop() {
-                let Some(ways) = readings.get(at) else {
+                let Some(reading) = readings.get(at) else {
                     continue;
                 };
+                let whole = reading.whole.as_ref();
+                let ways = std::iter::once((&reading.apart, at.saturating_add(1)))
+                    .chain(whole.map(|(patterns, next)| (patterns, *next)));
                 for (patterns, next) in ways {
                     for pattern in patterns.iter().chain(self.any.iter()) {
                         let Some(child) = self.trie.get(&(node, *pattern)) else {
@@ -331,9 +381,9 @@ impl Lexicon {
                         hits.extend(ends.into_iter().flatten().map(|term| Hit {
                             term: *term,
                             start,
-                            end: *next,
+                            end: next,
                         }));
-                        stack.push((*child, *next));
+                        stack.push((*child, next));
                     }
                 }
             }
@@ -343,29 +393,35 @@ impl Lexicon {
         hits
     }
 
-    fn readings(&self, tokens: &[Token]) -> Vec<Vec<Reading>> {
-        let mut readings: Vec<Vec<Reading>> = Vec::with_capacity(tokens.len());
+    fn readings(&self, tokens: &[Token]) -> Vec<Reading> {
+        let mut readings: Vec<Reading> = Vec::with_capacity(tokens.len());
         // The words one after the other between spaces, for the automaton, and where each of them ends there.
-        let mut line = String::from(" ");
-        let mut owners: Vec<(usize, usize, usize)> = Vec::new();
-        for (at, token) in tokens.iter().enumerate() {
-            let mut ways = vec![(
-                self.patterns(&token.word, token.capital),
-                at.saturating_add(1),
-            )];
-            line.push_str(&token.word);
-            owners.push((line.len(), at, 0));
-            line.push(' ');
-            if let Some((whole, parts)) = &token.joined {
-                ways.push((
-                    self.patterns(whole, token.capital),
-                    at.saturating_add(*parts),
-                ));
-                line.push_str(whole);
-                owners.push((line.len(), at, 1));
+        let room = if self.open.is_some() { tokens.len() } else { 0 };
+        let mut line = String::with_capacity(room.saturating_mul(8));
+        line.push(' ');
+        let mut owners: Vec<(usize, usize, bool)> = Vec::with_capacity(room);
+        let mut note = |word: &str, at: usize, is_whole: bool| {
+            if self.open.is_some() {
+                line.push_str(word);
+                owners.push((line.len(), at, is_whole));
                 line.push(' ');
             }
-            readings.push(ways);
+        };
+        let mut keys: Vec<Cow<'_, str>> = Vec::new();
+        for (at, token) in tokens.iter().enumerate() {
+            let mut reading = Reading {
+                apart: self.patterns(&token.word, token.capital, &mut keys),
+                whole: None,
+            };
+            note(&token.word, at, false);
+            if let Some((whole, parts)) = &token.joined {
+                reading.whole = Some((
+                    self.patterns(whole, token.capital, &mut keys),
+                    at.saturating_add(*parts),
+                ));
+                note(whole, at, true);
+            }
+            readings.push(reading);
         }
         if let Some(open) = &self.open {
             for found in open.find_overlapping_iter(&line) {
@@ -379,9 +435,15 @@ impl Lexicon {
                     found.start()
                 };
                 let from = owners.partition_point(|(end, ..)| *end <= inside);
-                if let Some((_, at, way)) = owners.get(from) {
-                    let patterns = readings.get_mut(*at).and_then(|ways| ways.get_mut(*way));
-                    if let Some((patterns, _)) = patterns
+                if let Some((_, at, is_whole)) = owners.get(from) {
+                    let patterns = readings.get_mut(*at).and_then(|reading| {
+                        if *is_whole {
+                            reading.whole.as_mut().map(|(patterns, _)| patterns)
+                        } else {
+                            Some(&mut reading.apart)
+                        }
+                    });
+                    if let Some(patterns) = patterns
                         && !patterns.contains(&needle.pattern)
                     {
                         patterns.push(needle.pattern);
@@ -392,7 +454,8 @@ impl Lexicon {
         readings
     }
 
-    fn patterns(&self, word: &str, capital: bool) -> Vec<u32> {
+    /// The patterns that match a word; `keys` is room for its keys.
+    fn patterns<'t>(&self, word: &'t str, capital: bool, keys: &mut Vec<Cow<'t, str>>) -> Vec<u32> {
         let mut found: Vec<u32> = Vec::new();
         if let Some(patterns) = self.words.get(word) {
             found.extend(
@@ -403,7 +466,9 @@ impl Lexicon {
             );
         }
         if !self.forms.is_empty() {
-            for key in keys(word) {
+            keys.clear();
+            collect_keys(word, keys);
+            for key in keys {
                 for pattern in self.forms.get(key.as_ref()).into_iter().flatten() {
                     if !found.contains(pattern) {
                         found.push(*pattern);

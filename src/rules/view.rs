@@ -417,6 +417,14 @@ fn may_close(line: &str, closings: &[String]) -> bool {
     let Some(first) = words.find(|word| !word.is_empty()) else {
         return false;
     };
+    // Most lines are ruled out by their first letter.
+    if let Some(letter) = first.chars().next().filter(char::is_ascii)
+        && !closings
+            .iter()
+            .any(|closing| closing.starts_with(letter.to_ascii_lowercase()))
+    {
+        return false;
+    }
     let first = fold_word(first);
     closings
         .iter()
