@@ -84,10 +84,10 @@ struct ConfigPath {
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
-    end_quietly_with_a_closed_pipe();
+    keep_panics_silent();
     let arguments = Arguments::parse();
     forbid_core_dumps();
-    keep_panics_silent();
+    keep_files_private();
     let outcome = match arguments.command {
         Command::Demo(args) => demo::run(&args),
         Command::Run(args) => run::run(&args),
@@ -106,18 +106,6 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// `linjevei cases list | head` closes our standard output; that is no error to show a back-trace for.
-fn end_quietly_with_a_closed_pipe() {
-    let usual = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |panic| {
-        let text = panic.payload_as_str().unwrap_or_default();
-        if text.starts_with("failed printing to stdout") && text.contains("Broken pipe") {
-            std::process::exit(141);
-        }
-        usual(panic);
-    }));
-}
-
 /// A core dump would hold what patients' reports say. Where the limit cannot be set, the process goes on: systemd sets it too.
 fn forbid_core_dumps() {
     let none = rustix::process::Rlimit {
@@ -127,9 +115,20 @@ fn forbid_core_dumps() {
     let _unchanged = rustix::process::setrlimit(rustix::process::Resource::Core, none);
 }
 
-/// A panic's own text may hold words of a report; only its place in our code is printed.
+/// What linjevei writes holds what patients' reports say: nobody but its user reads it, whatever the umask was.
+fn keep_files_private() {
+    let others = rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO;
+    let _before = rustix::process::umask(others);
+}
+
+/// A panic's own text may hold words of a report; only its place in our code is printed. `linjevei cases list | head`
+/// closes our standard output; that is no error to speak of.
 fn keep_panics_silent() {
     std::panic::set_hook(Box::new(|panic| {
+        let text = panic.payload_as_str().unwrap_or_default();
+        if text.starts_with("failed printing to stdout") && text.contains("Broken pipe") {
+            std::process::exit(141);
+        }
         let place = panic
             .location()
             .map(ToString::to_string)

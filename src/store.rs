@@ -79,7 +79,7 @@ pub struct Incoming {
 }
 
 /// What storing a message came to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Stored {
     /// New; to be decided.
     New(i64),
@@ -87,6 +87,8 @@ pub enum Stored {
     Duplicate(i64),
     /// This position is stored already.
     Known,
+    /// The database refused this message alone; nothing of it was written, and what it said.
+    Refused(String),
 }
 
 /// A stored message that is to be decided.

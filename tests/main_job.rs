@@ -123,7 +123,6 @@ fn sorted(flags: &[&str]) -> Vec<String> {
 }
 
 /// A row of the table of messages, with what the lists do not show.
-#[derive(sqlx::FromRow)]
 struct Stored {
     source: String,
     position_key: String,
@@ -133,10 +132,21 @@ struct Stored {
 }
 
 fn stored(installation: &Installation) -> Vec<Stored> {
-    installation.rows(
-        "SELECT m.source, m.position_key, m.content_hash, m.outcome, coalesce(o.outcome, '') AS original \
+    let rows: Vec<(String, String, String, String, String)> = installation.rows(
+        "SELECT m.source, m.position_key, m.content_hash, m.outcome, coalesce(o.outcome, '') \
          FROM message m LEFT JOIN message o ON o.id = m.duplicate_of ORDER BY m.id",
-    )
+    );
+    rows.into_iter()
+        .map(
+            |(source, position_key, content_hash, outcome, original)| Stored {
+                source,
+                position_key,
+                content_hash,
+                outcome,
+                original,
+            },
+        )
+        .collect()
 }
 
 impl Stored {

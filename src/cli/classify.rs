@@ -37,8 +37,15 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         authserv_id: args.authserv_id.clone(),
     };
     let mut out = anstream::AutoStream::auto(std::io::stdout().lock());
+    let mut unreadable_files = 0_usize;
     for item in items(&args.paths) {
-        let verdict = decide(&rules, &context, &item);
+        let verdict = match item.read() {
+            Ok(bytes) => decide(&rules, &context, &bytes),
+            Err(error) => {
+                unreadable_files = unreadable_files.saturating_add(1);
+                Err(error.to_string())
+            }
+        };
         let line = Line::new(&item.name, rules.hash(), verdict.as_ref().ok());
         let written = if args.json {
             let json = serde_json::to_string(&line).unwrap_or_default();
@@ -60,7 +67,11 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
             anstream::eprintln!("linjevei: {}: {reason}", item.name);
         }
     }
-    Ok(ExitCode::SUCCESS)
+    match unreadable_files {
+        0 => Ok(ExitCode::SUCCESS),
+        1 => Err(Failure::io("a file could not be read")),
+        many => Err(Failure::io(format!("{many} files could not be read"))),
+    }
 }
 
 /// A message to read.
@@ -109,14 +120,9 @@ pub(super) fn items(paths: &[PathBuf]) -> Vec<Item> {
     items
 }
 
-/// Reads, parses and classifies a message; the error says why it could not.
-pub(super) fn decide(
-    rules: &RuleSet,
-    context: &ClassifyContext,
-    item: &Item,
-) -> Result<Verdict, String> {
-    let bytes = read(&item.path).map_err(|error| error.to_string())?;
-    let message = parse(&bytes, &Limits::default()).map_err(|error| error.to_string())?;
+/// Parses and classifies a message; the error says why it could not.
+fn decide(rules: &RuleSet, context: &ClassifyContext, bytes: &[u8]) -> Result<Verdict, String> {
+    let message = parse(bytes, &Limits::default()).map_err(|error| error.to_string())?;
     Ok(rules.classify(&message, context))
 }
 

@@ -98,7 +98,16 @@ pub(super) fn data_folder(path: &Path) -> Result<(), Failure> {
         .mode(0o700)
         .create(path)
         .map_err(failed)?;
-    std::fs::set_permissions(path, Permissions::from_mode(0o700)).map_err(failed)
+    // Only ever closed further: an operator who took away the right to write meant it.
+    let mode = std::fs::metadata(path)
+        .map_err(failed)?
+        .permissions()
+        .mode()
+        & 0o777;
+    if mode & 0o077 == 0 {
+        return Ok(());
+    }
+    std::fs::set_permissions(path, Permissions::from_mode(mode & 0o700)).map_err(failed)
 }
 
 /// Opens the database in the data folder.

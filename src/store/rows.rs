@@ -12,38 +12,58 @@ pub(super) const CASE_COLUMNS: &str = "id, year, count, version, state, kind, di
      reporter_address, reporter_source, reporter_party, reporter_message_id, language, reference, received_at_ms, received_day, \
      due_day, created_at_ms, sent_at_ms, answered_at_ms, closed_at_ms, acknowledgement, told_party, reminder, attention, message_id";
 
-/// A row of `cases` as the database holds it.
-#[derive(sqlx::FromRow)]
-pub(super) struct CaseRow {
-    pub id: i64,
-    pub year: i64,
-    pub count: i64,
-    pub version: i64,
-    pub state: String,
-    pub kind: String,
-    pub direction: String,
-    pub destination: String,
-    pub copies: String,
-    pub category: String,
-    pub severity: String,
-    pub reporter_address: String,
-    pub reporter_source: String,
-    pub reporter_party: String,
-    pub reporter_message_id: String,
-    pub language: String,
-    pub reference: String,
-    pub received_at_ms: i64,
-    pub received_day: String,
-    pub due_day: String,
-    pub created_at_ms: i64,
-    pub sent_at_ms: i64,
-    pub answered_at_ms: i64,
-    pub closed_at_ms: i64,
-    pub acknowledgement: String,
-    pub told_party: String,
-    pub reminder: String,
-    pub attention: i64,
-    pub message_id: i64,
+/// A row whose columns are read by name into the fields of the same names.
+macro_rules! row {
+    ($(#[$meta:meta])* $visibility:vis struct $name:ident { $($field_visibility:vis $field:ident: $type:ty,)* }) => {
+        $(#[$meta])*
+        $visibility struct $name { $($field_visibility $field: $type,)* }
+
+        impl<'r, R: sqlx::Row> sqlx::FromRow<'r, R> for $name
+        where
+            &'static str: sqlx::ColumnIndex<R>,
+            $($type: sqlx::Decode<'r, R::Database> + sqlx::Type<R::Database>,)*
+        {
+            fn from_row(row: &'r R) -> sqlx::Result<Self> {
+                Ok(Self { $($field: row.try_get(stringify!($field))?,)* })
+            }
+        }
+    };
+}
+pub(super) use row;
+
+row! {
+    /// A row of `cases` as the database holds it.
+    pub(super) struct CaseRow {
+        pub id: i64,
+        pub year: i64,
+        pub count: i64,
+        pub version: i64,
+        pub state: String,
+        pub kind: String,
+        pub direction: String,
+        pub destination: String,
+        pub copies: String,
+        pub category: String,
+        pub severity: String,
+        pub reporter_address: String,
+        pub reporter_source: String,
+        pub reporter_party: String,
+        pub reporter_message_id: String,
+        pub language: String,
+        pub reference: String,
+        pub received_at_ms: i64,
+        pub received_day: String,
+        pub due_day: String,
+        pub created_at_ms: i64,
+        pub sent_at_ms: i64,
+        pub answered_at_ms: i64,
+        pub closed_at_ms: i64,
+        pub acknowledgement: String,
+        pub told_party: String,
+        pub reminder: String,
+        pub attention: i64,
+        pub message_id: i64,
+    }
 }
 
 pub(super) fn broken(what: &str, value: impl std::fmt::Debug) -> StoreError {
@@ -154,16 +174,17 @@ impl CaseRow {
     }
 }
 
-/// A row of `case_event`.
-#[derive(sqlx::FromRow)]
-pub(super) struct EventRow {
-    pub at_ms: i64,
-    pub kind: String,
-    pub state: String,
-    pub actor: String,
-    pub on_behalf_of: String,
-    pub reason: String,
-    pub data: String,
+row! {
+    /// A row of `case_event`.
+    pub(super) struct EventRow {
+        pub at_ms: i64,
+        pub kind: String,
+        pub state: String,
+        pub actor: String,
+        pub on_behalf_of: String,
+        pub reason: String,
+        pub data: String,
+    }
 }
 
 /// The actor's columns; the worker is `linjevei` with no user of that name possible beside it, since a person's is prefixed.

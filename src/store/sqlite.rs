@@ -18,8 +18,11 @@ use crate::outbox::Delivery;
 use crate::outbox::retry::Next;
 use crate::rules::RuleFiles;
 use jiff::civil::Date;
+use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions, Connection, Sqlite, SqliteConnection, SqlitePool, Transaction};
+use sqlx::{
+    ConnectOptions, Connection, SqlSafeStr, Sqlite, SqliteConnection, SqlitePool, Transaction,
+};
 use std::path::Path;
 use std::time::Duration;
 use tokio::sync::{Mutex, MutexGuard};
@@ -68,6 +71,18 @@ fn meaning(code: &str) -> &'static str {
     }
 }
 
+/// The steps that bring a database up to date, oldest first. A step that was released is never changed.
+fn migrations() -> Migrator {
+    let base = Migration::new(
+        1,
+        "base".into(),
+        MigrationType::Simple,
+        include_str!("migrations/sqlite/0001_base.sql").into_sql_str(),
+        false,
+    );
+    Migrator::with_migrations(vec![base])
+}
+
 impl SqliteStore {
     /// Opens the file, creating it and bringing it up to date as needed.
     ///
@@ -89,7 +104,7 @@ impl SqliteStore {
             .connect()
             .await
             .map_err(|error| failed(error.to_string()))?;
-        sqlx::migrate!("src/store/migrations/sqlite")
+        migrations()
             .run(&mut writer)
             .await
             .map_err(|error| failed(error.to_string()))?;

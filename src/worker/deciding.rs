@@ -10,12 +10,15 @@ use crate::message::{self, Limits, Message};
 use crate::outbox::message_id;
 use crate::rules::{ClassifyContext, RuleSet, Verdict};
 use crate::store::{Outcome, Pending, Settlement, StoreError, ThreadKeys};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use tracing::{info, warn};
 
 /// A message whose decision was begun this often and never finished kills the process: it is kept raw for a person. Not
 /// fewer, since somebody who kills the process again and again hits some message more than once.
 const ATTEMPTS_MAX: i64 = 10;
+/// Undecided messages looked up at a time.
+const PENDING_LIMIT: u32 = 500;
 /// How often a decision is made anew because somebody changed the case in between.
 const CONFLICTS_MAX: usize = 10;
 /// The window of the acknowledgement brake.
@@ -34,20 +37,34 @@ struct Read {
 }
 
 impl Engine {
-    /// Decides all stored messages that have no outcome yet. Returns how many it decided.
+    /// Decides all stored messages that have no outcome yet. Returns how many it decided. A message that cannot be decided
+    /// holds back no other; it is tried again in the next round.
     ///
     /// # Errors
-    /// [`WorkError`] when the store fails; the rest stays undecided and is picked up later.
+    /// [`WorkError`] when the store cannot take anything now; the rest stays undecided and is picked up later.
     pub async fn decide_pending(&self) -> Result<usize, WorkError> {
         let mut decided = 0_usize;
+        let mut failed = BTreeSet::new();
         loop {
-            let pending = self.store.undecided(500).await?;
-            if pending.is_empty() {
-                return Ok(decided);
-            }
+            let pending = self.store.undecided(PENDING_LIMIT).await?;
+            let before = decided;
             for id in pending {
-                self.decide(id).await?;
-                decided = decided.saturating_add(1);
+                if failed.contains(&id) {
+                    continue;
+                }
+                match self.decide(id).await {
+                    Ok(()) => decided = decided.saturating_add(1),
+                    Err(WorkError::Store(error)) if error.is_temporary() => {
+                        return Err(WorkError::Store(error));
+                    }
+                    Err(error) => {
+                        warn!(message.row = id, %error, "this message could not be decided now; the others go on");
+                        failed.insert(id);
+                    }
+                }
+            }
+            if decided == before {
+                return Ok(decided);
             }
         }
     }

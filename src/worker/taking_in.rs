@@ -23,7 +23,7 @@ pub struct TakenIn {
     pub duplicates: usize,
     /// Listed and gone before they could be fetched.
     pub gone: usize,
-    /// Could not be read at the source; tried again at the next check.
+    /// Could not be read at the source, or not be stored; tried again at the next check.
     pub unreadable: Vec<String>,
 }
 
@@ -114,6 +114,7 @@ impl Engine {
                 Stored::New(id) => taken.new.push(id),
                 Stored::Duplicate(_) => taken.duplicates = taken.duplicates.saturating_add(1),
                 Stored::Known => {}
+                Stored::Refused(why) => taken.unreadable.push(why),
             }
         }
         Ok(())

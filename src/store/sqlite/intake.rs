@@ -55,9 +55,17 @@ pub(super) async fn store_raw(
     for incoming in batch {
         // A savepoint a message: a message that cannot be stored undoes only itself; it is fetched again later.
         let mut savepoint = transaction.begin().await?;
-        let outcome = store_one(&mut savepoint, source, incoming, now_ms).await?;
-        savepoint.commit().await?;
-        stored.push(outcome);
+        match store_one(&mut savepoint, source, incoming, now_ms).await {
+            Ok(outcome) => {
+                savepoint.commit().await?;
+                stored.push(outcome);
+            }
+            Err(error) if error.is_temporary() => return Err(error),
+            Err(error) => {
+                savepoint.rollback().await?;
+                stored.push(Stored::Refused(error.to_string()));
+            }
+        }
     }
     transaction.commit().await?;
     Ok(stored)
@@ -247,18 +255,19 @@ pub(super) async fn mark_treated(
     Ok(())
 }
 
-#[derive(sqlx::FromRow)]
-struct ListedMessage {
-    id: i64,
-    source: String,
-    outcome: String,
-    reason: String,
-    year: i64,
-    count: i64,
-    duplicate_of: i64,
-    received_at_ms: i64,
-    sender_domain: String,
-    size_bytes: i64,
+rows::row! {
+    struct ListedMessage {
+        id: i64,
+        source: String,
+        outcome: String,
+        reason: String,
+        year: i64,
+        count: i64,
+        duplicate_of: i64,
+        received_at_ms: i64,
+        sender_domain: String,
+        size_bytes: i64,
+    }
 }
 
 /// `SELECT` of a listed message with a constant tail.

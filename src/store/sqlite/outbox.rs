@@ -81,14 +81,15 @@ pub(super) async fn acknowledgements_since(
     Ok(u32::try_from(count).unwrap_or(u32::MAX))
 }
 
-#[derive(sqlx::FromRow)]
-struct ClaimedRow {
-    id: i64,
-    case_id: i64,
-    kind: String,
-    attempts: i64,
-    created_at_ms: i64,
-    envelope_from: String,
+rows::row! {
+    struct ClaimedRow {
+        id: i64,
+        case_id: i64,
+        kind: String,
+        attempts: i64,
+        created_at_ms: i64,
+        envelope_from: String,
+    }
 }
 
 pub(super) async fn claim(
@@ -329,19 +330,20 @@ pub(super) async fn record_delivery(
     Ok(())
 }
 
-#[derive(sqlx::FromRow)]
-struct ListedRow {
-    id: i64,
-    year: i64,
-    count: i64,
-    kind: String,
-    party: String,
-    state: String,
-    attempts: i64,
-    unknown_outcomes: i64,
-    next_attempt_at_ms: i64,
-    sent_at_ms: i64,
-    rfc_message_id: String,
+rows::row! {
+    struct ListedRow {
+        id: i64,
+        year: i64,
+        count: i64,
+        kind: String,
+        party: String,
+        state: String,
+        attempts: i64,
+        unknown_outcomes: i64,
+        next_attempt_at_ms: i64,
+        sent_at_ms: i64,
+        rfc_message_id: String,
+    }
 }
 
 pub(super) async fn list(
