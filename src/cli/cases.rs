@@ -1,9 +1,9 @@
 //! `linjevei cases`: the samhandlingsavdeling's work from a terminal.
 
-use super::{ConfigPath, Failure, logging, setup, show};
+use super::{ConfigPath, Failure, classify, logging, setup, show};
 use crate::case::person::{DISMISS_REASONS, HANDOVER_WAYS, Order};
-use crate::case::{Actor, Case, CaseNumber, Event, EventKind, State, names};
-use crate::message;
+use crate::case::{Actor, Case, CaseField, CaseNumber, Event, EventKind, State, form, names};
+use crate::message::{self, FieldName};
 use crate::store::CaseFilter;
 use crate::worker::Engine;
 use clap::{Args as ClapArgs, Subcommand};
@@ -371,11 +371,21 @@ fn print_history(events: &[Event]) {
 
 async fn show(engine: &Engine, args: &Show, as_json: bool) -> Result<ExitCode, Failure> {
     let case = find(engine, args.case).await?;
+    let fields = engine.store.case_fields(case.id).await?;
+    let said = |name: &str| {
+        fields
+            .iter()
+            .find(|field| field.name == name)
+            .map(|field| field.value.as_str())
+    };
     let content = if args.show_content {
         content(engine, &case).await?
     } else {
         None
     };
+    // What the form says is content; the day of the event alone says nothing of anybody.
+    let shown: &[CaseField] = if content.is_some() { &fields } else { &[] };
+    let place = said(form::EVENT_PLACE).filter(|_| content.is_some());
     let events = engine.store.history(case.id).await?;
     let verdict = engine
         .store
@@ -392,6 +402,15 @@ async fn show(engine: &Engine, args: &Show, as_json: bool) -> Result<ExitCode, F
             object.insert(
                 "because".to_owned(),
                 json!(verdict.as_ref().map(|verdict| &verdict.because)),
+            );
+            object.insert("event_day".to_owned(), json!(said(form::EVENT_DAY)));
+            object.insert("event_place".to_owned(), json!(place));
+            let fields: Vec<_> = written(shown)
+                .map(|(name, value)| json!({ "field": name.id(), "value": value }))
+                .collect();
+            object.insert(
+                "fields".to_owned(),
+                json!(content.is_some().then_some(fields)),
             );
             object.insert("content".to_owned(), json!(content));
         }
@@ -417,6 +436,10 @@ async fn show(engine: &Engine, args: &Show, as_json: bool) -> Result<ExitCode, F
     line("Retning", names::facet_name(&case.direction));
     line("Kategori", names::facet_name(&case.category));
     line("Alvorlighet", names::facet_name(&case.severity));
+    line("Hendelsesdag", said(form::EVENT_DAY).unwrap_or_default());
+    if content.is_some() {
+        line("Hendelsessted", place.unwrap_or_default());
+    }
     line("Mottatt", &show::moment(case.received_at_ms));
     line(
         "Svarfrist",
@@ -437,10 +460,6 @@ async fn show(engine: &Engine, args: &Show, as_json: bool) -> Result<ExitCode, F
             .because
             .iter()
             .map(|evidence| {
-                let zone = serde_json::to_value(evidence.zone)
-                    .ok()
-                    .and_then(|zone| zone.as_str().map(str::to_owned))
-                    .unwrap_or_default();
                 let strength = if evidence.strength >= crate::rules::DECISIVE {
                     "avgjør".to_owned()
                 } else {
@@ -451,7 +470,7 @@ async fn show(engine: &Engine, args: &Show, as_json: bool) -> Result<ExitCode, F
                     strength,
                     evidence.rule.clone(),
                     show::term(&evidence.term),
-                    zone,
+                    classify::place(evidence),
                 ]
             })
             .collect();
@@ -460,10 +479,25 @@ async fn show(engine: &Engine, args: &Show, as_json: bool) -> Result<ExitCode, F
             &rows,
         );
     }
+    if written(shown).next().is_some() {
+        println!("\nSkjema");
+        for (name, value) in written(shown) {
+            let value = value.replace('\n', &format!("\n{:<17}", ""));
+            println!("  {:<14} {value}", name.navn());
+        }
+    }
     if let Some(content) = content {
         println!("\n{content}");
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What was written in the form, identity numbers masked.
+fn written(fields: &[CaseField]) -> impl Iterator<Item = (FieldName, String)> {
+    fields.iter().filter_map(|field| {
+        let name = FieldName::from_id(&field.name)?;
+        Some((name, message::identity_numbers::mask(&field.value)))
+    })
 }
 
 /// The report's text, identity numbers masked; that it was shown stands in the history before it is.

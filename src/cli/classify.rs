@@ -346,13 +346,21 @@ pub(super) fn spoken(evidence: &Evidence) -> String {
     } else {
         format!(" «{}»", show::term(&evidence.term))
     };
-    let zone = serde_json::to_value(evidence.zone).ok();
-    let zone = zone
-        .as_ref()
-        .and_then(serde_json::Value::as_str)
-        .unwrap_or_default();
     format!(
-        "{:+} {}: {}{term} i {zone}",
-        evidence.strength, evidence.value, evidence.rule
+        "{:+} {}: {}{term} i {}",
+        evidence.strength,
+        evidence.value,
+        evidence.rule,
+        place(evidence)
     )
+}
+
+/// Where a term stood: the zone, or the field of the form.
+pub(super) fn place(evidence: &Evidence) -> String {
+    if let Some(field) = evidence.field {
+        return format!("feltet {}", field.id());
+    }
+    let zone = serde_json::to_value(evidence.zone).ok();
+    let zone = zone.as_ref().and_then(serde_json::Value::as_str);
+    zone.unwrap_or_default().to_owned()
 }

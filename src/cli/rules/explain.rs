@@ -3,7 +3,7 @@
 use super::super::classify;
 use super::super::{Failure, rule_files};
 use crate::diagnostic::line_column;
-use crate::message::{Limits, Zone, parse};
+use crate::message::{FieldName, Limits, Zone, parse};
 use crate::rules::{
     ClassifyContext, Decision, Evidence, Facet, ReadText, ReporterSource, RuleSet, Verdict, WhyNot,
 };
@@ -52,6 +52,8 @@ struct Spoken<'a> {
     strength: i64,
     term: &'a str,
     zone: Zone,
+    /// The field of the form, where the term stood in one.
+    field: Option<FieldName>,
     place: Option<Spot>,
 }
 
@@ -111,6 +113,7 @@ fn explanation<'a>(
                 strength: evidence.strength,
                 term: &evidence.term,
                 zone: evidence.zone,
+                field: evidence.field,
                 place: spot(evidence, texts),
             })
             .collect();
@@ -161,7 +164,7 @@ fn print_facet(rules: &RuleSet, facet: &FacetExplanation<'_>, verdict: &Verdict)
     for (evidence, with_place) in spoken.zip(&facet.evidence) {
         anstream::println!("  {}", classify::spoken(evidence));
         if let Some(spot) = &with_place.place {
-            let text = if spot.text > 1 {
+            let text = if spot.text > 1 && with_place.field.is_none() {
                 format!("tekst {}, ", spot.text)
             } else {
                 String::new()
@@ -251,12 +254,14 @@ mod tests {
         let texts = vec![
             ReadText {
                 zone: Zone::New,
+                field: None,
                 piece: 0,
                 text: "Hei".to_owned(),
                 signature: 3,
             },
             ReadText {
                 zone: Zone::New,
+                field: None,
                 piece: 1,
                 text: "Hei.\nPåført pasienten: epikrisen mangler.\nMvh".to_owned(),
                 signature: 0,
@@ -267,6 +272,7 @@ mod tests {
             value: "avvik".to_owned(),
             rule: "en".to_owned(),
             zone: Zone::New,
+            field: None,
             piece,
             offset,
             term: "epikrise".to_owned(),
