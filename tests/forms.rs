@@ -135,7 +135,7 @@ fn explain_names_the_field() {
     let text = explain(&[]);
     assert!(
         text.contains(
-            "+5 moderat: alvor-i-skjema «utrygg» i feltet konsekvens\n      1:1  ›Utrygg‹ natt"
+            "+5 moderat: alvor-i-skjema «utrygg» i feltet konsekvens\n           1:1  ›Utrygg‹ natt"
         ),
         "{text}"
     );
@@ -202,6 +202,25 @@ fn check_says_that_it_ran_no_tests_and_speaks_json() {
     assert_eq!(faults[1], (5, 17, "mente du «avvik»?"));
     assert_eq!((faults[2].0, faults[2].1), (7, 8));
 
+    // A file in another encoding hides no fault, neither its own nor those of others.
+    fs::write(
+        installation.path().join("regler/latin1.toml"),
+        b"# \xf8\n[[rules]]\nid = \"en\"\ngive = { destination = \"medisinn\" }\nstrength = 3\nany = [\"alfa\"]\n",
+    )
+    .unwrap();
+    let output = installation.run(["rules", "check", "--rules", "regler"]);
+    assert_eq!(output.status.code(), Some(65));
+    let text = said(&output);
+    for message in [
+        "fila er ikke UTF-8 (linje 1)",
+        "mente du «medisin»?",
+        "mente du «avvik»?",
+        "regler: 5 feil",
+    ] {
+        assert!(text.contains(message), "{message}\n{text}");
+    }
+
+    fs::remove_file(installation.path().join("regler/latin1.toml")).unwrap();
     fs::remove_file(installation.path().join("regler/flere.toml")).unwrap();
     let rules = RULES.split("[[tests]]").next().unwrap();
     fs::write(installation.path().join("regler/regler.toml"), rules).unwrap();

@@ -1,9 +1,11 @@
 //! `linjevei cases`: the samhandlingsavdeling's work from a terminal.
 
+use super::case_form::Form;
 use super::{ConfigPath, Failure, classify, logging, setup, show};
 use crate::case::person::{DISMISS_REASONS, HANDOVER_WAYS, Order};
-use crate::case::{Actor, Case, CaseField, CaseNumber, Event, EventKind, State, form, names};
-use crate::message::{self, FieldName};
+use crate::case::{Actor, Case, CaseNumber, Event, EventKind, State, names};
+use crate::message;
+use crate::rules::Evidence;
 use crate::store::CaseFilter;
 use crate::worker::Engine;
 use clap::{Args as ClapArgs, Subcommand};
@@ -371,21 +373,12 @@ fn print_history(events: &[Event]) {
 
 async fn show(engine: &Engine, args: &Show, as_json: bool) -> Result<ExitCode, Failure> {
     let case = find(engine, args.case).await?;
-    let fields = engine.store.case_fields(case.id).await?;
-    let said = |name: &str| {
-        fields
-            .iter()
-            .find(|field| field.name == name)
-            .map(|field| field.value.as_str())
-    };
     let content = if args.show_content {
         content(engine, &case).await?
     } else {
         None
     };
-    // What the form says is content; the day of the event alone says nothing of anybody.
-    let shown: &[CaseField] = if content.is_some() { &fields } else { &[] };
-    let place = said(form::EVENT_PLACE).filter(|_| content.is_some());
+    let form = Form::of(engine, case.id, content.is_some()).await?;
     let events = engine.store.history(case.id).await?;
     let verdict = engine
         .store
@@ -403,15 +396,7 @@ async fn show(engine: &Engine, args: &Show, as_json: bool) -> Result<ExitCode, F
                 "because".to_owned(),
                 json!(verdict.as_ref().map(|verdict| &verdict.because)),
             );
-            object.insert("event_day".to_owned(), json!(said(form::EVENT_DAY)));
-            object.insert("event_place".to_owned(), json!(place));
-            let fields: Vec<_> = written(shown)
-                .map(|(name, value)| json!({ "field": name.id(), "value": value }))
-                .collect();
-            object.insert(
-                "fields".to_owned(),
-                json!(content.is_some().then_some(fields)),
-            );
+            form.add_to(object);
             object.insert("content".to_owned(), json!(content));
         }
         println!("{value}");
@@ -436,9 +421,9 @@ async fn show(engine: &Engine, args: &Show, as_json: bool) -> Result<ExitCode, F
     line("Retning", names::facet_name(&case.direction));
     line("Kategori", names::facet_name(&case.category));
     line("Alvorlighet", names::facet_name(&case.severity));
-    line("Hendelsesdag", said(form::EVENT_DAY).unwrap_or_default());
-    if content.is_some() {
-        line("Hendelsessted", place.unwrap_or_default());
+    line("Hendelsesdag", form.day.as_deref().unwrap_or_default());
+    if let Some(place) = form.place() {
+        line("Hendelsessted", place);
     }
     line("Mottatt", &show::moment(case.received_at_ms));
     line(
@@ -456,48 +441,37 @@ async fn show(engine: &Engine, args: &Show, as_json: bool) -> Result<ExitCode, F
     print_history(&events);
     if let Some(verdict) = verdict {
         println!();
-        let rows: Vec<Vec<String>> = verdict
-            .because
-            .iter()
-            .map(|evidence| {
-                let strength = if evidence.strength >= crate::rules::DECISIVE {
-                    "avgjør".to_owned()
-                } else {
-                    evidence.strength.to_string()
-                };
-                vec![
-                    evidence.value.clone(),
-                    strength,
-                    evidence.rule.clone(),
-                    show::term(&evidence.term),
-                    classify::place(evidence),
-                ]
-            })
-            .collect();
-        show::table(
-            &["Taler for", "Styrke", "Regel", "Ord i regelen", "Sted"],
-            &rows,
-        );
+        print_evidence(&verdict.because);
     }
-    if written(shown).next().is_some() {
-        println!("\nSkjema");
-        for (name, value) in written(shown) {
-            let value = value.replace('\n', &format!("\n{:<17}", ""));
-            println!("  {:<14} {value}", name.navn());
-        }
-    }
+    form.print();
     if let Some(content) = content {
         println!("\n{content}");
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// What was written in the form, identity numbers masked.
-fn written(fields: &[CaseField]) -> impl Iterator<Item = (FieldName, String)> {
-    fields.iter().filter_map(|field| {
-        let name = FieldName::from_id(&field.name)?;
-        Some((name, message::identity_numbers::mask(&field.value)))
-    })
+fn print_evidence(because: &[Evidence]) {
+    let rows: Vec<Vec<String>> = because
+        .iter()
+        .map(|evidence| {
+            let strength = if evidence.strength >= crate::rules::DECISIVE {
+                "avgjør".to_owned()
+            } else {
+                evidence.strength.to_string()
+            };
+            vec![
+                evidence.value.clone(),
+                strength,
+                evidence.rule.clone(),
+                show::term(&evidence.term),
+                classify::place(evidence),
+            ]
+        })
+        .collect();
+    show::table(
+        &["Taler for", "Styrke", "Regel", "Ord i regelen", "Sted"],
+        &rows,
+    );
 }
 
 /// The report's text, identity numbers masked; that it was shown stands in the history before it is.

@@ -97,8 +97,15 @@ struct Checked<'a> {
 }
 
 fn check(folder: Option<&Path>, json: bool) -> Result<ExitCode, Failure> {
-    let (files, place) = rule_files::sources(folder)?;
-    let result = RuleSet::check(&files);
+    let (files, place, unreadable) = rule_files::sources_with_faults(folder)?;
+    let result = match RuleSet::check(&files) {
+        Ok(rules) if unreadable.is_empty() => Ok(rules),
+        Ok(_) => Err(Faults::new(unreadable, files.clone())),
+        Err(faults) => {
+            let all = faults.list.into_iter().chain(unreadable).collect();
+            Err(Faults::new(all, faults.sources))
+        }
+    };
     if json {
         let rules = result.as_ref().ok();
         let checked = Checked {

@@ -157,7 +157,7 @@ pub(super) fn diff(args: &Args) -> Result<ExitCode, Failure> {
                 (Some(bytes), _) => bytes,
                 (None, crate::rules::ExampleMail::File(path)) => {
                     rule_files::message(args.rules.as_deref(), path)
-                        .map_err(|error| Failure::io(format!("{path}: {error}")))?
+                        .map_err(|error| rule_files::unreadable(Path::new(path), &error))?
                 }
                 (None, crate::rules::ExampleMail::Text { .. }) => Vec::new(),
             };
@@ -172,7 +172,7 @@ pub(super) fn diff(args: &Args) -> Result<ExitCode, Failure> {
         for item in items(&args.paths) {
             let bytes = item
                 .read()
-                .map_err(|error| Failure::io(format!("{}: {error}", item.name)))?;
+                .map_err(|error| rule_files::unreadable(Path::new(&item.name), &error))?;
             let sample = Sample {
                 name: item.name,
                 bytes,
@@ -303,8 +303,8 @@ impl Report {
             );
         }
         anstream::println!(
-            "{} meldinger, {} avgjøres annerledes",
-            self.messages,
+            "{}, {} avgjøres annerledes",
+            counted(self.messages),
             self.changed
         );
         for (facet, count) in &self.facets {
@@ -375,6 +375,16 @@ fn content(
     Ok(Content::Text(message::identity_numbers::mask(&text)))
 }
 
+/// «1 melding», «2 meldinger».
+pub(super) fn counted(messages: usize) -> String {
+    let word = if messages == 1 {
+        "melding"
+    } else {
+        "meldinger"
+    };
+    format!("{messages} {word}")
+}
+
 fn answers(rules: &RuleSet, verdict: &Verdict) -> Answers {
     let line = Line::new("", rules.hash(), Some(verdict));
     let or_none = |value: Option<&str>| value.unwrap_or("–").to_owned();
@@ -414,7 +424,7 @@ fn against(name: &str, folder: &Path) -> Result<RuleFiles, Failure> {
     }
     if !folder.is_dir() {
         return Err(Failure::data(format!(
-            "{name}: no such folder, and the shipped rules are in no git repository; give --rules"
+            "{name}: finner ingen slik mappe, og reglene som følger med, ligger ikke i git; skriv --rules MAPPE"
         )));
     }
     let commit = git(
@@ -429,7 +439,7 @@ fn against(name: &str, folder: &Path) -> Result<RuleFiles, Failure> {
     )
     .map_err(|_| {
         Failure::data(format!(
-            "{name}: neither a folder nor a revision of the git repository of {}",
+            "{name}: verken en mappe eller en versjon i git der {} ligger",
             folder.display()
         ))
     })?;
@@ -443,12 +453,12 @@ fn against(name: &str, folder: &Path) -> Result<RuleFiles, Failure> {
         }
         let text = git(folder, &["cat-file", "blob", &format!("{commit}:./{path}")])?;
         let text = String::from_utf8(text)
-            .map_err(|_| Failure::data(format!("{name}: {path} is not UTF-8")))?;
+            .map_err(|_| Failure::data(format!("{name}: {path} er ikke UTF-8")))?;
         files.insert(path, text);
     }
     if files.is_empty() {
         return Err(Failure::data(format!(
-            "{name}: there are no rule files in {} at that revision",
+            "{name}: i den versjonen er det ingen regelfiler i {}",
             folder.display()
         )));
     }
@@ -461,7 +471,7 @@ fn git(folder: &Path, arguments: &[&str]) -> Result<Vec<u8>, Failure> {
         .arg(folder)
         .args(arguments)
         .output()
-        .map_err(|error| Failure::io(format!("git cannot be run: {error}")))?;
+        .map_err(|error| Failure::io(format!("git kan ikke kjøres: {error}")))?;
     if output.status.success() {
         return Ok(output.stdout);
     }
@@ -510,7 +520,7 @@ mod tests {
         for unknown in ["v9", "--help", ""] {
             let failure = against(unknown, &rules).unwrap_err();
             assert!(
-                failure.text().contains("neither a folder nor"),
+                failure.text().contains("verken en mappe eller"),
                 "{unknown}: {}",
                 failure.text()
             );

@@ -73,10 +73,13 @@ struct Spot {
 
 pub(super) fn explain(folder: Option<&Path>, json: bool, path: &Path) -> Result<ExitCode, Failure> {
     let rules = rule_files::compile(folder)?;
-    let bytes = classify::read(path)
-        .map_err(|error| Failure::io(format!("{}: {error}", path.display())))?;
-    let message = parse(&bytes, &Limits::default())
-        .map_err(|error| Failure::data(format!("{}: {error}", path.display())))?;
+    let bytes = classify::read(path).map_err(|error| rule_files::unreadable(path, &error))?;
+    let message = parse(&bytes, &Limits::default()).map_err(|error| {
+        Failure::data(format!(
+            "{}: meldingen kan ikke leses ({error})",
+            path.display()
+        ))
+    })?;
     let verdict = rules.classify(&message, &ClassifyContext::default());
     let explanation = explanation(&rules, &verdict, &rules.texts(&message));
     if json {
@@ -161,8 +164,19 @@ fn print_facet(rules: &RuleSet, facet: &FacetExplanation<'_>, verdict: &Verdict)
         .because
         .iter()
         .filter(|evidence| evidence.facet == facet.facet);
-    for (evidence, with_place) in spoken.zip(&facet.evidence) {
-        anstream::println!("  {}", classify::spoken(evidence));
+    let mut spoken: Vec<(&Evidence, &Spoken<'_>)> = spoken.zip(&facet.evidence).collect();
+    // What was decided first, and of each value the strongest.
+    spoken.sort_by(|(a, _), (b, _)| {
+        let rank = |one: &Evidence| (Some(one.value.as_str()) != facet.value, one.strength);
+        let ((a_other, a_strength), (b_other, b_strength)) = (rank(a), rank(b));
+        (a_other, &a.value, b_strength).cmp(&(b_other, &b.value, a_strength))
+    });
+    for (evidence, with_place) in spoken {
+        anstream::println!(
+            "  {:>6} {}",
+            classify::strength(evidence),
+            classify::said(evidence)
+        );
         if let Some(spot) = &with_place.place {
             let text = if spot.text > 1 && with_place.field.is_none() {
                 format!("tekst {}, ", spot.text)
@@ -170,7 +184,7 @@ fn print_facet(rules: &RuleSet, facet: &FacetExplanation<'_>, verdict: &Verdict)
                 String::new()
             };
             anstream::println!(
-                "      {text}{}:{}  {}›{}‹{}",
+                "           {text}{}:{}  {}›{}‹{}",
                 spot.line,
                 spot.column,
                 spot.before,
