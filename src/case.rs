@@ -2,6 +2,8 @@
 
 pub mod admit;
 pub mod chase;
+mod event_day;
+pub mod form;
 pub mod names;
 pub mod number;
 pub mod person;
@@ -13,6 +15,7 @@ mod state;
 pub mod surroundings;
 pub mod undeliverable;
 
+pub use form::CaseField;
 pub use number::CaseNumber;
 pub use policy::Policy;
 pub use record::{Acknowledgement, Actor, Case, Change, Event, EventKind, MailOrder, Reminder};

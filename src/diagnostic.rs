@@ -12,6 +12,7 @@ use std::ops::Range;
 
 use annotate_snippets::renderer::DecorStyle;
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
+use serde::Serialize;
 
 pub use parse::{Partial, parse_toml, parse_toml_partial};
 
@@ -52,6 +53,21 @@ impl Fault {
     ) -> Self {
         Self::at(file, 0..0, message, help)
     }
+}
+
+/// A fault with its place in numbers, for other programs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Placed<'a> {
+    /// File.
+    pub file: &'a str,
+    /// From 1; absent for a fault of the whole file.
+    pub line: Option<usize>,
+    /// In characters, from 1.
+    pub column: Option<usize>,
+    /// What is wrong.
+    pub message: &'a str,
+    /// What to write instead; empty when there is nothing to suggest.
+    pub help: &'a str,
 }
 
 /// The texts that faults point into, by file name.
@@ -96,12 +112,29 @@ impl Faults {
         self.list.iter().map(|fault| self.line(fault)).collect()
     }
 
-    fn line(&self, fault: &Fault) -> String {
-        let place = match self.text_of(fault) {
-            Some(text) => {
-                let (line, column) = line_column(text, fault.span.start);
-                format!("{}:{line}:{column}", fault.file)
+    /// The faults with their places in numbers.
+    pub fn placed(&self) -> Vec<Placed<'_>> {
+        let placed = self.list.iter().map(|fault| {
+            let place = self.place_of(fault);
+            Placed {
+                file: &fault.file,
+                line: place.map(|(line, _)| line),
+                column: place.map(|(_, column)| column),
+                message: &fault.message,
+                help: &fault.help,
             }
+        });
+        placed.collect()
+    }
+
+    fn place_of(&self, fault: &Fault) -> Option<(usize, usize)> {
+        self.text_of(fault)
+            .map(|text| line_column(text, fault.span.start))
+    }
+
+    fn line(&self, fault: &Fault) -> String {
+        let place = match self.place_of(fault) {
+            Some((line, column)) => format!("{}:{line}:{column}", fault.file),
             None => fault.file.clone(),
         };
         if fault.help.is_empty() {
@@ -253,6 +286,18 @@ mod tests {
         assert!(shown.contains("--> b.toml"), "{shown}");
         assert!(shown.contains("--> a.toml:1:1"), "{shown}");
         assert_eq!(faults.lines()[2], "b.toml: filen finnes ikke");
+        let placed = faults.placed();
+        assert_eq!(
+            placed
+                .iter()
+                .map(|one| (one.file, one.line, one.column))
+                .collect::<Vec<_>>(),
+            [
+                ("a.toml", Some(1), Some(1)),
+                ("a.toml", Some(2), Some(1)),
+                ("b.toml", None, None)
+            ]
+        );
     }
 
     #[test]

@@ -28,6 +28,7 @@ mod zones;
 
 pub use attachment_text::add_attachment_text;
 pub use content::content_hash;
+pub use fields::{FieldName, FormField};
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;

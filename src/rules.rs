@@ -90,6 +90,9 @@ pub struct Evidence {
     pub rule: String,
     /// The zone in which the term stood.
     pub zone: crate::message::Zone,
+    /// The field of the form, where the term stood in one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub field: Option<crate::message::FieldName>,
     /// Which of the texts of that zone, from 0, in the order of [`RuleSet::texts`].
     #[serde(default, skip_serializing_if = "is_zero")]
     pub piece: usize,
@@ -222,15 +225,6 @@ impl WhyNot {
     pub fn from_id(id: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|why_not| why_not.id() == id)
     }
-}
-
-/// A named field of a form in the message («Konsekvens:» → `konsekvens`).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FormField {
-    /// Id of the field, ASCII.
-    pub name: String,
-    /// What the sender wrote there.
-    pub value: String,
 }
 
 /// What the rules say of a message. Destinations hold the best guess even when uncertain.

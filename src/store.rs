@@ -10,7 +10,7 @@ mod sqlite;
 pub use sqlite::SqliteStore;
 
 use crate::case::surroundings::Thread;
-use crate::case::{Case, CaseNumber, Change, Event, MailKind, MailOrder, State};
+use crate::case::{Case, CaseField, CaseNumber, Change, Event, MailKind, MailOrder, State};
 use crate::intake::{Cursor, Position, RawMessage};
 use crate::message::ContentHash;
 use crate::outbox::compose::Composed;
@@ -325,6 +325,8 @@ pub trait Store: Send + Sync {
     async fn cases(&self, filter: &CaseFilter) -> Result<Vec<Case>, StoreError>;
     /// The history of a case, oldest first.
     async fn history(&self, case_id: i64) -> Result<Vec<Event>, StoreError>;
+    /// What the form of the report says, in the order in which it was kept.
+    async fn case_fields(&self, case_id: i64) -> Result<Vec<CaseField>, StoreError>;
     /// What people corrected, by case in the order of their numbers.
     async fn corrections(&self) -> Result<Vec<Correction>, StoreError>;
     /// Rows of the messages in a case, oldest first.

@@ -521,6 +521,59 @@ async fn the_reporter_says_thanks_or_objects_or_reports_anew_in_the_old_thread()
 }
 
 #[tokio::test]
+async fn what_the_form_says_is_kept_and_a_supplement_fills_gaps_only() {
+    let mut house = House::on(DAY).await;
+    let form = "avviksmelding medisinsak\r\n\r\nDato for hendelsen: 27.2\r\nKonsekvens: Ny innleggelse\r\n\
+                Tiltak: ikke fylt ut\r\n";
+    let case = house.report(form).await;
+    let said = async |house: &House| -> Vec<(String, String, i64)> {
+        let fields = house.engine.store.case_fields(case.id).await.unwrap();
+        fields
+            .into_iter()
+            .map(|field| (field.name, field.value, field.message_id))
+            .collect()
+    };
+    let first = case.message_id;
+    let field = |name: &str, value: &str, message| (name.to_owned(), value.to_owned(), message);
+    let opened = vec![
+        field("dato", "27.2", first),
+        field("konsekvens", "Ny innleggelse", first),
+        field("hendelsesdag", "2026-02-27", first),
+    ];
+    assert_eq!(said(&house).await, opened);
+
+    // What the party answers is not what was reported.
+    let ours = format!("In-Reply-To: <{}>\r\n", house.message_id("sak").await);
+    reply(
+        &mut house,
+        MEDISIN,
+        "Sv: sak",
+        &ours,
+        "foreløpig svar\r\n\r\nSted: Poliklinikken\r\nTiltak: Ny rutine\r\n",
+    )
+    .await;
+    assert_eq!(said(&house).await, opened);
+
+    // The reporter adds the place, and does not change the day.
+    let ours = format!(
+        "In-Reply-To: <{}>\r\n",
+        house.message_id("kvittering").await
+    );
+    reply(
+        &mut house,
+        FASTLEGE,
+        "Sv: kvittering",
+        &ours,
+        "Her er mer.\r\n\r\nSted: Slagenheten,\r\nKalnes\r\nDato for hendelsen: 26.2\r\n",
+    )
+    .await;
+    let mut more = opened.clone();
+    more.push(field("sted", "Slagenheten,\nKalnes", 3));
+    more.push(field("hendelsessted", "Slagenheten, Kalnes", 3));
+    assert_eq!(said(&house).await, more);
+}
+
+#[tokio::test]
 async fn approval_waits_for_a_person_and_the_history_says_who() {
     let mut house = House::on(DAY).await;
     let other_hospital = house.report("avviksmelding fjernsak").await;

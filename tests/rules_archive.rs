@@ -51,10 +51,7 @@ fn what_people_corrected_is_held_against_new_rules() {
 
     // Nobody has corrected anything: one message changes, and which rule does it.
     let said = diff(&with_rule, &plain, &[]);
-    assert!(
-        said.contains("1 meldinger, 1 avgjøres annerledes"),
-        "{said}"
-    );
+    assert!(said.contains("1 melding, 1 avgjøres annerledes"), "{said}");
     assert!(
         said.contains("→ transport   nå: proeve-ballong +1000"),
         "{said}"

@@ -6,7 +6,7 @@
     clippy::indexing_slicing
 )]
 
-use linjevei::message::{Limits, parse};
+use linjevei::message::{FieldName, Limits, parse};
 use linjevei::rules::{ClassifyContext, Facet, RuleFiles, RuleSet};
 
 const GUIDE: &str = include_str!("../docs/regler.md");
@@ -91,6 +91,57 @@ fn the_mistakes_get_the_messages_that_are_shown() {
         shown += 1;
     }
     assert!(shown >= 5, "{shown} mistakes");
+}
+
+#[test]
+fn the_fields_are_those_of_the_page_and_their_labels_are_read() {
+    let rows: Vec<(&str, &str)> = GUIDE
+        .lines()
+        .skip_while(|line| !line.starts_with("| felt |"))
+        .skip(2)
+        .map_while(|line| {
+            let (name, labels) = line.strip_prefix("| `")?.split_once("` | ")?;
+            Some((name, labels.trim_end_matches(" |")))
+        })
+        .collect();
+    let names: Vec<&str> = rows.iter().map(|(name, _)| *name).collect();
+    assert_eq!(names, FieldName::ALL.map(FieldName::id));
+    for (name, labels) in rows {
+        for label in labels.split(", ") {
+            let text = format!("From: a@moss.kommune.example\nSubject: Avvik\n\n{label}: verdi\n");
+            let text = text.replace("?:", "?");
+            let message = parse(text.as_bytes(), &Limits::default()).unwrap();
+            let form = message.form();
+            assert_eq!(form.len(), 1, "{label}");
+            assert_eq!(
+                (form[0].name.id(), form[0].value.as_str()),
+                (name, "verdi"),
+                "{label}"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_rule_for_a_field_reads_that_field() {
+    let rules = RuleSet::check(&files()).unwrap();
+    for (line, speaks) in [
+        ("Konsekvens: Ny innleggelse", true),
+        ("Tiltak: Vi avtalte ny innleggelse", false),
+    ] {
+        let text = format!("From: a@moss.kommune.example\nSubject: Avvik\n\n{line}\n");
+        let message = parse(text.as_bytes(), &Limits::default()).unwrap();
+        let verdict = rules.classify(&message, &ClassifyContext::default());
+        let spoken = verdict
+            .because
+            .iter()
+            .find(|evidence| evidence.rule == "alvor-skjema-reinnleggelse");
+        assert_eq!(spoken.is_some(), speaks, "{line}");
+        assert_eq!(
+            spoken.and_then(|evidence| evidence.field),
+            speaks.then_some(FieldName::Konsekvens)
+        );
+    }
 }
 
 #[test]

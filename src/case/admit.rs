@@ -3,7 +3,7 @@
 use super::record::{Acknowledgement, Actor, Case, Change, EventKind, Reminder};
 use super::routing::{self, Placing};
 use super::surroundings::{Surroundings, Thread};
-use super::{CaseNumber, State, names, reply};
+use super::{CaseNumber, State, form, names, reply};
 use crate::calendar;
 use crate::message::Message;
 use crate::rules::{Verdict, WhyNot};
@@ -182,6 +182,7 @@ fn open(
     }
     case.reminder = routing::reminder_for(&case.kind, too_old);
     let mut change = Change::of(case);
+    change.fields = form::fields(message, arrival.message_id, change.case.received_day);
     let linked = linked.map(|case| case.number.to_string());
     change.note(
         EventKind::Opened,

@@ -1,6 +1,6 @@
 //! The case itself, its events and the mail that a change asks for.
 
-use super::{CaseNumber, MailKind, State};
+use super::{CaseField, CaseNumber, MailKind, State};
 use crate::rules::{Language, ReporterSource, WhyNot};
 use jiff::civil::Date;
 use serde_json::Value;
@@ -278,6 +278,8 @@ pub struct Change {
     pub events: Vec<Event>,
     /// What to send, in order.
     pub mails: Vec<MailOrder>,
+    /// What the form of a report says; kept where the case has nothing under that name yet.
+    pub fields: Vec<CaseField>,
 }
 
 impl Change {
@@ -287,6 +289,7 @@ impl Change {
             case,
             events: Vec::new(),
             mails: Vec::new(),
+            fields: Vec::new(),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::record::{Actor, Change, EventKind, MailOrder};
 use super::surroundings::{Surroundings, Thread, ThreadBy};
-use super::{MailKind, State, names};
+use super::{MailKind, State, form, names};
 use crate::message::{AuthenticationResults, Mark, Message};
 use crate::rules::Verdict;
 use serde_json::json;
@@ -158,6 +158,9 @@ pub(super) fn join(
         Role::Reporter => from_reporter(&mut change, kind),
         Role::UntrustedAnswer | Role::Other => change.case.attention = true,
     }
+    if supplements(role, &change, message, around) {
+        change.fields = form::fields(message, message_id, change.case.received_day);
+    }
     change.events.insert(
         0,
         super::Event {
@@ -170,6 +173,19 @@ pub(super) fn join(
         },
     );
     change
+}
+
+/// Whether the message adds to the report: it comes from the reporter, or from a colleague at the same party. What an
+/// answer says in its form is not what was reported.
+fn supplements(role: Role, change: &Change, message: &Message, around: &Surroundings<'_>) -> bool {
+    let colleague = || {
+        let party = change.case.reporter_party.as_str();
+        !party.is_empty()
+            && message
+                .author()
+                .is_some_and(|author| around.directory.belongs(&author.key(), party))
+    };
+    role == Role::Reporter || role == Role::Other && colleague()
 }
 
 fn machine(change: &mut Change, message: &Message) {

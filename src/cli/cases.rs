@@ -1,9 +1,11 @@
 //! `linjevei cases`: the samhandlingsavdeling's work from a terminal.
 
-use super::{ConfigPath, Failure, logging, setup, show};
+use super::case_form::Form;
+use super::{ConfigPath, Failure, classify, logging, setup, show};
 use crate::case::person::{DISMISS_REASONS, HANDOVER_WAYS, Order};
 use crate::case::{Actor, Case, CaseNumber, Event, EventKind, State, names};
 use crate::message;
+use crate::rules::Evidence;
 use crate::store::CaseFilter;
 use crate::worker::Engine;
 use clap::{Args as ClapArgs, Subcommand};
@@ -376,6 +378,7 @@ async fn show(engine: &Engine, args: &Show, as_json: bool) -> Result<ExitCode, F
     } else {
         None
     };
+    let form = Form::of(engine, case.id, content.is_some()).await?;
     let events = engine.store.history(case.id).await?;
     let verdict = engine
         .store
@@ -393,6 +396,7 @@ async fn show(engine: &Engine, args: &Show, as_json: bool) -> Result<ExitCode, F
                 "because".to_owned(),
                 json!(verdict.as_ref().map(|verdict| &verdict.because)),
             );
+            form.add_to(object);
             object.insert("content".to_owned(), json!(content));
         }
         println!("{value}");
@@ -417,6 +421,10 @@ async fn show(engine: &Engine, args: &Show, as_json: bool) -> Result<ExitCode, F
     line("Retning", names::facet_name(&case.direction));
     line("Kategori", names::facet_name(&case.category));
     line("Alvorlighet", names::facet_name(&case.severity));
+    line("Hendelsesdag", form.day.as_deref().unwrap_or_default());
+    if let Some(place) = form.place() {
+        line("Hendelsessted", place);
+    }
     line("Mottatt", &show::moment(case.received_at_ms));
     line(
         "Svarfrist",
@@ -433,37 +441,37 @@ async fn show(engine: &Engine, args: &Show, as_json: bool) -> Result<ExitCode, F
     print_history(&events);
     if let Some(verdict) = verdict {
         println!();
-        let rows: Vec<Vec<String>> = verdict
-            .because
-            .iter()
-            .map(|evidence| {
-                let zone = serde_json::to_value(evidence.zone)
-                    .ok()
-                    .and_then(|zone| zone.as_str().map(str::to_owned))
-                    .unwrap_or_default();
-                let strength = if evidence.strength >= crate::rules::DECISIVE {
-                    "avgjør".to_owned()
-                } else {
-                    evidence.strength.to_string()
-                };
-                vec![
-                    evidence.value.clone(),
-                    strength,
-                    evidence.rule.clone(),
-                    show::term(&evidence.term),
-                    zone,
-                ]
-            })
-            .collect();
-        show::table(
-            &["Taler for", "Styrke", "Regel", "Ord i regelen", "Sted"],
-            &rows,
-        );
+        print_evidence(&verdict.because);
     }
+    form.print();
     if let Some(content) = content {
         println!("\n{content}");
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn print_evidence(because: &[Evidence]) {
+    let rows: Vec<Vec<String>> = because
+        .iter()
+        .map(|evidence| {
+            let strength = if evidence.strength >= crate::rules::DECISIVE {
+                "avgjør".to_owned()
+            } else {
+                evidence.strength.to_string()
+            };
+            vec![
+                evidence.value.clone(),
+                strength,
+                evidence.rule.clone(),
+                show::term(&evidence.term),
+                classify::place(evidence),
+            ]
+        })
+        .collect();
+    show::table(
+        &["Taler for", "Styrke", "Regel", "Ord i regelen", "Sted"],
+        &rows,
+    );
 }
 
 /// The report's text, identity numbers masked; that it was shown stands in the history before it is.

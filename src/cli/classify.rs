@@ -3,7 +3,8 @@
 use super::{Failure, rule_files, show};
 use crate::message::{Limits, Zone, parse};
 use crate::rules::{
-    ClassifyContext, Decision, Directory, Evidence, Facet, ReporterSource, RuleSet, Verdict, WhyNot,
+    ClassifyContext, DECISIVE, Decision, Directory, Evidence, Facet, ReporterSource, RuleSet,
+    Verdict, WhyNot,
 };
 use serde::Serialize;
 use std::io::{Read, Write};
@@ -332,20 +333,41 @@ pub(super) fn for_people(
     lines.join("\n")
 }
 
-/// One item of evidence: strength, value, rule, term and zone.
+/// One item of evidence: strength, value, rule, term and place.
 pub(super) fn spoken(evidence: &Evidence) -> String {
-    let term = if evidence.term.is_empty() {
-        String::new()
+    format!("{} {}", strength(evidence), said(evidence))
+}
+
+/// «+5», «-3», or that it decides.
+pub(super) fn strength(evidence: &Evidence) -> String {
+    if evidence.strength >= DECISIVE {
+        "avgjør".to_owned()
     } else {
-        format!(" «{}»", show::term(&evidence.term))
-    };
+        format!("{:+}", evidence.strength)
+    }
+}
+
+/// Value, rule, term and place of one item of evidence.
+pub(super) fn said(evidence: &Evidence) -> String {
+    let Evidence { value, rule, .. } = evidence;
+    if evidence.term.is_empty() {
+        // No word of the message, but what is known of it.
+        return match evidence.zone {
+            Zone::Header => format!("{value}: {rule} (bare vilkår)"),
+            _ if rule.starts_with("bias:") => format!("{value}: {rule}"),
+            _ => format!("{value}: {rule} i {}", place(evidence)),
+        };
+    }
+    let term = show::term(&evidence.term);
+    format!("{value}: {rule} «{term}» i {}", place(evidence))
+}
+
+/// Where a term stood: the zone, or the field of the form.
+pub(super) fn place(evidence: &Evidence) -> String {
+    if let Some(field) = evidence.field {
+        return format!("feltet {}", field.id());
+    }
     let zone = serde_json::to_value(evidence.zone).ok();
-    let zone = zone
-        .as_ref()
-        .and_then(serde_json::Value::as_str)
-        .unwrap_or_default();
-    format!(
-        "{:+} {}: {}{term} i {zone}",
-        evidence.strength, evidence.value, evidence.rule
-    )
+    let zone = zone.as_ref().and_then(serde_json::Value::as_str);
+    zone.unwrap_or_default().to_owned()
 }

@@ -1,11 +1,11 @@
 //! Folders of rule and template files: from disk, or as shipped with the program.
 
 use super::Failure;
-use crate::diagnostic::Faults;
+use crate::diagnostic::{Fault, Faults};
 use crate::rules::{FILE_BYTES_MAX, RuleFiles, RuleSet, SET_BYTES_MAX};
 use include_dir::{Dir, include_dir};
 use std::collections::BTreeMap;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -44,10 +44,13 @@ pub(super) fn shipped() -> RuleFiles {
 
 /// The rule files of a folder and the folders in it.
 pub(super) fn read(folder: &Path) -> Result<RuleFiles, Failure> {
-    let files = read_tree(folder, RULE_FILES)?;
+    some(folder, read_tree(folder, RULE_FILES)?)
+}
+
+fn some(folder: &Path, files: RuleFiles) -> Result<RuleFiles, Failure> {
     if files.is_empty() {
         return Err(Failure::data(format!(
-            "{}: there are no rule files (*.toml) in this folder",
+            "{}: mappen har ingen regelfiler (*.toml)",
             folder.display()
         )));
     }
@@ -62,7 +65,7 @@ pub(super) fn message(folder: Option<&Path>, path: &str) -> std::io::Result<Vec<
         None => SHIPPED
             .get_file(path)
             .map(|file| file.contents().to_vec())
-            .ok_or_else(|| std::io::ErrorKind::NotFound.into()),
+            .ok_or_else(|| ErrorKind::NotFound.into()),
     }
 }
 
@@ -77,16 +80,43 @@ pub(super) fn sources(folder: Option<&Path>) -> Result<(RuleFiles, String), Fail
     let default = Path::new(DEFAULT_FOLDER);
     match folder.or_else(|| default.is_dir().then_some(default)) {
         Some(folder) => Ok((read(folder)?, folder.display().to_string())),
-        None => Ok((shipped(), "the shipped rules".to_owned())),
+        None => Ok((shipped(), "reglene som følger med".to_owned())),
     }
+}
+
+/// Like [`sources`], but a file that is no UTF-8 becomes a fault and is read as far as it goes, so that it hides no other.
+pub(super) fn sources_with_faults(
+    folder: Option<&Path>,
+) -> Result<(RuleFiles, String, Vec<Fault>), Failure> {
+    let default = Path::new(DEFAULT_FOLDER);
+    let Some(folder) = folder.or_else(|| default.is_dir().then_some(default)) else {
+        return sources(None).map(|(files, place)| (files, place, Vec::new()));
+    };
+    let mut faults = Vec::new();
+    let files = read_tree_as(folder, RULE_FILES, |_, name, bytes| {
+        Ok(String::from_utf8(bytes).unwrap_or_else(|error| {
+            let message = format!("fila er ikke UTF-8 (linje {})", bad_line(&error));
+            faults.push(Fault::whole(name, message, "lagre fila som UTF-8"));
+            String::from_utf8_lossy(error.as_bytes()).into_owned()
+        }))
+    })?;
+    Ok((some(folder, files)?, folder.display().to_string(), faults))
+}
+
+/// The failure of a file or folder that cannot be read.
+pub(super) fn unreadable(path: &Path, error: &std::io::Error) -> Failure {
+    let why = match error.kind() {
+        ErrorKind::NotFound => "finnes ikke".to_owned(),
+        ErrorKind::PermissionDenied => "kan ikke leses: du mangler tilgang".to_owned(),
+        ErrorKind::NotADirectory => "er ingen mappe".to_owned(),
+        _ => format!("kan ikke leses ({error})"),
+    };
+    Failure::io(format!("{}: {why}", path.display()))
 }
 
 /// The failure that shows all faults of a rule set.
 pub(super) fn faulty(place: &str, faults: &Faults) -> Failure {
-    Failure::data(format!(
-        "the rules in {place} are faulty:\n\n{}",
-        faults.coloured()
-    ))
+    Failure::data(format!("feil i {place}:\n\n{}", faults.coloured()))
 }
 
 /// The text files with one of these extensions, by path relative to the folder. What editors leave behind (hidden files,
@@ -94,6 +124,33 @@ pub(super) fn faulty(place: &str, faults: &Faults) -> Failure {
 pub(super) fn read_tree(
     folder: &Path,
     extensions: &[&str],
+) -> Result<BTreeMap<String, String>, Failure> {
+    read_tree_as(folder, extensions, |path, _, bytes| {
+        String::from_utf8(bytes).map_err(|error| {
+            Failure::data(format!(
+                "{}:{}: ikke UTF-8; lagre fila som UTF-8",
+                path.display(),
+                bad_line(&error)
+            ))
+        })
+    })
+}
+
+/// The line of the first byte that is no UTF-8.
+fn bad_line(error: &std::string::FromUtf8Error) -> usize {
+    let at = error.utf8_error().valid_up_to();
+    let before = error.as_bytes().iter().take(at);
+    before
+        .filter(|byte| **byte == b'\n')
+        .count()
+        .saturating_add(1)
+}
+
+/// The files of the tree as `text` makes them of path, name and bytes.
+fn read_tree_as(
+    folder: &Path,
+    extensions: &[&str],
+    mut text: impl FnMut(&Path, &str, Vec<u8>) -> Result<String, Failure>,
 ) -> Result<BTreeMap<String, String>, Failure> {
     let mut files = BTreeMap::new();
     let mut total = 0_usize;
@@ -104,11 +161,11 @@ pub(super) fn read_tree(
             .map(|part| part.as_os_str().to_string_lossy())
             .collect::<Vec<_>>()
             .join("/");
-        let text = read_text(&path)?;
+        let text = text(&path, &name, read_bytes(&path)?)?;
         total = total.saturating_add(text.len());
         if total > SET_BYTES_MAX {
             return Err(Failure::data(format!(
-                "{}: more than {} MB of text",
+                "{}: mer enn {} MB tekst",
                 folder.display(),
                 SET_BYTES_MAX >> 20
             )));
@@ -130,8 +187,8 @@ pub(super) fn look(folder: &Path, extensions: &[&str]) -> Vec<(PathBuf, u64, Opt
         .collect()
 }
 
-fn read_text(path: &Path) -> Result<String, Failure> {
-    let failed = |error: std::io::Error| Failure::io(format!("{}: {error}", path.display()));
+fn read_bytes(path: &Path) -> Result<Vec<u8>, Failure> {
+    let failed = |error: std::io::Error| unreadable(path, &error);
     let most = u64::try_from(FILE_BYTES_MAX).unwrap_or(u64::MAX);
     let mut bytes = Vec::new();
     let file = std::fs::File::open(path).map_err(failed)?;
@@ -140,32 +197,19 @@ fn read_text(path: &Path) -> Result<String, Failure> {
         .map_err(failed)?;
     if bytes.len() > FILE_BYTES_MAX {
         return Err(Failure::data(format!(
-            "{}: larger than {} MB",
+            "{}: større enn {} MB",
             path.display(),
             FILE_BYTES_MAX >> 20
         )));
     }
-    String::from_utf8(bytes).map_err(|error| {
-        let at = error.utf8_error().valid_up_to();
-        let line = error
-            .as_bytes()
-            .iter()
-            .take(at)
-            .filter(|byte| **byte == b'\n')
-            .count()
-            .saturating_add(1);
-        Failure::data(format!(
-            "{}:{line}: not UTF-8; save the file as UTF-8",
-            path.display()
-        ))
-    })
+    Ok(bytes)
 }
 
 fn list(folder: &Path, extensions: &[&str]) -> Result<Vec<PathBuf>, Failure> {
     let mut found = Vec::new();
     let mut folders = vec![(folder.to_path_buf(), 0_usize)];
     while let Some((folder, depth)) = folders.pop() {
-        let failed = |error: std::io::Error| Failure::io(format!("{}: {error}", folder.display()));
+        let failed = |error: std::io::Error| unreadable(&folder, &error);
         for entry in std::fs::read_dir(&folder).map_err(failed)? {
             let path = entry.map_err(failed)?.path();
             if path.is_dir() {
@@ -177,7 +221,7 @@ fn list(folder: &Path, extensions: &[&str]) -> Result<Vec<PathBuf>, Failure> {
             }
             if found.len() > FILES_MAX {
                 return Err(Failure::data(format!(
-                    "{}: more than {FILES_MAX} files",
+                    "{}: mer enn {FILES_MAX} filer",
                     folder.display()
                 )));
             }

@@ -7,7 +7,9 @@ mod rules;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::ops::Range;
+use std::sync::LazyLock;
 
+use regex::Regex;
 use regex::bytes::{RegexSet, RegexSetBuilder};
 use sha2::{Digest, Sha256};
 use toml::Spanned;
@@ -19,7 +21,7 @@ use super::fold::{ClauseBreaks, fold_word, tokenise};
 use super::lexicon::{Builder, Lexicon, Style};
 use super::model::{Entry, Pattern, Rule, Settings, Term, Threshold, Use, term_at};
 use super::raw::{self, Text};
-use crate::diagnostic::{Fault, Faults, line_column, parse_toml, quoted, suggest};
+use crate::diagnostic::{Fault, Faults, line_column, parse_toml_partial, quoted, suggest};
 
 /// The files of a rule set: relative path → text.
 pub type RuleFiles = BTreeMap<String, String>;
@@ -87,13 +89,13 @@ impl RuleSet {
         let mut compiler = Compiler::default();
         let texts = compiler.bounded(files);
         for (name, text) in &texts {
-            match parse_toml::<raw::File>(name, text) {
-                Ok(file) => compiler.files.push((name.clone(), file)),
-                Err(faults) => compiler.faults.extend(faults),
+            let partial = parse_toml_partial::<raw::File>(name, text);
+            compiler.misshape(name, text, partial.faults);
+            if let Some(file) = partial.value {
+                compiler.files.push((name.clone(), file));
             }
         }
-        let readable = compiler.faults.is_empty();
-        match compiler.finish(hash(&texts), readable, care) {
+        match compiler.finish(hash(&texts), care) {
             Ok(mut set) => {
                 for example in &mut set.examples {
                     let text = texts.get(&example.file).map_or("", String::as_str);
@@ -167,7 +169,21 @@ struct Compiler {
     examples: Vec<Example>,
     patterns: Vec<Pattern>,
     pattern_numbers: BTreeMap<String, usize>,
+    /// A file was left out whole.
+    left_out: bool,
+    /// Where faults of form stand, by file.
+    scars: BTreeMap<String, Vec<usize>>,
+    /// What stands in files with such faults and may be the id of a party that could not be read.
+    hinted: BTreeSet<String>,
+    /// The table that is looked at has a fault of form: what it lacks may be what is misspelt.
+    misshapen: bool,
+    /// Values that rules with faults would have spoken for; without one, any of the facet.
+    unread: BTreeSet<(Facet, Option<String>)>,
 }
+
+/// The texts of a file that stand alone behind a key: ids are among them.
+static VALUES: LazyLock<Option<Regex>> =
+    LazyLock::new(|| Regex::new(r#"(?m)^[ \t]*[A-Za-z_]+[ \t]*=[ \t]*["']([^"'\n]*)["']"#).ok());
 
 /// Where something was written first: file and span.
 type Place = (String, Range<usize>);
@@ -187,6 +203,7 @@ impl Compiler {
                 );
                 self.faults
                     .push(Fault::whole(name.as_str(), "fila er for stor", help));
+                self.left_out = true;
                 continue;
             }
             let text = text.strip_prefix('\u{feff}').unwrap_or(text);
@@ -205,26 +222,65 @@ impl Compiler {
         self.faults.push(Fault::at(file, span, message, help));
     }
 
-    /// `readable`: all files could be read, so that what is missing is really missing.
-    fn finish(mut self, hash: String, readable: bool, care: Care) -> Result<RuleSet, Vec<Fault>> {
+    /// A fault of what is missing in a table.
+    fn lack(
+        &mut self,
+        file: &str,
+        span: Range<usize>,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) {
+        if !self.misshapen {
+            self.fault(file, span, message, help);
+        }
+    }
+
+    /// Remembers the faults of form of a file, so that nothing is said of what only follows from them.
+    fn misshape(&mut self, file: &str, text: &str, faults: Vec<Fault>) {
+        if faults.is_empty() {
+            return;
+        }
+        let values = VALUES.iter().flat_map(|values| values.captures_iter(text));
+        self.hinted.extend(
+            values
+                .filter_map(|found| found.get(1))
+                .map(|value| value.as_str().to_owned()),
+        );
+        let places = faults.iter().map(|fault| fault.span.start).collect();
+        self.scars.insert(file.to_owned(), places);
+        self.faults.extend(faults);
+    }
+
+    /// Begins to look at one of the tables of a list; it ends where the next one begins.
+    fn enter<T>(&mut self, file: &str, list: &[Spanned<T>], at: usize) {
+        let start_of = |at: usize| list.get(at).map(|table| table.span().start);
+        let start = start_of(at).unwrap_or_default();
+        let end = start_of(at.saturating_add(1)).unwrap_or(usize::MAX);
+        self.misshapen = self
+            .scars
+            .get(file)
+            .is_some_and(|places| places.iter().any(|place| (start..end).contains(place)));
+    }
+
+    fn finish(mut self, hash: String, care: Care) -> Result<RuleSet, Vec<Fault>> {
         let files = std::mem::take(&mut self.files);
         self.settings(&files);
         self.cues(&files);
         self.parties(&files);
         self.portals(&files);
-        self.defaults(&files, readable);
-        self.rules(&files, readable);
-        self.examples(&files, readable);
+        self.defaults(&files);
+        let sound = self.faults.is_empty();
+        self.rules(&files);
+        self.examples(&files);
         self.contradictions();
-        let whole = self.rules.len()
-            == files
-                .iter()
-                .map(|(_, content)| content.rules.len())
-                .sum::<usize>();
-        if care == Care::Check && readable && whole {
-            self.doubts();
+        if care == Care::Check {
+            self.silences();
+            // Thresholds, parties and rules that could not be read may be what is missing.
+            if sound {
+                self.unreached();
+            }
         }
-        if self.directory.parties.is_empty() && readable {
+        if self.directory.parties.is_empty() && sound {
             self.faults.push(Fault::whole(
                 files
                     .first()
@@ -289,27 +345,29 @@ impl Compiler {
         })
     }
 
-    fn examples(&mut self, files: &[(String, raw::File)], readable: bool) {
+    fn examples(&mut self, files: &[(String, raw::File)]) {
         for (file, content) in files {
-            for example in &content.tests {
-                self.example(file, example, readable);
+            for (at, example) in content.tests.iter().enumerate() {
+                self.enter(file, &content.tests, at);
+                self.example(file, example.get_ref());
             }
         }
+        self.misshapen = false;
     }
 
-    fn example(&mut self, file: &str, example: &raw::Example, readable: bool) {
+    fn example(&mut self, file: &str, example: &raw::Example) {
         let mut expect = BTreeMap::new();
         let table = example.expect.get_ref();
         for (facet, value) in table.facets() {
             let word = value.get_ref().as_str();
             let fixed = facet == Facet::Destination && matches!(word, "sak" | "postmottak");
-            if !fixed && (readable || facet != Facet::Destination) {
+            if !fixed {
                 self.known(file, value, facet);
             }
             expect.insert(facet, word.to_owned());
         }
         if expect.is_empty() && table.triage.is_none() {
-            self.fault(
+            self.lack(
                 file,
                 example.expect.span(),
                 "expect er tom",
@@ -341,7 +399,7 @@ impl Compiler {
                     .unwrap_or_default(),
             },
             _ => {
-                self.fault(
+                self.lack(
                     file,
                     example.name.span(),
                     "prøven må ha enten text (eller subject), eller eml",
@@ -585,7 +643,7 @@ impl Compiler {
         }
     }
 
-    fn defaults(&mut self, files: &[(String, raw::File)], readable: bool) {
+    fn defaults(&mut self, files: &[(String, raw::File)]) {
         let mut first: Option<Place> = None;
         for (file, content) in files {
             let Some(table) = &content.defaults else {
@@ -595,7 +653,7 @@ impl Compiler {
                 continue;
             }
             for (facet, value) in facets(table.get_ref()) {
-                if facet == Facet::Destination && !readable || self.known(file, value, facet) {
+                if self.known(file, value, facet) {
                     self.settings
                         .defaults
                         .insert(facet, value.get_ref().clone());
@@ -611,7 +669,12 @@ impl Compiler {
         let candidates: Vec<&str> = if let Some(values) = facet.values() {
             values.to_vec()
         } else {
-            parties = self.directory.by_id.keys().cloned().collect();
+            // A party that is not known may stand where a file could not be read.
+            if self.left_out || self.hinted.contains(word) {
+                return true;
+            }
+            let known = self.directory.by_id.keys();
+            parties = known.chain(&self.hinted).cloned().collect();
             parties.iter().map(String::as_str).collect()
         };
         if candidates.contains(&word) {

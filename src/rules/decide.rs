@@ -301,11 +301,17 @@ impl Run<'_> {
             let known = tally.places.entry(value.to_owned()).or_insert(place);
             *known = place.min(*known);
         }
+        let field = self
+            .scans
+            .iter()
+            .find(|scan| (scan.zone, scan.piece) == (found.zone, found.piece))
+            .and_then(|scan| scan.field);
         self.because.push(Evidence {
             facet,
             value: value.to_owned(),
             rule: rule.to_owned(),
             zone: found.zone,
+            field,
             piece: found.piece,
             offset: found.offset,
             term: found.term,
@@ -408,7 +414,8 @@ impl Run<'_> {
         let mut terms = terms
             .iter()
             .filter(|term| rule.none.binary_search(term).is_ok());
-        let scans = || self.scans.iter().filter(|scan| rule.zones.has(scan.zone));
+        let reads = |scan: &&Scan| rule.zones.has(scan.zone) && rule.fields.admit(scan.field);
+        let scans = || self.scans.iter().filter(reads);
         terms.any(|term| scans().any(|scan| !scan.of(*term).is_empty()))
     }
 
@@ -424,7 +431,8 @@ impl Run<'_> {
     /// The evidence of a rule in these zones, if all its groups are there.
     fn speaks(&self, rule: &Rule, terms: &BTreeSet<u32>, zones: Zones) -> Option<Found> {
         let mut places: Vec<Place> = Vec::new();
-        let scans = || self.scans.iter().filter(move |scan| zones.has(scan.zone));
+        let reads = |scan: &&Scan| zones.has(scan.zone) && rule.fields.admit(scan.field);
+        let scans = || self.scans.iter().filter(reads);
         if !rule.any.is_empty() {
             // Only those that stand somewhere in the message, so that a long list costs no more than a short one.
             let any: Vec<u32> = terms

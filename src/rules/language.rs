@@ -192,6 +192,7 @@ mod tests {
     fn views(text: &str) -> [View<'_>; 1] {
         [View {
             zone: Zone::New,
+            field: None,
             text: Cow::Borrowed(text),
             signature: text.len(),
         }]

@@ -6,7 +6,7 @@ use regex::bytes::Regex;
 
 use super::fold::ClauseBreaks;
 use super::{Facet, PartyKind, raw};
-use crate::message::{Mark, Zone};
+use crate::message::{FieldName, Mark, Zone};
 
 /// Least sum and least lead over the runner-up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +43,27 @@ const fn bit(zone: Zone) -> u16 {
         Zone::Sender => 1 << 7,
         Zone::Recipient => 1 << 8,
         Zone::Header => 1 << 9,
+    }
+}
+
+/// Fields of forms that a rule reads; none means that it asks for no field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Fields(u32);
+
+impl Fields {
+    pub(super) fn of(names: &[FieldName]) -> Self {
+        let bit = |name: &FieldName| FieldName::ALL.iter().position(|known| known == name);
+        Self(names.iter().filter_map(bit).fold(0, |set, at| {
+            set | u32::try_from(at)
+                .ok()
+                .and_then(|at| 1_u32.checked_shl(at))
+                .unwrap_or_default()
+        }))
+    }
+
+    /// Whether a rule with these fields reads a text of that field, or of none.
+    pub(super) fn admit(self, field: Option<FieldName>) -> bool {
+        self == Self::default() || field.is_some_and(|name| self.0 & Self::of(&[name]).0 != 0)
     }
 }
 
@@ -141,6 +162,7 @@ pub(super) struct Rule {
     pub(super) regex: Vec<usize>,
     pub(super) zones: Zones,
     pub(super) zones_named: bool,
+    pub(super) fields: Fields,
     pub(super) when: When,
     pub(super) negatable: bool,
     pub(super) once: bool,

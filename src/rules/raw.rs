@@ -6,7 +6,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::{Language, PartyKind};
-use crate::message::{Mark, Zone};
+use crate::message::{FieldName, Mark, Zone};
 
 /// A text of a rule file with its place.
 pub(super) type Text = Spanned<String>;
@@ -27,8 +27,8 @@ pub(super) struct File {
     pub(super) direction_bias: Option<Spanned<BTreeMap<Text, Bias>>>,
     pub(super) portals: Vec<Portal>,
     pub(super) parties: Vec<Party>,
-    pub(super) rules: Vec<Rule>,
-    pub(super) tests: Vec<Example>,
+    pub(super) rules: Vec<Spanned<Rule>>,
+    pub(super) tests: Vec<Spanned<Example>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -177,6 +177,8 @@ pub(super) struct Rule {
     pub(super) regex: Option<Spanned<Vec<Text>>>,
     #[serde(default)]
     pub(super) zones: Option<Spanned<Vec<Zone>>>,
+    #[serde(default)]
+    pub(super) fields: Option<Spanned<Vec<FieldName>>>,
     #[serde(default)]
     pub(super) marks: Option<Spanned<Vec<Mark>>>,
     #[serde(default)]

@@ -6,12 +6,14 @@ use super::fold::{Token, fold_text, tokenise};
 use super::lexicon::{HITS_PER_TERM_MAX, Hit};
 use super::model::{Use, term_at};
 use super::view::View;
-use crate::message::Zone;
+use crate::message::{FieldName, Zone};
 
 /// What stands in one text.
 #[derive(Debug)]
 pub(super) struct Scan {
     pub(super) zone: Zone,
+    /// The field of the form that it is.
+    pub(super) field: Option<FieldName>,
     /// Which of the texts of that zone.
     pub(super) piece: usize,
     /// Byte offset at which the signature begins.
@@ -65,6 +67,7 @@ impl Scan {
         }
         Self {
             zone: view.zone,
+            field: view.field,
             piece,
             signature: view.signature,
             tokens,

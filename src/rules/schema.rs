@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::Facet;
+use crate::message::FieldName;
 
 /// The JSON Schema of a rule file. Party ids are open: they stand in the files.
 pub fn schema() -> Value {
@@ -264,6 +265,7 @@ fn rule() -> Value {
             "none": texts("Ikke når ett av disse står der."),
             "regex": texts("Regulære uttrykk på foldet tekst (ae, oe, aa)."),
             "zones": some_of("Hvor det skal stå.", &ZONES),
+            "fields": some_of("Bare i disse feltene i et skjema.", &FieldName::ALL.map(FieldName::id)),
             "marks": some_of("Tegn på at en maskin skrev.", &MARKS),
             "when": when(),
             "negatable": flag("Om et treff ved siden av «ikke» faller bort."),
@@ -417,6 +419,8 @@ mod tests {
             names
         };
         assert_eq!(sorted(&ZONES), known::<One<Zone>>(MISTAKE));
+        let fields = FieldName::ALL.map(FieldName::id);
+        assert_eq!(sorted(&fields), known::<One<FieldName>>(MISTAKE));
         assert_eq!(sorted(&KINDS), known::<One<PartyKind>>(MISTAKE));
         assert_eq!(sorted(&SENDERS), known::<One<raw::SenderKind>>(MISTAKE));
         assert_eq!(sorted(&MARKS), known::<One<Mark>>(MISTAKE));

@@ -1,6 +1,7 @@
 //! The engine as a whole, on small rule sets and hand-made messages.
 
 mod checking;
+mod fields;
 
 use proptest::prelude::*;
 

@@ -13,7 +13,7 @@ use super::directory::Portal;
 use super::fold::{fold_word, is_combining, is_invisible};
 use super::raw::{SenderKind, Thread};
 use super::{Directory, PartyKind};
-use crate::message::{Address, Mark, Message, Zone};
+use crate::message::{Address, FieldName, Mark, Message, Zone};
 
 /// Bytes of text that are read of one message, all zones together. What comes after is left out and the verdict says so.
 pub const TEXT_BYTES_MAX: usize = 1 << 20;
@@ -32,6 +32,8 @@ const CLOSING_BYTES_MAX: usize = 120;
 #[derive(Debug, Clone)]
 pub(super) struct View<'m> {
     pub(super) zone: Zone,
+    /// The field of the form that it is.
+    pub(super) field: Option<FieldName>,
     pub(super) text: Cow<'m, str>,
     /// Byte offset at which the signature begins; the length of the text when it has none.
     pub(super) signature: usize,
@@ -42,6 +44,8 @@ pub(super) struct View<'m> {
 pub struct ReadText {
     /// Its zone.
     pub zone: Zone,
+    /// The field of the form that it is.
+    pub field: Option<FieldName>,
     /// Which of the texts of that zone, from 0.
     pub piece: usize,
     /// The text; what a portal adds is blanked.
@@ -60,6 +64,7 @@ impl RuleSet {
             .zip(pieces)
             .map(|(view, piece)| ReadText {
                 zone: view.zone,
+                field: view.field,
                 piece,
                 signature: view.signature,
                 text: view.text.into_owned(),
@@ -163,6 +168,7 @@ pub(super) fn look<'m>(set: &RuleSet, message: &'m Message) -> (Vec<View<'m>>, F
             if !read.title.is_empty() && !message.subject.contains(&read.title) {
                 views.push(View {
                     zone: Zone::Subject,
+                    field: None,
                     signature: read.title.len(),
                     text: Cow::Owned(read.title),
                 });
@@ -180,6 +186,9 @@ pub(super) fn look<'m>(set: &RuleSet, message: &'m Message) -> (Vec<View<'m>>, F
         };
         views.push(View {
             zone: piece.zone,
+            field: (piece.zone == Zone::Field)
+                .then(|| FieldName::of_label(&piece.label))
+                .flatten(),
             text,
             signature,
         });
@@ -191,6 +200,7 @@ pub(super) fn look<'m>(set: &RuleSet, message: &'m Message) -> (Vec<View<'m>>, F
     if !behind.is_empty() {
         views.push(View {
             zone: Zone::Sender,
+            field: None,
             signature: behind.len(),
             text: Cow::Owned(behind),
         });

@@ -12,7 +12,7 @@ use super::{
     Settlement, Store, StoreError, Stored, ThreadKeys,
 };
 use crate::case::surroundings::Thread;
-use crate::case::{Case, CaseNumber, Change, Event};
+use crate::case::{Case, CaseField, CaseNumber, Change, Event};
 use crate::intake::{Cursor, Position};
 use crate::outbox::Delivery;
 use crate::outbox::retry::Next;
@@ -267,6 +267,10 @@ impl Store for SqliteStore {
 
     async fn history(&self, case_id: i64) -> Result<Vec<Event>, StoreError> {
         cases::history(&self.readers, case_id).await
+    }
+
+    async fn case_fields(&self, case_id: i64) -> Result<Vec<CaseField>, StoreError> {
+        cases::fields(&self.readers, case_id).await
     }
 
     async fn corrections(&self) -> Result<Vec<Correction>, StoreError> {

@@ -19,7 +19,7 @@ impl Archive {
     pub(super) fn open(path: &Path) -> Result<Self, Failure> {
         if !path.is_file() {
             return Err(Failure::io(format!(
-                "{}: there is no such database",
+                "{}: databasen finnes ikke; den heter linjevei.db og ligger i mappen som «data» i linjevei.toml nevner",
                 path.display()
             )));
         }

@@ -6,6 +6,7 @@ use super::archive::Archive;
 use crate::message::{self, Limits, parse};
 use crate::rules::{ClassifyContext, RuleFiles, RuleSet, Verdict};
 use crate::store::Correction;
+use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -25,6 +26,9 @@ pub(super) struct Args {
     /// Also show the text of the messages that change, identity numbers masked; the history of the case notes who looked
     #[arg(long)]
     show_content: bool,
+    /// One JSON object instead of text for people
+    #[arg(long)]
+    json: bool,
     /// Messages: .eml files or folders of them; without them and without --archive the [[tests]] of the rule files
     #[arg(value_name = "PATH")]
     paths: Vec<PathBuf>,
@@ -41,18 +45,73 @@ struct Sample {
 /// What a rule set says of a message, in the words of `classify --json`.
 type Answers = BTreeMap<&'static str, String>;
 
-#[derive(Default)]
+/// What differs; as it is for `--json`.
+#[derive(Debug, Default, Serialize)]
 struct Report {
+    from: Side,
+    to: Side,
     messages: usize,
     unreadable: usize,
     changed: usize,
+    /// How many messages change in each facet.
     facets: BTreeMap<&'static str, usize>,
     more_triage: usize,
     less_triage: usize,
-    broken: Vec<String>,
-    kept_wrong: usize,
+    corrections: Corrections,
+    changes: Vec<Changed>,
+}
+
+#[derive(Debug, Default, Serialize)]
+struct Side {
+    name: String,
+    ruleset: String,
+}
+
+/// People's corrections, facet by facet.
+#[derive(Debug, Default, Serialize)]
+struct Corrections {
+    /// Those that the old rules hit and the new ones do not.
+    broken: Vec<Broken>,
+    /// Those that only the new rules hit.
     mended: usize,
-    lines: Vec<String>,
+    /// Those that neither hits.
+    kept_wrong: usize,
+}
+
+#[derive(Debug, Serialize)]
+struct Broken {
+    message: String,
+    facet: String,
+    wanted: String,
+    to: String,
+}
+
+/// A message that is decided differently.
+#[derive(Debug, Serialize)]
+struct Changed {
+    message: String,
+    facets: BTreeMap<&'static str, FacetChange>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    content: Option<Content>,
+}
+
+#[derive(Debug, Serialize)]
+struct FacetChange {
+    from: String,
+    to: String,
+    /// Rules that speak only now, and only before, with their strength.
+    rules_now: Vec<String>,
+    rules_before: Vec<String>,
+}
+
+/// What `--show-content` gives.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+enum Content {
+    /// The text, identity numbers masked.
+    Text(String),
+    /// Why it is not shown.
+    Withheld(&'static str),
 }
 
 pub(super) fn diff(args: &Args) -> Result<ExitCode, Failure> {
@@ -61,7 +120,17 @@ pub(super) fn diff(args: &Args) -> Result<ExitCode, Failure> {
     let old_files = against(&args.against, Path::new(&place))?;
     let old = RuleSet::compile(&old_files)
         .map_err(|faults| rule_files::faulty(&args.against, &faults))?;
-    let mut report = Report::default();
+    let mut report = Report {
+        from: Side {
+            name: args.against.clone(),
+            ruleset: old.hash().to_owned(),
+        },
+        to: Side {
+            name: place,
+            ruleset: new.hash().to_owned(),
+        },
+        ..Report::default()
+    };
     if let Some(path) = &args.archive {
         let archive = Archive::open(path)?;
         let corrections: BTreeMap<i64, Correction> = archive
@@ -88,7 +157,7 @@ pub(super) fn diff(args: &Args) -> Result<ExitCode, Failure> {
                 (Some(bytes), _) => bytes,
                 (None, crate::rules::ExampleMail::File(path)) => {
                     rule_files::message(args.rules.as_deref(), path)
-                        .map_err(|error| Failure::io(format!("{path}: {error}")))?
+                        .map_err(|error| rule_files::unreadable(Path::new(path), &error))?
                 }
                 (None, crate::rules::ExampleMail::Text { .. }) => Vec::new(),
             };
@@ -103,7 +172,7 @@ pub(super) fn diff(args: &Args) -> Result<ExitCode, Failure> {
         for item in items(&args.paths) {
             let bytes = item
                 .read()
-                .map_err(|error| Failure::io(format!("{}: {error}", item.name)))?;
+                .map_err(|error| rule_files::unreadable(Path::new(&item.name), &error))?;
             let sample = Sample {
                 name: item.name,
                 bytes,
@@ -112,9 +181,11 @@ pub(super) fn diff(args: &Args) -> Result<ExitCode, Failure> {
             report.add(&old, &new, &sample, None, args, None)?;
         }
     }
-    anstream::println!("fra {} ({})", args.against, short(old.hash()));
-    anstream::println!("til {place} ({})\n", short(new.hash()));
-    report.print();
+    if args.json {
+        super::print_json(&report)?;
+    } else {
+        report.print();
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -157,52 +228,29 @@ impl Report {
             (true, false) => self.less_triage = self.less_triage.saturating_add(1),
             _ => {}
         }
-        self.lines.push(sample.name.clone());
+        let mut facets = BTreeMap::new();
         for facet in changed {
             let count = self.facets.entry(facet).or_default();
             *count = count.saturating_add(1);
             let value = |answers: &Answers| answers.get(facet).cloned().unwrap_or_default();
-            self.lines.push(
-                format!(
-                    "  {facet:<14} {} → {}   {}",
-                    value(&was),
-                    value(&is),
-                    rules(&before, &after, facet)
-                )
-                .trim_end()
-                .to_owned(),
-            );
+            let (was_spoken, is_spoken) = (spoken(&before, facet), spoken(&after, facet));
+            let change = FacetChange {
+                from: value(&was),
+                to: value(&is),
+                rules_now: is_spoken.difference(&was_spoken).cloned().collect(),
+                rules_before: was_spoken.difference(&is_spoken).cloned().collect(),
+            };
+            facets.insert(facet, change);
         }
-        if args.show_content {
-            self.show(sample, &message, archive)?;
-        }
-        self.lines.push(String::new());
-        Ok(())
-    }
-
-    fn show(
-        &mut self,
-        sample: &Sample,
-        message: &message::Message,
-        archive: Option<&Archive>,
-    ) -> Result<(), Failure> {
-        match (&sample.stored, archive) {
-            (Some((id, Some(case))), Some(archive)) => archive.note_shown(case, *id)?,
-            (Some((_, None)), _) => {
-                self.lines.push(
-                    "  (innholdet vises ikke: meldingen er ikke i en sak der det kan noteres hvem som så den)"
-                        .to_owned(),
-                );
-                return Ok(());
-            }
-            _ => {}
-        }
-        let text = format!("{}\n\n{}", message.subject, message::report_text(message));
-        let text = message::identity_numbers::mask(&text);
-        self.lines.extend(
-            text.lines()
-                .map(|line| format!("  │ {line}").trim_end().to_owned()),
-        );
+        let content = args
+            .show_content
+            .then(|| content(sample, &message, archive))
+            .transpose()?;
+        self.changes.push(Changed {
+            message: sample.name.clone(),
+            facets,
+            content,
+        });
         Ok(())
     }
 
@@ -210,39 +258,53 @@ impl Report {
         for (facet, wanted) in &truth.facets {
             let right = |answers: &Answers| answers.get(facet.as_str()) == Some(wanted);
             match (right(was), right(is)) {
-                (true, false) => self.broken.push(format!(
-                    "  {}  {facet} {wanted} → {}",
-                    sample.name,
-                    is.get(facet.as_str()).map_or("–", String::as_str)
-                )),
-                (false, true) => self.mended = self.mended.saturating_add(1),
-                (false, false) => self.kept_wrong = self.kept_wrong.saturating_add(1),
+                (true, false) => self.corrections.broken.push(Broken {
+                    message: sample.name.clone(),
+                    facet: facet.clone(),
+                    wanted: wanted.clone(),
+                    to: is.get(facet.as_str()).cloned().unwrap_or_default(),
+                }),
+                (false, true) => {
+                    self.corrections.mended = self.corrections.mended.saturating_add(1);
+                }
+                (false, false) => {
+                    self.corrections.kept_wrong = self.corrections.kept_wrong.saturating_add(1);
+                }
                 (true, true) => {}
             }
         }
     }
 
     fn print(&self) {
-        if !self.broken.is_empty() {
+        anstream::println!("fra {} ({})", self.from.name, short(&self.from.ruleset));
+        anstream::println!("til {} ({})\n", self.to.name, short(&self.to.ruleset));
+        let corrections = &self.corrections;
+        if !corrections.broken.is_empty() {
             anstream::println!(
                 "RETTELSER GJORT AV MENNESKER SOM DET NYE BRYTER: {}",
-                self.broken.len()
+                corrections.broken.len()
             );
-            for line in &self.broken {
-                anstream::println!("{line}");
+            for broken in &corrections.broken {
+                let Broken {
+                    message,
+                    facet,
+                    wanted,
+                    to,
+                } = broken;
+                anstream::println!("  {message}  {facet} {wanted} → {to}");
             }
             anstream::println!();
         }
-        if self.mended > 0 || self.kept_wrong > 0 {
+        if corrections.mended > 0 || corrections.kept_wrong > 0 {
             anstream::println!(
                 "rettelser som det nye treffer og det gamle ikke: {}; som ingen av dem treffer: {}\n",
-                self.mended,
-                self.kept_wrong
+                corrections.mended,
+                corrections.kept_wrong
             );
         }
         anstream::println!(
-            "{} meldinger, {} avgjøres annerledes",
-            self.messages,
+            "{}, {} avgjøres annerledes",
+            counted(self.messages),
             self.changed
         );
         for (facet, count) in &self.facets {
@@ -258,10 +320,69 @@ impl Report {
         if self.unreadable > 0 {
             anstream::println!("  kan ikke leses {}", self.unreadable);
         }
-        if !self.lines.is_empty() {
-            anstream::println!("\n{}", self.lines.join("\n").trim_end());
+        for changed in &self.changes {
+            anstream::println!("\n{}", changed.message);
+            for (facet, change) in &changed.facets {
+                anstream::println!("{}", change.line(facet));
+            }
+            match &changed.content {
+                Some(Content::Text(text)) => {
+                    for line in text.lines() {
+                        anstream::println!("{}", format!("  │ {line}").trim_end());
+                    }
+                }
+                Some(Content::Withheld(why)) => {
+                    anstream::println!("  (innholdet vises ikke: {why})");
+                }
+                None => {}
+            }
         }
     }
+}
+
+impl FacetChange {
+    fn line(&self, facet: &str) -> String {
+        let now = self.rules_now.iter().map(|rule| format!("nå: {rule}"));
+        let before = self.rules_before.iter().map(|rule| format!("før: {rule}"));
+        let rules: Vec<String> = now.chain(before).collect();
+        format!(
+            "  {facet:<14} {} → {}   {}",
+            self.from,
+            self.to,
+            rules.join(", ")
+        )
+        .trim_end()
+        .to_owned()
+    }
+}
+
+/// The text of a message that changes; for a stored one the history of its case notes who looked.
+fn content(
+    sample: &Sample,
+    message: &message::Message,
+    archive: Option<&Archive>,
+) -> Result<Content, Failure> {
+    match (&sample.stored, archive) {
+        (Some((id, Some(case))), Some(archive)) => archive.note_shown(case, *id)?,
+        (Some((_, None)), _) => {
+            return Ok(Content::Withheld(
+                "meldingen er ikke i en sak der det kan noteres hvem som så den",
+            ));
+        }
+        _ => {}
+    }
+    let text = format!("{}\n\n{}", message.subject, message::report_text(message));
+    Ok(Content::Text(message::identity_numbers::mask(&text)))
+}
+
+/// «1 melding», «2 meldinger».
+pub(super) fn counted(messages: usize) -> String {
+    let word = if messages == 1 {
+        "melding"
+    } else {
+        "meldinger"
+    };
+    format!("{messages} {word}")
 }
 
 fn answers(rules: &RuleSet, verdict: &Verdict) -> Answers {
@@ -283,23 +404,17 @@ fn answers(rules: &RuleSet, verdict: &Verdict) -> Answers {
     ])
 }
 
-/// Rules that speak for the facet only afterwards (+) or only before (−).
-fn rules(before: &Verdict, after: &Verdict, facet: &str) -> String {
-    let spoken = |verdict: &Verdict| -> BTreeSet<String> {
-        verdict
-            .because
-            .iter()
-            .filter(|evidence| {
-                let id = evidence.facet.id();
-                id == facet || facet == "triage" && matches!(id, "type" | "destination")
-            })
-            .map(|evidence| format!("{} {:+}", evidence.rule, evidence.strength))
-            .collect()
-    };
-    let (was, is) = (spoken(before), spoken(after));
-    let added = is.difference(&was).map(|rule| format!("nå: {rule}"));
-    let gone = was.difference(&is).map(|rule| format!("før: {rule}"));
-    added.chain(gone).collect::<Vec<_>>().join(", ")
+/// The rules that speak for the facet, with their strength.
+fn spoken(verdict: &Verdict, facet: &str) -> BTreeSet<String> {
+    verdict
+        .because
+        .iter()
+        .filter(|evidence| {
+            let id = evidence.facet.id();
+            id == facet || facet == "triage" && matches!(id, "type" | "destination")
+        })
+        .map(|evidence| format!("{} {:+}", evidence.rule, evidence.strength))
+        .collect()
 }
 
 /// The old rule files: those of a folder, or of a revision.
@@ -309,7 +424,7 @@ fn against(name: &str, folder: &Path) -> Result<RuleFiles, Failure> {
     }
     if !folder.is_dir() {
         return Err(Failure::data(format!(
-            "{name}: no such folder, and the shipped rules are in no git repository; give --rules"
+            "{name}: finner ingen slik mappe, og reglene som følger med, ligger ikke i git; skriv --rules MAPPE"
         )));
     }
     let commit = git(
@@ -324,7 +439,7 @@ fn against(name: &str, folder: &Path) -> Result<RuleFiles, Failure> {
     )
     .map_err(|_| {
         Failure::data(format!(
-            "{name}: neither a folder nor a revision of the git repository of {}",
+            "{name}: verken en mappe eller en versjon i git der {} ligger",
             folder.display()
         ))
     })?;
@@ -338,12 +453,12 @@ fn against(name: &str, folder: &Path) -> Result<RuleFiles, Failure> {
         }
         let text = git(folder, &["cat-file", "blob", &format!("{commit}:./{path}")])?;
         let text = String::from_utf8(text)
-            .map_err(|_| Failure::data(format!("{name}: {path} is not UTF-8")))?;
+            .map_err(|_| Failure::data(format!("{name}: {path} er ikke UTF-8")))?;
         files.insert(path, text);
     }
     if files.is_empty() {
         return Err(Failure::data(format!(
-            "{name}: there are no rule files in {} at that revision",
+            "{name}: i den versjonen er det ingen regelfiler i {}",
             folder.display()
         )));
     }
@@ -356,7 +471,7 @@ fn git(folder: &Path, arguments: &[&str]) -> Result<Vec<u8>, Failure> {
         .arg(folder)
         .args(arguments)
         .output()
-        .map_err(|error| Failure::io(format!("git cannot be run: {error}")))?;
+        .map_err(|error| Failure::io(format!("git kan ikke kjøres: {error}")))?;
     if output.status.success() {
         return Ok(output.stdout);
     }
@@ -405,7 +520,7 @@ mod tests {
         for unknown in ["v9", "--help", ""] {
             let failure = against(unknown, &rules).unwrap_err();
             assert!(
-                failure.text().contains("neither a folder nor"),
+                failure.text().contains("verken en mappe eller"),
                 "{unknown}: {}",
                 failure.text()
             );

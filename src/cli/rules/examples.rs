@@ -13,7 +13,7 @@ pub(super) fn test(folder: Option<&Path>) -> Result<ExitCode, Failure> {
     let examples = rules.examples();
     if examples.is_empty() {
         return Err(Failure::not_done(
-            "the rule files hold no [[tests]]; docs/regler.md shows how to write one",
+            "ingen prøver ([[tests]]) står i reglene; docs/regler.md viser hvordan de skrives",
         ));
     }
     let mut failed = 0_usize;
@@ -35,7 +35,8 @@ pub(super) fn test(folder: Option<&Path>) -> Result<ExitCode, Failure> {
             "{failed} av {all} prøver ga et annet svar enn ventet"
         )));
     }
-    anstream::println!("{all} prøver, alle som ventet");
+    let word = if all == 1 { "prøve" } else { "prøver" };
+    anstream::println!("{all} {word}, alle som ventet");
     Ok(ExitCode::SUCCESS)
 }
 
@@ -45,7 +46,13 @@ fn run(rules: &RuleSet, folder: Option<&Path>, example: &Example) -> Vec<String>
         (_, Some(bytes)) => bytes,
         (ExampleMail::File(path), None) => match rule_files::message(folder, path) {
             Ok(bytes) => bytes,
-            Err(error) => return vec![format!("{path}: {error}")],
+            Err(error) => {
+                return vec![
+                    rule_files::unreadable(Path::new(path), &error)
+                        .text()
+                        .to_owned(),
+                ];
+            }
         },
         (ExampleMail::Text { .. }, None) => Vec::new(),
     };

@@ -3,7 +3,7 @@
 use super::super::classify;
 use super::super::{Failure, rule_files};
 use crate::diagnostic::line_column;
-use crate::message::{Limits, Zone, parse};
+use crate::message::{FieldName, Limits, Zone, parse};
 use crate::rules::{
     ClassifyContext, Decision, Evidence, Facet, ReadText, ReporterSource, RuleSet, Verdict, WhyNot,
 };
@@ -52,6 +52,8 @@ struct Spoken<'a> {
     strength: i64,
     term: &'a str,
     zone: Zone,
+    /// The field of the form, where the term stood in one.
+    field: Option<FieldName>,
     place: Option<Spot>,
 }
 
@@ -71,10 +73,13 @@ struct Spot {
 
 pub(super) fn explain(folder: Option<&Path>, json: bool, path: &Path) -> Result<ExitCode, Failure> {
     let rules = rule_files::compile(folder)?;
-    let bytes = classify::read(path)
-        .map_err(|error| Failure::io(format!("{}: {error}", path.display())))?;
-    let message = parse(&bytes, &Limits::default())
-        .map_err(|error| Failure::data(format!("{}: {error}", path.display())))?;
+    let bytes = classify::read(path).map_err(|error| rule_files::unreadable(path, &error))?;
+    let message = parse(&bytes, &Limits::default()).map_err(|error| {
+        Failure::data(format!(
+            "{}: meldingen kan ikke leses ({error})",
+            path.display()
+        ))
+    })?;
     let verdict = rules.classify(&message, &ClassifyContext::default());
     let explanation = explanation(&rules, &verdict, &rules.texts(&message));
     if json {
@@ -111,6 +116,7 @@ fn explanation<'a>(
                 strength: evidence.strength,
                 term: &evidence.term,
                 zone: evidence.zone,
+                field: evidence.field,
                 place: spot(evidence, texts),
             })
             .collect();
@@ -158,16 +164,27 @@ fn print_facet(rules: &RuleSet, facet: &FacetExplanation<'_>, verdict: &Verdict)
         .because
         .iter()
         .filter(|evidence| evidence.facet == facet.facet);
-    for (evidence, with_place) in spoken.zip(&facet.evidence) {
-        anstream::println!("  {}", classify::spoken(evidence));
+    let mut spoken: Vec<(&Evidence, &Spoken<'_>)> = spoken.zip(&facet.evidence).collect();
+    // What was decided first, and of each value the strongest.
+    spoken.sort_by(|(a, _), (b, _)| {
+        let rank = |one: &Evidence| (Some(one.value.as_str()) != facet.value, one.strength);
+        let ((a_other, a_strength), (b_other, b_strength)) = (rank(a), rank(b));
+        (a_other, &a.value, b_strength).cmp(&(b_other, &b.value, a_strength))
+    });
+    for (evidence, with_place) in spoken {
+        anstream::println!(
+            "  {:>6} {}",
+            classify::strength(evidence),
+            classify::said(evidence)
+        );
         if let Some(spot) = &with_place.place {
-            let text = if spot.text > 1 {
+            let text = if spot.text > 1 && with_place.field.is_none() {
                 format!("tekst {}, ", spot.text)
             } else {
                 String::new()
             };
             anstream::println!(
-                "      {text}{}:{}  {}›{}‹{}",
+                "           {text}{}:{}  {}›{}‹{}",
                 spot.line,
                 spot.column,
                 spot.before,
@@ -251,12 +268,14 @@ mod tests {
         let texts = vec![
             ReadText {
                 zone: Zone::New,
+                field: None,
                 piece: 0,
                 text: "Hei".to_owned(),
                 signature: 3,
             },
             ReadText {
                 zone: Zone::New,
+                field: None,
                 piece: 1,
                 text: "Hei.\nPåført pasienten: epikrisen mangler.\nMvh".to_owned(),
                 signature: 0,
@@ -267,6 +286,7 @@ mod tests {
             value: "avvik".to_owned(),
             rule: "en".to_owned(),
             zone: Zone::New,
+            field: None,
             piece,
             offset,
             term: "epikrise".to_owned(),

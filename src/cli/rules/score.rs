@@ -102,7 +102,7 @@ struct Score {
     misses: Vec<String>,
     lost: Vec<String>,
     mistaken: Vec<String>,
-    messages: u32,
+    messages: usize,
 }
 
 pub(super) fn score(args: &Args) -> Result<ExitCode, Failure> {
@@ -113,6 +113,12 @@ pub(super) fn score(args: &Args) -> Result<ExitCode, Failure> {
     if let Some(path) = &args.archive {
         let archive = Archive::open(path)?;
         let corrections = archive.corrections()?;
+        if corrections.is_empty() {
+            anstream::println!(
+                "ingen har rettet noe ennå, så det er ingen fasit; rett en sak med «linjevei cases reroute»"
+            );
+            return Ok(ExitCode::SUCCESS);
+        }
         anstream::println!(
             "fasit: rettelser gjort av mennesker i {} saker\n",
             corrections.len()
@@ -143,7 +149,7 @@ pub(super) fn score(args: &Args) -> Result<ExitCode, Failure> {
             };
             let bytes = item
                 .read()
-                .map_err(|error| Failure::io(format!("{}: {error}", item.name)))?;
+                .map_err(|error| rule_files::unreadable(Path::new(&item.name), &error))?;
             judge(&rules, &bytes, label, &mut score, &mut attached);
         }
     }
@@ -153,8 +159,8 @@ pub(super) fn score(args: &Args) -> Result<ExitCode, Failure> {
     }
     if attached.messages > 0 {
         anstream::println!(
-            "\nbare i vedlegg: {} meldinger der selve meldingen står i en PDF eller et dokument som ikke er lest\n",
-            attached.messages
+            "\nbare i vedlegg: {} der selve meldingen står i en PDF eller et dokument som ikke er lest\n",
+            super::diff::counted(attached.messages)
         );
         attached.print(args.brief);
     }
@@ -162,8 +168,8 @@ pub(super) fn score(args: &Args) -> Result<ExitCode, Failure> {
 }
 
 fn read_labels(labels: &Path) -> Result<BTreeMap<String, Label>, Failure> {
-    let text = std::fs::read_to_string(labels)
-        .map_err(|error| Failure::io(format!("{}: {error}", labels.display())))?;
+    let text =
+        std::fs::read_to_string(labels).map_err(|error| rule_files::unreadable(labels, &error))?;
     let mut known: BTreeMap<String, Label> = BTreeMap::new();
     for (number, line) in text
         .lines()
@@ -172,7 +178,7 @@ fn read_labels(labels: &Path) -> Result<BTreeMap<String, Label>, Failure> {
     {
         let label: Label = serde_json::from_str(line).map_err(|error| {
             Failure::data(format!(
-                "{}:{}: {error}",
+                "{}:{}: linjen er ikke et JSON-objekt med «file» og svarene ({error})",
                 labels.display(),
                 number.saturating_add(1)
             ))

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use super::Compiler;
 use crate::diagnostic::quoted;
 use crate::message::Zone;
-use crate::rules::model::{Entry, Rule, Use, When};
+use crate::rules::model::{Entry, Fields, Rule, Use, When};
 use crate::rules::vocabulary::{has_category, has_destination, has_severity};
 use crate::rules::{DECISIVE, Facet, PartyKind};
 
@@ -37,6 +37,7 @@ struct Condition<'a> {
     none: &'a [u32],
     regex: BTreeSet<usize>,
     zones: Vec<bool>,
+    fields: Fields,
     negatable: bool,
     when: &'a When,
 }
@@ -54,6 +55,7 @@ impl<'a> Condition<'a> {
             none: &rule.none,
             regex: rule.regex.iter().copied().collect(),
             zones: ZONES.iter().map(|zone| rule.zones.has(*zone)).collect(),
+            fields: rule.fields,
             negatable: rule.negatable,
             when: &rule.when,
         }
@@ -98,11 +100,15 @@ impl Compiler {
         }
     }
 
-    /// Values that no message can reach, and rules that can never speak.
-    pub(super) fn doubts(&mut self) {
+    /// Rules that can never speak.
+    pub(super) fn silences(&mut self) {
         for (index, reason, help) in self.mute() {
             self.at_rule(index, reason, help);
         }
+    }
+
+    /// Values that no message can reach, as far as all rules for them could be read.
+    pub(super) fn unreached(&mut self) {
         let mut reach: BTreeMap<(Facet, &str), Reach> = BTreeMap::new();
         for (index, rule) in self.rules.iter().enumerate() {
             let entry = reach.entry((rule.facet, rule.value.as_str())).or_default();
@@ -117,6 +123,13 @@ impl Compiler {
         }
         let low: Vec<(usize, String, String)> = reach
             .into_iter()
+            .filter(|((facet, value), _)| {
+                let unread = |known: Option<&str>| {
+                    self.unread
+                        .contains(&(*facet, known.map(str::to_owned)))
+                };
+                !unread(None) && !unread(Some(value))
+            })
             .filter_map(|((facet, value), reach)| {
                 let first = reach.first?;
                 let least = self.settings.threshold(facet).min;

@@ -14,9 +14,10 @@ const DROP_LABELS: [&str; 4] = ["Til", "Mottatt", "Antall vedlegg", "Melding"];
 
 impl Compiler {
     pub(super) fn parties(&mut self, files: &[(String, raw::File)]) {
-        let general = files
-            .iter()
-            .find_map(|(_, content)| content.directory_strengths.as_ref());
+        let general = files.iter().find_map(|(file, content)| {
+            let table = content.directory_strengths.as_ref()?;
+            Some((file, table))
+        });
         let mut defaults: BTreeMap<Entry, i64> = [
             (Entry::Aliases, 6),
             (Entry::Units, 6),
@@ -25,12 +26,8 @@ impl Compiler {
             (Entry::Postcodes, 2),
         ]
         .into();
-        if let Some(table) = general {
-            let file = files
-                .first()
-                .map_or("", |(name, _)| name.as_str())
-                .to_owned();
-            self.override_strengths(&file, table.get_ref(), &mut defaults);
+        if let Some((file, table)) = general {
+            self.override_strengths(file, table.get_ref(), &mut defaults);
         }
         let mut ids = BTreeMap::new();
         let mut claimed: BTreeMap<String, String> = BTreeMap::new();

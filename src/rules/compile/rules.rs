@@ -8,7 +8,7 @@ use toml::Spanned;
 use super::{Compiler, STRENGTH_MAX, facets};
 use crate::message::Zone;
 use crate::rules::lexicon::Style;
-use crate::rules::model::{Pattern, Rule, Use, When, ZONES_DEFAULT, Zones};
+use crate::rules::model::{Fields, Pattern, Rule, Use, When, ZONES_DEFAULT, Zones};
 use crate::rules::raw::{self, Text};
 use crate::rules::{DECISIVE, Facet};
 
@@ -18,30 +18,49 @@ const REGEX_BYTES_MAX: usize = 1 << 20;
 const WITHIN_DEFAULT: usize = 6;
 /// Most words that `within` may say.
 const WITHIN_MAX: i64 = 50;
+
 impl Compiler {
-    pub(super) fn rules(&mut self, files: &[(String, raw::File)], readable: bool) {
+    pub(super) fn rules(&mut self, files: &[(String, raw::File)]) {
         let mut ids = BTreeMap::new();
         for (file, content) in files {
-            for rule in &content.rules {
-                let fresh = self.id(file, &rule.id, "regelen", &mut ids);
+            for (at, rule) in content.rules.iter().enumerate() {
+                self.enter(file, &content.rules, at);
+                let rule = rule.get_ref();
                 let before = self.faults.len();
-                let checked = self.rule(file, rule, readable);
-                if let Some(checked) = checked
-                    && fresh
-                    && self.faults.len() == before
-                {
-                    self.rules.push(checked);
-                    self.places.push((file.clone(), rule.id.span()));
+                let fresh = self.id(file, &rule.id, "regelen", &mut ids);
+                let checked = self.rule(file, rule);
+                match checked {
+                    Some(checked) if fresh && self.faults.len() == before && !self.misshapen => {
+                        self.rules.push(checked);
+                        self.places.push((file.clone(), rule.id.span()));
+                    }
+                    _ => self.leave_out(rule),
                 }
             }
         }
+        self.misshapen = false;
     }
 
-    fn rule(&mut self, file: &str, rule: &raw::Rule, readable: bool) -> Option<Rule> {
+    /// What a rule that cannot be used would have given.
+    fn leave_out(&mut self, rule: &raw::Rule) {
+        let given = facets(rule.give.get_ref());
+        let [(facet, value)] = given.as_slice() else {
+            self.unread.extend(Facet::ORDER.map(|facet| (facet, None)));
+            return;
+        };
+        let word = value.get_ref();
+        let known = match facet.values() {
+            Some(values) => values.contains(&word.as_str()),
+            None => self.directory.by_id.contains_key(word),
+        };
+        self.unread.insert((*facet, known.then(|| word.clone())));
+    }
+
+    fn rule(&mut self, file: &str, rule: &raw::Rule) -> Option<Rule> {
         let index = self.rules.len();
         let given = facets(rule.give.get_ref());
         let [(facet, value)] = given.as_slice() else {
-            self.fault(
+            self.lack(
                 file,
                 rule.give.span(),
                 "give må ha akkurat én avgjørelse",
@@ -50,10 +69,7 @@ impl Compiler {
             return None;
         };
         let (facet, value) = (*facet, *value);
-        // Without all parties known, an unknown one may stand in the file that could not be read.
-        if facet != Facet::Destination || readable {
-            self.known(file, value, facet);
-        }
+        self.known(file, value, facet);
         let strength = self.strength(file, rule);
         let any = self.terms(file, "any", rule.any.as_ref(), index);
         let all = self.terms(file, "all", rule.all.as_ref(), index);
@@ -71,7 +87,7 @@ impl Compiler {
             || rule.marks.is_some())
         {
             let help = "skriv minst én av any, all, near, near_any, regex, marks eller when";
-            self.fault(
+            self.lack(
                 file,
                 rule.id.span(),
                 format!("regelen «{}» har ingen vilkår", rule.id.get_ref()),
@@ -82,11 +98,11 @@ impl Compiler {
         let mut when = rule
             .when
             .as_ref()
-            .map(|when| self.when(file, when, facet, readable))
+            .map(|when| self.when(file, when, facet))
             .unwrap_or_default();
         if let Some(list) = &rule.marks {
             if when.marks.is_some() || list.get_ref().is_empty() {
-                self.fault(
+                self.lack(
                     file,
                     list.span(),
                     "marks er tom eller står både her og i when",
@@ -95,17 +111,7 @@ impl Compiler {
             }
             when.marks = Some(list.get_ref().clone());
         }
-        let zones = rule.zones.as_ref().map(|zones| zones.get_ref().as_slice());
-        if zones.is_some_and(<[Zone]>::is_empty)
-            && let Some(list) = &rule.zones
-        {
-            self.fault(
-                file,
-                list.span(),
-                "zones er tom",
-                "ta den bort, eller nevn minst én sone",
-            );
-        }
+        let (zones, fields) = self.zones_and_fields(file, rule);
         Some(Rule {
             id: rule.id.get_ref().clone(),
             facet,
@@ -118,8 +124,9 @@ impl Compiler {
             within,
             none,
             regex,
-            zones: Zones::of(zones.unwrap_or(&ZONES_DEFAULT)),
-            zones_named: zones.is_some(),
+            zones,
+            zones_named: rule.zones.is_some() || rule.fields.is_some(),
+            fields,
             when,
             negatable: rule.negatable.unwrap_or(matches!(
                 facet,
@@ -130,6 +137,48 @@ impl Compiler {
         })
     }
 
+    /// Where the rule reads.
+    fn zones_and_fields(&mut self, file: &str, rule: &raw::Rule) -> (Zones, Fields) {
+        let mut zones = Zones::of(&ZONES_DEFAULT);
+        if let Some(list) = &rule.zones {
+            zones = Zones::of(list.get_ref());
+            if list.get_ref().is_empty() {
+                let help = "ta den bort, eller nevn minst én sone";
+                self.lack(file, list.span(), "zones er tom", help);
+            }
+        }
+        let Some(list) = &rule.fields else {
+            return (zones, Fields::default());
+        };
+        if list.get_ref().is_empty() {
+            let help = "ta den bort, eller nevn minst ett felt";
+            self.lack(file, list.span(), "fields er tom", help);
+        }
+        if rule.zones.is_some() {
+            self.fault(
+                file,
+                list.span(),
+                "fields og zones utelukker hverandre",
+                "ta bort zones: en regel med fields leser bare de feltene",
+            );
+        }
+        let reads = rule.any.is_some()
+            || rule.all.is_some()
+            || rule.near.is_some()
+            || rule.near_any.is_some()
+            || rule.none.is_some()
+            || rule.regex.is_some();
+        if !reads {
+            self.lack(
+                file,
+                list.span(),
+                "fields sier hvor ord skal stå, og regelen har ingen",
+                "skriv any, all, near, near_any, none eller regex",
+            );
+        }
+        (Zones::of(&[Zone::Field]), Fields::of(list.get_ref()))
+    }
+
     /// The lists of `near_any`.
     fn near_any(&mut self, file: &str, rule: &raw::Rule, index: usize) -> Vec<Vec<u32>> {
         let Some(lists) = &rule.near_any else {
@@ -137,7 +186,7 @@ impl Compiler {
         };
         let singles = rule.near.as_ref().map_or(0, |list| list.get_ref().len());
         if lists.get_ref().len().saturating_add(singles) < 2 {
-            self.fault(
+            self.lack(
                 file,
                 lists.span(),
                 "near_any trenger minst to lister",
@@ -157,7 +206,7 @@ impl Compiler {
             && rule.near_any.is_none()
             && list.get_ref().len() == 1
         {
-            self.fault(
+            self.lack(
                 file,
                 list.span(),
                 "near trenger minst to uttrykk",
@@ -167,7 +216,7 @@ impl Compiler {
         let near = rule.near.is_some() || rule.near_any.is_some();
         match &rule.within {
             Some(number) if !near => {
-                self.fault(
+                self.lack(
                     file,
                     number.span(),
                     "within gjelder bare sammen med near og near_any",
@@ -207,7 +256,7 @@ impl Compiler {
             }
             (None, false) => {
                 let help = "skriv strength = 1 til 20, eller decisive = true";
-                self.fault(
+                self.lack(
                     file,
                     rule.id.span(),
                     format!("regelen «{}» har ingen styrke", rule.id.get_ref()),
@@ -235,7 +284,7 @@ impl Compiler {
     ) -> Vec<u32> {
         let Some(list) = list else { return Vec::new() };
         if list.get_ref().is_empty() {
-            self.fault(
+            self.lack(
                 file,
                 list.span(),
                 format!("{key} er tom"),
@@ -331,13 +380,7 @@ impl Compiler {
         numbers
     }
 
-    fn when(
-        &mut self,
-        file: &str,
-        when: &Spanned<raw::When>,
-        given: Facet,
-        readable: bool,
-    ) -> When {
+    fn when(&mut self, file: &str, when: &Spanned<raw::When>, given: Facet) -> When {
         let table = when.get_ref();
         let lists = [
             (Facet::Robot, &table.robot),
@@ -366,9 +409,7 @@ impl Compiler {
                 );
             }
             for value in list {
-                if facet != Facet::Destination || readable {
-                    self.known(file, value, facet);
-                }
+                self.known(file, value, facet);
             }
             values.push((
                 facet,
@@ -392,7 +433,7 @@ impl Compiler {
             && table.party_in_to.is_none()
             && table.attachments.is_none();
         if nothing {
-            self.fault(
+            self.lack(
                 file,
                 when.span(),
                 "when er tom",
@@ -403,7 +444,7 @@ impl Compiler {
             && values.is_empty()
             && table.destination_kind.is_none()
         {
-            self.fault(
+            self.lack(
                 file,
                 certain.span(),
                 "certain gjelder avgjørelser, og when nevner ingen",

@@ -247,3 +247,147 @@ fn examples_take_no_part_and_are_checked() {
         std::mem::take(&mut other.because)
     });
 }
+
+/// All faults of files that are read together with the settings.
+fn checked(files: &[(&str, String)]) -> Vec<String> {
+    let mut all = RuleFiles::from([("a.toml".to_owned(), SETTINGS.to_owned())]);
+    all.extend(
+        files
+            .iter()
+            .map(|(name, text)| ((*name).to_owned(), text.clone())),
+    );
+    RuleSet::check(&all)
+        .map_err(|faults| faults.lines())
+        .err()
+        .unwrap_or_default()
+}
+
+#[test]
+fn a_fault_of_form_hides_no_fault_of_meaning() {
+    let good = rule("god", "type = \"avvik\"", "strength = 9\nany = [\"alfa\"]");
+    let wrong = rule(
+        "gal",
+        "destination = \"medisinn\"",
+        "strength = 21\nany = [\"bet*\", \"*\"]\nwhen = { type = [\"ros\", \"ikke-avvik\"] }",
+    );
+    let mute = rule(
+        "stum",
+        "type = \"ros\"",
+        "strength = 9\nall = [\"gamma\"]\nnone = [\"gamma\"]",
+    );
+    let places = |lines: &[String]| -> Vec<String> {
+        lines
+            .iter()
+            .map(|line| line.splitn(4, ':').take(3).collect::<Vec<_>>().join(":"))
+            .collect()
+    };
+    let meaning = ["c.toml:3:24", "c.toml:4:12", "c.toml:5:16", "c.toml:9:6"];
+    let other = format!("{wrong}\n{mute}");
+    let alone = checked(&[("b.toml", good.clone()), ("c.toml", other.clone())]);
+    assert_eq!(places(&alone), meaning, "{alone:#?}");
+    for (broken, form) in [
+        // An unknown key, a wrong type, syntax, and a party that cannot be read.
+        (format!("{good}prioritet = 3\n"), "b.toml:6:1"),
+        (
+            good.replace("strength = 9", "strength = \"ni\""),
+            "b.toml:4:12",
+        ),
+        (format!("{good}\n[[rules]\n"), "b.toml:7:9"),
+        (
+            format!("{good}\n[[parties]]\nid = \"ny\"\nname = \"Ny\"\nkind = \"klinik\"\n"),
+            "b.toml:10:8",
+        ),
+    ] {
+        let found = checked(&[("b.toml", broken.clone()), ("c.toml", other.clone())]);
+        let mut expected = vec![form];
+        expected.extend(meaning);
+        assert_eq!(places(&found), expected, "{broken}\n{found:#?}");
+    }
+    // In the same file, and in the same rule.
+    let same = other.replace("strength = 21", "strenght = 3\nstrength = 21");
+    let found = checked(&[("c.toml", same)]);
+    assert_eq!(
+        places(&found),
+        [
+            "c.toml:3:24",
+            "c.toml:4:1",
+            "c.toml:5:12",
+            "c.toml:6:16",
+            "c.toml:10:6"
+        ],
+        "{found:#?}"
+    );
+}
+
+#[test]
+fn nothing_is_said_of_what_only_follows_from_a_fault_of_form() {
+    let good = rule("god", "type = \"avvik\"", "strength = 9\nany = [\"alfa\"]");
+    let to = |party: &str| {
+        rule(
+            "til",
+            &format!("destination = \"{party}\""),
+            "strength = 9\nany = [\"alfa\"]",
+        )
+    };
+    let party = "[[parties]]\nid = \"ny\"\nname = \"Ny klinikk\"\nkind = \"klinikk\"\n";
+    for (text, line) in [
+        (
+            good.replace("any =", "anny ="),
+            "b.toml:5:1: ukjent nøkkel «anny»",
+        ),
+        (
+            good.replace("any = [\"alfa\"]", "any = [7]"),
+            "b.toml:5:8: her skal det stå en tekst",
+        ),
+        (
+            good.replace("strength =", "strenght ="),
+            "b.toml:4:1: ukjent nøkkel «strenght»",
+        ),
+        (
+            good.replace("type =", "tpye ="),
+            "b.toml:3:10: ukjent nøkkel «tpye»",
+        ),
+        (
+            good.replace(
+                "any = [\"alfa\"]",
+                "when = { tread = \"none\" }\nany = [\"alfa\"]",
+            ),
+            "b.toml:5:10: ukjent nøkkel «tread»",
+        ),
+        (
+            format!(
+                "{good}\n[[tests]]\nname = \"en\"\ntext = \"alfa\"\nexpect = {{ typ = \"avvik\" }}\n"
+            ),
+            "b.toml:10:12: ukjent nøkkel «typ»",
+        ),
+        // The party may be the one that the rule means.
+        (
+            format!("{}{}", to("ny"), party.replace("kind =", "knid =")),
+            "b.toml:",
+        ),
+        (
+            format!("{}{}", to("ny"), party.replace("\"klinikk\"", "\"klinik\"")),
+            "b.toml:9:8: ukjent verdi «klinik»",
+        ),
+        (format!("{}{party}x = = 3\n", to("ny")), "b.toml:10:5: "),
+    ] {
+        let found = checked(&[("b.toml", text.clone())]);
+        assert!(found[0].starts_with(line), "{text}\n{found:#?}");
+        assert!(
+            found.len() == 1 || line == "b.toml:" && found.iter().all(|one| one.contains("kn")),
+            "{text}\n{found:#?}"
+        );
+    }
+    // Too weak a value is only certain when every rule for it could be read.
+    let weak = rule("svak", "type = \"ros\"", "strength = 2\nany = [\"alfa\"]");
+    let more = rule("mer", "type = \"ros\"", "strength = 90\nany = [\"beta\"]");
+    let doubt = "når aldri terskelen";
+    let found = checked(&[("b.toml", weak.clone())]);
+    assert!(found[0].contains(doubt), "{found:?}");
+    let found = checked(&[("b.toml", format!("{weak}\n{more}"))]);
+    assert!(found.len() == 1 && !found[0].contains(doubt), "{found:?}");
+    let elsewhere = more.replace("type = \"ros\"", "severity = \"mindre\"");
+    let found = checked(&[("b.toml", format!("{weak}\n{elsewhere}"))]);
+    assert_eq!(found.len(), 2, "{found:?}");
+    assert!(found.iter().any(|line| line.contains(doubt)), "{found:?}");
+}

@@ -3,7 +3,7 @@
 use super::begin;
 use super::outbox;
 use crate::case::surroundings::{Thread, ThreadBy};
-use crate::case::{Case, CaseNumber, Change, Event, undeliverable};
+use crate::case::{Case, CaseField, CaseNumber, Change, Event, undeliverable};
 use crate::outbox::compose::Composed;
 use crate::store::rows::{self, CASE_COLUMNS, CaseRow, EventRow};
 use crate::store::{CaseFilter, Compose, Correction, Outcome, Settlement, StoreError, ThreadKeys};
@@ -65,6 +65,24 @@ pub(super) async fn history(readers: &SqlitePool, case_id: i64) -> Result<Vec<Ev
             .fetch_all(readers)
             .await?;
     rows.into_iter().map(EventRow::into_event).collect()
+}
+
+pub(super) async fn fields(
+    readers: &SqlitePool,
+    case_id: i64,
+) -> Result<Vec<CaseField>, StoreError> {
+    let rows: Vec<(String, String, i64)> = sqlx::query_as(
+        "SELECT name, value, message_id FROM case_field WHERE case_id = $1 ORDER BY rowid",
+    )
+    .bind(case_id)
+    .fetch_all(readers)
+    .await?;
+    let field = |(name, value, message_id)| CaseField {
+        name,
+        value,
+        message_id,
+    };
+    Ok(rows.into_iter().map(field).collect())
 }
 
 pub(super) async fn corrections(readers: &SqlitePool) -> Result<Vec<Correction>, StoreError> {
@@ -293,6 +311,9 @@ async fn store_change(
     for event in &change.events {
         insert_event(connection, change.case.id, event).await?;
     }
+    for field in &change.fields {
+        insert_field(connection, change.case.id, field).await?;
+    }
     for (order, mail) in &written {
         outbox::queue(connection, change.case.id, order, mail, now_ms).await?;
     }
@@ -316,6 +337,24 @@ async fn insert_event(
     .bind(on_behalf_of)
     .bind(&event.reason)
     .bind(event.data.to_string())
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// What was said first stays; a later message only fills gaps.
+async fn insert_field(
+    connection: &mut SqliteConnection,
+    case_id: i64,
+    field: &CaseField,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT INTO case_field (case_id, name, value, message_id) VALUES ($1, $2, $3, $4) ON CONFLICT (case_id, name) DO NOTHING",
+    )
+    .bind(case_id)
+    .bind(&field.name)
+    .bind(&field.value)
+    .bind(field.message_id)
     .execute(connection)
     .await?;
     Ok(())

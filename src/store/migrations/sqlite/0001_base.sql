@@ -119,6 +119,15 @@ CREATE INDEX case_event_case ON case_event (case_id, id);
 CREATE TRIGGER case_event_no_update BEFORE UPDATE ON case_event BEGIN SELECT RAISE(ABORT, 'the history is append-only'); END;
 CREATE TRIGGER case_event_no_delete BEFORE DELETE ON case_event BEGIN SELECT RAISE(ABORT, 'the history is append-only'); END;
 
+-- What the form of a report says, with the day and the place of the event: content, like the report. The first word stays.
+CREATE TABLE case_field (
+    case_id    INTEGER NOT NULL REFERENCES cases (id),
+    name       TEXT    NOT NULL,
+    value      TEXT    NOT NULL,
+    message_id INTEGER NOT NULL REFERENCES message (id),
+    PRIMARY KEY (case_id, name)
+) STRICT;
+
 -- One row a mail. The bytes are fixed when the row is written; every attempt sends them.
 CREATE TABLE outbox (
     id                  INTEGER PRIMARY KEY AUTOINCREMENT,
