@@ -3,6 +3,8 @@
 use super::{ConfigPath, Failure, logging, setup, show};
 use crate::case::Reminder;
 use crate::clock::ManualClock;
+use crate::worker::Report;
+use serde_json::json;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -13,7 +15,7 @@ pub(super) struct Args {
     /// As if it were this day (YYYY-MM-DD, at the end of the day in Europe/Oslo); only with --dry-run beside a real mailbox
     #[arg(long, value_name = "DATE")]
     now: Option<jiff::civil::Date>,
-    /// Only say what would be done
+    /// Only say what would be done, and what the digest to the samhandlingsavdeling would say
     #[arg(long)]
     dry_run: bool,
     /// Print JSON
@@ -67,6 +69,29 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
                 println!("Nothing was changed (--dry-run).");
             }
         }
+        if args.dry_run {
+            print_digest(engine.digest_at(now_ms).await?.as_ref(), args.json);
+        } else {
+            for report in engine.report().await? {
+                if !args.json {
+                    println!("Queued: {} ({} lines).", report.kind.navn(), report.lines);
+                }
+            }
+        }
         Ok(ExitCode::SUCCESS)
     })
+}
+
+/// The digest as it stands, as people would read it.
+fn print_digest(digest: Option<&Report>, as_json: bool) {
+    let Some(digest) = digest else {
+        return;
+    };
+    if as_json {
+        let value =
+            json!({ "subject": digest.subject, "lines": digest.lines, "text": digest.text });
+        println!("{}", json!({ "digest": value }));
+    } else {
+        println!("\n{}\n\n{}", digest.subject, digest.text.trim_end());
+    }
 }
