@@ -3,8 +3,6 @@
 use super::{ConfigPath, Failure, logging, setup, show};
 use crate::case::Reminder;
 use crate::clock::ManualClock;
-use crate::worker::Report;
-use serde_json::json;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -70,7 +68,11 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
             }
         }
         if args.dry_run {
-            print_digest(engine.digest_at(now_ms).await?.as_ref(), args.json);
+            if !args.json
+                && let Some(digest) = engine.digest_at(now_ms).await?
+            {
+                println!("\n{}\n\n{}", digest.subject, digest.text.trim_end());
+            }
         } else {
             for report in engine.report().await? {
                 if !args.json {
@@ -80,18 +82,4 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         }
         Ok(ExitCode::SUCCESS)
     })
-}
-
-/// The digest as it stands, as people would read it.
-fn print_digest(digest: Option<&Report>, as_json: bool) {
-    let Some(digest) = digest else {
-        return;
-    };
-    if as_json {
-        let value =
-            json!({ "subject": digest.subject, "lines": digest.lines, "text": digest.text });
-        println!("{}", json!({ "digest": value }));
-    } else {
-        println!("\n{}\n\n{}", digest.subject, digest.text.trim_end());
-    }
 }

@@ -155,7 +155,7 @@ pub(super) fn samples(ids: &[&str]) -> Vec<(ReportFacts, Vec<String>)> {
         }
     };
     let mut samples = Vec::new();
-    for (lines, full) in [(1_usize, true), (1, false), (LINES_MAX, true)] {
+    for (lines, full) in [(1_usize, true), (1, false), (3, true)] {
         let mut facts = ReportFacts {
             dag: "3. mars 2026".to_owned(),
             avsender: "Samhandlingsavdelingen".to_owned(),
@@ -193,6 +193,41 @@ mod tests {
             .map(String::as_str)
             .collect();
         assert_eq!(fields, REPORT_NAMES.into_iter().collect());
+    }
+
+    #[test]
+    fn a_full_digest_can_be_rendered() {
+        let templates = crate::template::Templates::compile(&crate::template::shipped()).unwrap();
+        let line = || Line {
+            sak: "SAK-2026-000123".to_owned(),
+            type_navn: "Samhandlingsavvik".to_owned(),
+            merknad: "purret".to_owned(),
+            ..Line::default()
+        };
+        let parts = DIGEST_PARTS.iter().filter_map(|id| {
+            Part::of(
+                id,
+                (0..LINES_MAX.saturating_add(20)).map(|_| line()).collect(),
+            )
+        });
+        let facts = ReportFacts {
+            avsnitt: parts.collect(),
+            ..ReportFacts::default()
+        };
+        for language in [
+            crate::rules::Language::Bokmal,
+            crate::rules::Language::Nynorsk,
+        ] {
+            let rendered = templates
+                .render_report(crate::case::MailKind::Oversikt, language, &facts)
+                .unwrap();
+            let lines = rendered.text.matches("SAK-2026-000123").count();
+            assert_eq!(lines, LINES_MAX * DIGEST_PARTS.len());
+            assert_eq!(
+                rendered.text.matches("og 20 til").count(),
+                DIGEST_PARTS.len()
+            );
+        }
     }
 
     #[test]
