@@ -300,7 +300,13 @@ fn open(
         Some(WhyNot::IkkeAvvik) if entry.by_person() => Some(WhyNot::UncertainType),
         why_not => why_not,
     };
-    let why_not = why_not.or(too_old.then_some(WhyNot::TooOld));
+    // What would be acknowledged once a person has placed it is not when it is too old.
+    let why_not = match why_not {
+        None | Some(WhyNot::UncertainType | WhyNot::Unauthenticated | WhyNot::Svar) if too_old => {
+            Some(WhyNot::TooOld)
+        }
+        why_not => why_not,
+    };
     if why_not.is_none() {
         let held = around.recent_acknowledgements >= around.policy.acknowledgements_per_hour;
         routing::tell_reporter(&mut change, &placing, true, held);

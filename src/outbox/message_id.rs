@@ -128,6 +128,20 @@ pub fn make_report(
 /// The case that a Message-ID of ours belongs to; `None` when none of the keys signed it. Takes the id with or without
 /// angle brackets, in any letter case, with or without the domain (`X-Linjevei-Id`).
 pub fn verify(keys: &[SigningKey], id: &str) -> Option<CaseNumber> {
+    signed_by_us(keys, id)?.split('.').next()?.parse().ok()
+}
+
+/// Whether the Message-ID is that of a mail of ours about many cases.
+pub fn is_report(keys: &[SigningKey], id: &str) -> bool {
+    signed_by_us(keys, id).is_some_and(|signed| {
+        MailKind::REPORTS
+            .iter()
+            .any(|kind| signed.split('.').next() == Some(kind.id()))
+    })
+}
+
+/// What stands before the MAC, when one of the keys made it.
+fn signed_by_us(keys: &[SigningKey], id: &str) -> Option<String> {
     if id.len() > ID_MAX_BYTES {
         return None;
     }
@@ -142,7 +156,7 @@ pub fn verify(keys: &[SigningKey], id: &str) -> Option<CaseNumber> {
     if !keys.iter().any(known) {
         return None;
     }
-    signed.split('.').next()?.parse().ok()
+    Some(signed.to_owned())
 }
 
 /// The part before `@`.

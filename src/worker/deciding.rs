@@ -9,7 +9,7 @@ use crate::case::{self, Case, MailOrder};
 use crate::config::Mode;
 use crate::message::{self, Limits, Message};
 use crate::outbox::message_id;
-use crate::rules::{ClassifyContext, RuleSet, Verdict};
+use crate::rules::{ClassifyContext, RuleSet, Verdict, WhyNot};
 use crate::store::{Outcome, Pending, Settlement, StoreError, ThreadKeys};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -180,6 +180,10 @@ impl Engine {
             && self.live_since.sources.contains(&pending.source)
         {
             (Outcome::LeftAlone(BEFORE_LIVE.to_owned()), None)
+        } else if self.is_own_report(read) {
+            // A digest that found its way into a watched mailbox would be told of by the next one, for ever.
+            let reason = WhyNot::OwnAddress.id().to_owned();
+            (Outcome::LeftAlone(reason), None)
         } else {
             self.admit(pending, read, in_force, received_at_ms, now_ms)
                 .await?
@@ -275,6 +279,11 @@ impl Engine {
             Admission::LeftAlone(reason) => Outcome::LeftAlone(reason),
         };
         Ok((outcome, sketch))
+    }
+
+    fn is_own_report(&self, read: &Read) -> bool {
+        read.rfc_message_id()
+            .is_some_and(|id| message_id::is_report(&self.keys, &id))
     }
 
     /// By what a later report is known as possibly the same.
