@@ -95,6 +95,13 @@ pub fn oslo_day(ms: i64) -> Date {
     oslo().to_datetime(instant).date()
 }
 
+/// The time of day in Europe/Oslo of a Unix time in milliseconds, as people write it: «kl. 08.05».
+pub fn oslo_clock(ms: i64) -> String {
+    let instant = Timestamp::from_millisecond(ms).unwrap_or_default();
+    let time = oslo().to_datetime(instant).time();
+    format!("kl. {:02}.{:02}", time.hour(), time.minute())
+}
+
 /// The year in Europe/Oslo of a Unix time in milliseconds.
 pub fn oslo_year(ms: i64) -> i16 {
     oslo_day(ms).year()

@@ -4,6 +4,7 @@ pub mod admit;
 pub mod chase;
 mod event_day;
 pub mod form;
+pub mod likeness;
 pub mod names;
 pub mod number;
 pub mod person;
@@ -14,17 +15,18 @@ mod routing;
 mod state;
 pub mod surroundings;
 pub mod undeliverable;
+pub mod undo;
 
 pub use form::CaseField;
 pub use number::CaseNumber;
-pub use policy::Policy;
+pub use policy::{Policy, Reports};
 pub use record::{Acknowledgement, Actor, Case, Change, Event, EventKind, MailOrder, Reminder};
 pub use routing::SAMHANDLING;
 pub use state::State;
 
 use serde::{Deserialize, Serialize};
 
-/// Kinds of mail that linjevei writes; each has a template of this name.
+/// Kinds of mail that linjevei writes; each has a template of this name. All but [`MailKind::REPORTS`] belong to one case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum MailKind {
@@ -48,11 +50,17 @@ pub enum MailKind {
     Svar,
     /// To a reporter whose address is not `secure`: an answer has come and will reach you in another way.
     Svarvarsel,
+    /// To the duty address, at once: a report seems to be about serious harm. The case number and nothing else.
+    Vakt,
+    /// To the samhandlingsavdeling, at most once a day: what waits for a person.
+    Oversikt,
+    /// To a party, at most once a week: numbers and due dates of its open cases.
+    Partstatus,
 }
 
 impl MailKind {
-    /// All kinds, in the order of a case's life.
-    pub const ALL: [Self; 10] = [
+    /// All kinds that belong to one case, in the order of its life.
+    pub const ALL: [Self; 11] = [
         Self::Kvittering,
         Self::Sak,
         Self::Varsel,
@@ -63,7 +71,11 @@ impl MailKind {
         Self::Status,
         Self::Svar,
         Self::Svarvarsel,
+        Self::Vakt,
     ];
+
+    /// The kinds that are about many cases.
+    pub const REPORTS: [Self; 2] = [Self::Oversikt, Self::Partstatus];
 
     /// Stable id: template file name, outbox column, part of the Message-ID.
     pub const fn id(self) -> &'static str {
@@ -78,12 +90,18 @@ impl MailKind {
             Self::Status => "status",
             Self::Svar => "svar",
             Self::Svarvarsel => "svarvarsel",
+            Self::Vakt => "vakt",
+            Self::Oversikt => "oversikt",
+            Self::Partstatus => "partstatus",
         }
     }
 
     /// The kind with that id.
     pub fn from_id(id: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.id() == id)
+        Self::ALL
+            .into_iter()
+            .chain(Self::REPORTS)
+            .find(|kind| kind.id() == id)
     }
 
     /// What people see in lists.
@@ -99,6 +117,9 @@ impl MailKind {
             Self::Status => "beskjed om hvem som har saken",
             Self::Svar => "svaret",
             Self::Svarvarsel => "beskjed om at svaret er kommet",
+            Self::Vakt => "varsel til vakt",
+            Self::Oversikt => "oversikt til samhandlingsavdelingen",
+            Self::Partstatus => "ukentlig status til parten",
         }
     }
 

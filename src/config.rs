@@ -142,6 +142,21 @@ pub enum SendConfig {
     Maildir(PathBuf),
 }
 
+/// The digest to the samhandlingsavdeling, and the weekly status to parties.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Digest {
+    /// The digest is sent.
+    pub send: bool,
+    /// Where it goes; `None` means to the party `samhandling` of the rules.
+    pub to: Option<String>,
+    /// Hour of the day, Europe/Oslo, from which a day's mails go out.
+    pub hour: i8,
+    /// Day of the week from which the weekly parts are due.
+    pub weekday: jiff::civil::Weekday,
+    /// Parties get a weekly status.
+    pub party_status: bool,
+}
+
 /// Who we are in mail.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
@@ -184,6 +199,10 @@ pub struct Config {
     pub close_after_days: u32,
     /// Reports with serious harm wait for approval.
     pub serious_needs_approval: bool,
+    /// Told at once of a report of serious harm, by its number alone.
+    pub duty_address: Option<String>,
+    /// The digest and the weekly status.
+    pub digest: Digest,
     /// Acknowledgements an address may get within an hour; more are held.
     pub acknowledgements_per_hour: u32,
     /// Bytes of a message that are parsed.

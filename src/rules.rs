@@ -27,7 +27,7 @@ use serde::{Deserialize, Serialize};
 
 pub use compile::{FILE_BYTES_MAX, RuleFiles, RuleSet, SET_BYTES_MAX, TERMS_MAX};
 pub use decide::ClassifyContext;
-pub use directory::{Directory, Portal};
+pub use directory::{Directory, Portal, is_public_domain};
 pub use examples::{Example, ExampleMail};
 pub use schema::schema;
 pub use view::{ReadText, TEXT_BYTES_MAX};

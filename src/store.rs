@@ -9,6 +9,7 @@ mod sqlite;
 
 pub use sqlite::SqliteStore;
 
+use crate::case::likeness::{Earlier, Sketch};
 use crate::case::surroundings::Thread;
 use crate::case::{Case, CaseField, CaseNumber, Change, Event, MailKind, MailOrder, State};
 use crate::intake::{Cursor, Position, RawMessage};
@@ -91,7 +92,7 @@ pub enum Stored {
     Refused(String),
 }
 
-/// A stored message that is to be decided.
+/// A stored message that is to be decided, or decided anew by a person.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pending {
     /// Row id.
@@ -132,6 +133,10 @@ pub struct Settlement {
     pub verdict: Option<(String, String)>,
     /// The outcome.
     pub outcome: Outcome,
+    /// By what a later report is known as possibly the same, for a new case.
+    pub sketch: Option<Sketch>,
+    /// The message was left alone until now, and a person makes a case of it.
+    pub adopted: bool,
     /// Now.
     pub at_ms: i64,
 }
@@ -145,6 +150,79 @@ pub enum Outcome {
     Joined(Box<Change>),
     /// Left where it is, with the reason.
     LeftAlone(String),
+}
+
+/// Two cases that change together, and messages that move between them.
+pub struct Rearrangement {
+    /// The change of the first case, which may be new.
+    pub first: Change,
+    /// The change of the other, once the first has its number.
+    pub then: Box<dyn FnOnce(&Case) -> Change + Send>,
+    /// Messages that move.
+    pub moves: Vec<MessageMove>,
+    /// Rule set hash and verdict as JSON for a message that a person had decided on anew; the earlier one is kept beside it.
+    pub verdict: Option<(i64, String, String)>,
+    /// The sketch of the first case when it is new.
+    pub sketch: Option<Sketch>,
+}
+
+/// A message that moves from one case of a [`Rearrangement`] to the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MessageMove {
+    /// The message.
+    pub message_id: i64,
+    /// To the first case; else to the other.
+    pub to_first: bool,
+    /// It is the one that opened that case.
+    pub opened: bool,
+}
+
+/// A day for which a report is done, whether it had something to say or not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReportDay {
+    /// `oversikt`, `urort`, `partstatus`.
+    pub kind: &'static str,
+    /// The party that it is for; empty for the samhandlingsavdeling.
+    pub party: String,
+    /// The day.
+    pub day: Date,
+}
+
+/// A mail about many cases, ready to be sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReportMail {
+    /// Kind, party and addresses.
+    pub order: MailOrder,
+    /// The mail.
+    pub mail: Composed,
+}
+
+/// A mail of ours that did not arrive, or is held.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotDelivered {
+    /// Row of the outbox.
+    pub id: i64,
+    /// Its case, unless it is about many.
+    pub case: Option<CaseNumber>,
+    /// Which text.
+    pub kind: MailKind,
+    /// Party id; empty for the reporter.
+    pub party: String,
+    /// Held for a person; else refused, bounced or of unknown fate.
+    pub held: bool,
+}
+
+/// A message that was left alone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeftAlone {
+    /// Row id.
+    pub message_id: i64,
+    /// When it was received, Unix milliseconds.
+    pub received_at_ms: i64,
+    /// Domain of the sender.
+    pub sender_domain: String,
+    /// Why.
+    pub reason: String,
 }
 
 /// A message in lists.
@@ -188,6 +266,10 @@ pub struct CaseFilter {
     pub state: Option<State>,
     /// Only this responsible party.
     pub party: Option<String>,
+    /// Only those that this party reported or is responsible for.
+    pub concerns: Option<String>,
+    /// Only those that this user was the last person to decide on.
+    pub handled_by: Option<String>,
     /// Only open ones whose due date is before this day.
     pub overdue_on: Option<Date>,
     /// Only those that a person should look at.
@@ -203,8 +285,8 @@ pub struct CaseFilter {
 pub struct Claimed {
     /// Row id.
     pub id: i64,
-    /// Its case.
-    pub number: CaseNumber,
+    /// Its case, unless it is about many.
+    pub number: Option<CaseNumber>,
     /// Which text.
     pub kind: MailKind,
     /// Attempts, this one included.
@@ -222,8 +304,8 @@ pub struct Claimed {
 pub struct OutboxRow {
     /// Row id.
     pub id: i64,
-    /// Case number.
-    pub case: String,
+    /// Case number, unless the mail is about many cases.
+    pub case: Option<String>,
     /// Mail kind.
     pub kind: String,
     /// Party id; empty for the reporter.
@@ -286,6 +368,8 @@ pub trait Store: Send + Sync {
     async fn undecided(&self, limit: u32) -> Result<Vec<i64>, StoreError>;
     /// Counts an attempt to decide a message, before it is made. `None` when it is decided already.
     async fn begin_attempt(&self, message_id: i64) -> Result<Option<Pending>, StoreError>;
+    /// How a message was taken in, whatever became of it.
+    async fn taken_in(&self, message_id: i64) -> Result<Option<Pending>, StoreError>;
     /// Takes back an attempt that ended without harm, though without an outcome.
     async fn take_back_attempt(&self, message_id: i64) -> Result<(), StoreError>;
     /// The raw bytes of a message; of a duplicate those of its original.
@@ -333,6 +417,40 @@ pub trait Store: Send + Sync {
     async fn case_messages(&self, case_id: i64) -> Result<Vec<i64>, StoreError>;
     /// Stores a person's or the calendar's change of a case, creating the case when it has no id.
     async fn apply(&self, change: Change, composer: &dyn Compose) -> Result<Case, StoreError>;
+    /// Stores a person's change of two cases and moves messages between them. Gives both as they are then.
+    async fn rearrange(
+        &self,
+        rearrangement: Rearrangement,
+        composer: &dyn Compose,
+        now_ms: i64,
+    ) -> Result<(Case, Case), StoreError>;
+    /// Earlier cases that a report may repeat.
+    async fn earlier(
+        &self,
+        sketch: &Sketch,
+        received_at_ms: i64,
+    ) -> Result<Vec<Earlier>, StoreError>;
+    /// Whether a report is done for that day.
+    async fn report_done(&self, day: &ReportDay) -> Result<bool, StoreError>;
+    /// When the report was done for the last day before this one, Unix milliseconds.
+    async fn report_done_before(&self, day: &ReportDay) -> Result<Option<i64>, StoreError>;
+    /// Marks days as done and queues their mail, all or nothing. `false` when the first of them was done already.
+    async fn queue_report(
+        &self,
+        days: &[ReportDay],
+        mail: Option<&ReportMail>,
+        now_ms: i64,
+    ) -> Result<bool, StoreError>;
+    /// Cases that were taken in since a moment and not acknowledged, and those without an address that were answered since.
+    async fn unacknowledged(&self, since_ms: i64) -> Result<Vec<Case>, StoreError>;
+    /// Mail that did not arrive or is held; mail about many cases only when it was tried since a moment.
+    async fn not_delivered(&self, since_ms: i64) -> Result<Vec<NotDelivered>, StoreError>;
+    /// What was left alone since a moment and was not a robot's: how many, and the first of them.
+    async fn left_alone(
+        &self,
+        since_ms: i64,
+        limit: u32,
+    ) -> Result<(u64, Vec<LeftAlone>), StoreError>;
     /// Cases for which time may have something to do: due and not reminded, or answered since before `answered_before_ms`.
     async fn chaseable(
         &self,

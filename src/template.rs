@@ -5,8 +5,10 @@
 
 mod check;
 mod dates;
+mod report;
 
 pub use dates::long_date;
+pub use report::{DIGEST_PARTS, LINES_MAX, Line, Part, ReportFacts, STATUS_PART};
 
 use std::collections::BTreeMap;
 
@@ -17,8 +19,8 @@ use crate::case::MailKind;
 use crate::diagnostic::Faults;
 use crate::rules::Language;
 
-/// Steps that one text may take to render; ours take some hundreds.
-const FUEL: u64 = 20_000;
+/// Steps that one text may take to render; ours take some hundreds, a full digest some ten thousands.
+const FUEL: u64 = 200_000;
 
 /// Levels of `include` and `extends`.
 const RECURSION_MAX: usize = 20;
@@ -165,9 +167,30 @@ impl Templates {
         language: Language,
         facts: &Facts,
     ) -> Result<Rendered, TemplateError> {
-        let facts = facts.tidy();
-        let text = self.file(&file_name(kind, language, Form::Text), &facts)?;
-        let html = self.file(&file_name(kind, language, Form::Html), &facts)?;
+        self.both(kind, language, &facts.tidy().value())
+    }
+
+    /// Renders a mail about many cases ([`MailKind::REPORTS`]).
+    ///
+    /// # Errors
+    /// [`TemplateError`] when the engine refuses, which the compile step should have found.
+    pub fn render_report(
+        &self,
+        kind: MailKind,
+        language: Language,
+        facts: &ReportFacts,
+    ) -> Result<Rendered, TemplateError> {
+        self.both(kind, language, &facts.value())
+    }
+
+    fn both(
+        &self,
+        kind: MailKind,
+        language: Language,
+        facts: &Value,
+    ) -> Result<Rendered, TemplateError> {
+        let text = self.file(&file_name(kind, language, Form::Text), facts)?;
+        let html = self.file(&file_name(kind, language, Form::Html), facts)?;
         let (subject, text) = split_subject(&text).ok_or_else(|| TemplateError {
             template: file_name(kind, language, Form::Text),
             reason: "no subject line".to_owned(),
@@ -179,11 +202,11 @@ impl Templates {
         })
     }
 
-    fn file(&self, name: &str, facts: &Facts) -> Result<String, TemplateError> {
+    fn file(&self, name: &str, facts: &Value) -> Result<String, TemplateError> {
         let rendered = self
             .environment
             .get_template(name)
-            .and_then(|template| template.render(facts.value()));
+            .and_then(|template| template.render(facts));
         rendered.map_err(|error| TemplateError {
             template: name.to_owned(),
             reason: error.to_string(),
@@ -222,6 +245,13 @@ const fn folder(language: Language) -> &'static str {
         Language::Bokmal => "nb",
         Language::Nynorsk => "nn",
     }
+}
+
+/// The kind of report that a file is the text of.
+fn report_of(file: &str) -> Option<MailKind> {
+    let (_, name) = file.split_once('/')?;
+    let (stem, _) = name.split_once('.')?;
+    MailKind::REPORTS.into_iter().find(|kind| kind.id() == stem)
 }
 
 fn file_name(kind: MailKind, language: Language, form: Form) -> String {

@@ -7,12 +7,15 @@ mod chasing;
 mod compositor;
 mod deciding;
 pub mod reloading;
+mod reporting;
 mod rulebook;
 mod sending;
 pub mod supervisor;
 mod taking_in;
+mod undoing;
 
 pub use deciding::PersonError;
+pub use reporting::{Report, ReportError, digest_address};
 pub use rulebook::{InForce, Rulebook};
 pub use sending::SendReport;
 pub use taking_in::TakenIn;

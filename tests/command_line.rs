@@ -897,6 +897,202 @@ fn the_work_of_the_samhandlingsavdeling_from_a_terminal() {
     each_case_has_one_acknowledgement_decision(&installation.cases(), &installation.outbox());
 }
 
+/// A mail from this address that the rules leave alone.
+fn other_mail(number: u32) -> Vec<u8> {
+    format!(
+        "From: Salg <salg@leverandoer.example>\r\nTo: samhandlingsavvik@so-hf.example\r\nSubject: Nyhetsbrev\r\n\
+         Date: Mon, 2 Nov 2026 09:00:00 +0100\r\nMessage-ID: <{number}.brev@leverandoer.example>\r\nList-Id: <x.example>\r\n\
+         Content-Type: text/plain; charset=utf-8\r\n\r\nTilbud på kontorstoler i hele november.\r\n"
+    )
+    .into_bytes()
+}
+
+#[test]
+fn cases_are_listed_filtered_sorted_and_as_csv() {
+    let installation = offline();
+    installation.ok([
+        "ingest",
+        repository()
+            .join("tests/fixtures/messages")
+            .to_str()
+            .unwrap(),
+    ]);
+    let all = installation.cases();
+    let list = |more: &[&str]| installation.json([&["cases", "list", "--json"], more].concat());
+    let numbers = |cases: &[Value]| -> Vec<String> {
+        cases
+            .iter()
+            .map(|case| case["case"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    // A kommune sees what it reported and what it must answer.
+    let kommune = all
+        .iter()
+        .find_map(|case| {
+            let party = case["destination"].as_str()?;
+            [
+                "moss",
+                "fredrikstad",
+                "sarpsborg",
+                "halden",
+                "indre-ostfold",
+            ]
+            .into_iter()
+            .find(|kommune| *kommune == party)
+        })
+        .expect("a fixture is for a kommune");
+    let to_it = numbers(&list(&["--all", "--party", kommune]));
+    let concerning = numbers(&list(&["--all", "--kommune", kommune]));
+    assert!(!to_it.is_empty() && to_it.iter().all(|number| concerning.contains(number)));
+    assert!(concerning.len() < all.len());
+    let said = installation.refused(1, ["cases", "list", "--kommune", "mos"]);
+    assert!(said.contains("moss"), "the choices are told: {said}");
+
+    let by_due = list(&["--sort", "due"]);
+    let dues: Vec<&str> = by_due
+        .iter()
+        .filter_map(|case| case["due"].as_str())
+        .collect();
+    assert!(dues.is_sorted() && dues.len() > 1);
+    assert!(
+        by_due[..dues.len()]
+            .iter()
+            .all(|case| !case["due"].is_null())
+    );
+    let mut reversed = numbers(&list(&["--sort", "due", "--reverse"]));
+    reversed.reverse();
+    assert_eq!(reversed, numbers(&by_due));
+
+    // Mine: those that I was the last to decide on.
+    let mine = |user: &str| {
+        let output = installation
+            .command(["cases", "list", "--mine", "--json"])
+            .env("SUDO_USER", user)
+            .output()
+            .unwrap();
+        numbers(&json_lines(&String::from_utf8(output.stdout).unwrap()))
+    };
+    let first = numbers(&list(&[]))[0].clone();
+    for user in ["kari", "ola"] {
+        let note = [
+            "cases",
+            "note",
+            &first,
+            "--reason",
+            "ringt",
+            "--on-behalf-of",
+            "Nils",
+        ];
+        assert!(
+            installation
+                .command(note)
+                .env("SUDO_USER", user)
+                .status()
+                .unwrap()
+                .success()
+        );
+    }
+    assert_eq!(mine("ola"), [first.as_str()]);
+    assert!(mine("kari").is_empty());
+
+    let csv = installation.ok(["cases", "list", "--all", "--csv"]);
+    let lines: Vec<&str> = csv.split_terminator("\r\n").collect();
+    assert!(lines[0].starts_with("case,state,type,"));
+    assert_eq!(lines.len(), all.len() + 1);
+    let columns = lines[0].split(',').count();
+    for (line, case) in lines[1..].iter().zip(&all) {
+        let cells: Vec<&str> = line.split(',').collect();
+        assert_eq!(cells.len(), columns, "{line}");
+        assert_eq!(cells[0], case["case"]);
+        assert_eq!(cells[1], case["state"]);
+    }
+    // Piped it is plain, and nothing is cut.
+    let plain = installation.ok(["cases", "list", "--all"]);
+    assert!(!plain.contains('\u{1b}') && !plain.contains('…'), "{plain}");
+}
+
+#[test]
+fn decisions_about_messages_are_undone_from_a_terminal() {
+    let installation = offline();
+    for number in 1..=3 {
+        fs::write(
+            installation.path().join(format!("{number}.eml")),
+            report(number),
+        )
+        .unwrap();
+    }
+    fs::write(installation.path().join("brev.eml"), other_mail(1)).unwrap();
+    installation.ok(["ingest", "1.eml", "2.eml", "3.eml", "brev.eml"]);
+    let left = installation.json(["messages", "list", "--left-alone", "--json"]);
+    assert_eq!(left.len(), 1);
+    let id = left[0]["id"].to_string();
+    let why = [
+        "--reason",
+        "sett på i morgenmøtet",
+        "--on-behalf-of",
+        "Nils",
+    ];
+    let output = installation.run(["messages", "adopt", &id]);
+    assert_eq!(output.status.code(), Some(2), "who decides says why");
+    let adopted = &installation.json([&["messages", "adopt", &id, "--json"], &why[..]].concat())[0];
+    assert_eq!(
+        (&adopted["state"], adopted["received"].as_str()),
+        (&Value::from("triage"), Some("2026-11-02"))
+    );
+    let number = adopted["case"].as_str().unwrap().to_owned();
+    let history = installation.json(["cases", "history", "--json", &number]);
+    assert_eq!(history[0]["reason"], "sett på i morgenmøtet");
+    assert!(
+        history[0]["who"].as_str().unwrap().ends_with("(for Nils)"),
+        "{}",
+        history[0]
+    );
+    installation.refused(1, [&["messages", "adopt", &id], &why[..]].concat());
+
+    let cases: Vec<String> = installation
+        .cases()
+        .iter()
+        .map(|case| case["case"].as_str().unwrap().to_owned())
+        .collect();
+    let (first, second) = (cases[0].as_str(), cases[1].as_str());
+    installation.json([&["cases", "link", "--json", first, second], &why[..]].concat());
+    let shown = installation.ok(["cases", "show", second]);
+    assert!(
+        shown
+            .lines()
+            .any(|line| line.starts_with("Se også") && line.contains(first)),
+        "{shown}"
+    );
+    let merged = &installation.json(
+        [
+            &["cases", "merge", "--json", second, "--into", first],
+            &why[..],
+        ]
+        .concat(),
+    )[0];
+    assert_eq!(
+        (merged["state"].as_str(), merged["merged_into"].as_str()),
+        (Some("dismissed"), Some(first))
+    );
+    let joined = installation.json(["cases", "show", "--json", first])[0]["messages"].clone();
+    assert_eq!(joined.as_array().unwrap().len(), 2);
+    let moved = joined[1].to_string();
+    let split = &installation.json(
+        [
+            &["cases", "split", "--json", first, "--message", &moved],
+            &why[..],
+        ]
+        .concat(),
+    )[0];
+    assert_eq!(split["message"].to_string(), moved);
+    let twin = &installation.json([&["cases", "split", "--json", first], &why[..]].concat())[0];
+    assert_eq!(twin["state"], "triage");
+    let all = installation.cases();
+    assert_eq!(all.len(), 6, "no number is lost");
+    each_message_has_one_outcome(&installation.messages());
+    each_case_has_one_acknowledgement_decision(&all, &installation.outbox());
+}
+
 #[test]
 fn chase_tells_what_is_due_and_does_it_once() {
     let installation = offline();
@@ -922,6 +1118,9 @@ fn chase_tells_what_is_due_and_does_it_once() {
             .count(),
         0
     );
+    // For people it also shows what the digest would say.
+    let told = installation.ok(["chase", "--dry-run", "--now", "2027-06-01"]);
+    assert!(told.contains("Over fristen (1)"), "{told}");
     assert_eq!(
         installation
             .run(["chase", "--now", "i morgen"])
@@ -1066,7 +1265,7 @@ fn help_says_of_every_command_what_it_does() {
     }
     let wanted = "demo,run,ingest,classify,rules check,rules explain,rules score,cases list,cases show,cases history,cases new,\
                   cases reroute,cases approve,cases handed-over,cases answer,cases close,cases dismiss,cases reopen,cases note,\
-                  messages list,chase,outbox list,outbox retry,outbox hold,doctor";
+                  cases split,cases link,cases merge,messages list,messages adopt,chase,outbox list,outbox retry,outbox hold,doctor";
     for command in wanted.split(',') {
         assert!(seen.contains(command), "there is no {command}");
     }

@@ -696,3 +696,535 @@ async fn the_history_is_append_only_in_the_database_itself() {
         );
     }
 }
+
+/// More words than a short text has, and numbers that tell one patient from another.
+const LONG: &str = "avviksmelding medisinsak: pasient født 1950 ble skrevet ut 3.3.2026 uten epikrise og uten oppdatert \
+    medisinliste. Hjemmetjenesten ringte posten flere ganger og fikk ikke svar.";
+
+async fn opened(house: &mut House, from: &str, text: &str) -> Case {
+    let mail = house.mail(from, "Melding", "", text);
+    let row = house.receive(mail.as_bytes()).await;
+    house.send().await;
+    house.case(&row.case.unwrap()).await
+}
+
+/// A report with one file.
+async fn with_file(house: &mut House, from: &str, text: &str, name: &str, bytes: &[u8]) -> Case {
+    use base64::Engine as _;
+    let file = base64::engine::general_purpose::STANDARD.encode(bytes);
+    let mail = house.mail(from, "Melding", "", "").replace(
+        "Content-Type: text/plain; charset=utf-8\r\n",
+        "MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=x\r\n",
+    );
+    let mail = format!(
+        "{mail}--x\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n{text}\r\n--x\r\nContent-Type: application/pdf\r\n\
+         Content-Disposition: attachment; filename={name}\r\nContent-Transfer-Encoding: base64\r\n\r\n{file}\r\n--x--\r\n"
+    );
+    let row = house.receive(mail.as_bytes()).await;
+    house.send().await;
+    house.case(&row.case.unwrap()).await
+}
+
+#[tokio::test]
+async fn a_similar_report_of_the_same_office_is_acknowledged_and_waits_for_a_person() {
+    let mut house = House::on(DAY).await;
+    let first = opened(&mut house, FASTLEGE, LONG).await;
+    assert_eq!((first.state, first.duplicate_of), (State::Sent, None));
+    house.go_to("2026-03-10");
+    let colleague = "annen.lege@fjordgloett-legesenter.example";
+    let again = opened(&mut house, colleague, &format!("Sendes på nytt.\r\n{LONG}")).await;
+    assert_eq!(
+        (again.state, again.duplicate_of, again.acknowledgement),
+        (State::Approval, Some(first.number), Acknowledgement::Queued)
+    );
+    assert_eq!(house.count("sak").await, 1, "its routing is held");
+    assert_eq!(house.count("kvittering").await, 2);
+    let history = house.history(&again).await;
+    assert_eq!(
+        history[0].data["possible_duplicate_of"],
+        first.number.to_string()
+    );
+    // A person has looked: it goes on, and is a possible duplicate no more.
+    let approved = house.order(again.number, Order::Approve).await;
+    assert_eq!((approved.state, approved.duplicate_of), (State::Sent, None));
+    assert_eq!(house.count("sak").await, 2);
+}
+
+#[tokio::test]
+async fn other_patients_other_offices_and_other_weeks_are_no_duplicates() {
+    let mut house = House::on(DAY).await;
+    opened(&mut house, FASTLEGE, LONG).await;
+    for (day, from, text) in [
+        (
+            DAY,
+            FASTLEGE,
+            LONG.replace("1950", "1961").replace("3.3.2026", "9.2.2026"),
+        ),
+        (DAY, "lege@annet-kontor.example", LONG.to_owned()),
+        (DAY, FASTLEGE, "avviksmelding medisinsak".to_owned()),
+        (DAY, FASTLEGE, "avviksmelding medisinsak igjen".to_owned()),
+        ("2026-03-17", FASTLEGE, LONG.to_owned()),
+    ] {
+        house.go_to(day);
+        let case = opened(&mut house, from, &text).await;
+        assert_eq!(
+            (case.state, case.duplicate_of),
+            (State::Sent, None),
+            "{day} {from} {text}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_same_file_from_somebody_else_marks_a_possible_duplicate_until_it_comes_with_everything()
+ {
+    let mut house = House::on(DAY).await;
+    let pdf = b"%PDF-1.4 melding om avvik";
+    let first = with_file(
+        &mut house,
+        FASTLEGE,
+        "avviksmelding medisinsak",
+        "a.pdf",
+        pdf,
+    )
+    .await;
+    house.go_to("2026-07-01");
+    let second = with_file(
+        &mut house,
+        "post@moss.kommune.example",
+        "avviksmelding kirurgisak",
+        "b.pdf",
+        pdf,
+    )
+    .await;
+    assert_eq!(
+        (second.state, second.duplicate_of),
+        (State::Approval, Some(first.number))
+    );
+    let other = with_file(
+        &mut house,
+        FASTLEGE,
+        "avviksmelding medisinsak",
+        "a.pdf",
+        b"%PDF-1.4 noe annet",
+    )
+    .await;
+    assert_eq!(other.duplicate_of, None);
+    // A brochure that comes along with every mail tells nothing in the end.
+    for _ in 0..2 {
+        with_file(
+            &mut house,
+            FASTLEGE,
+            "avviksmelding medisinsak",
+            "a.pdf",
+            pdf,
+        )
+        .await;
+    }
+    let fifth = with_file(
+        &mut house,
+        FASTLEGE,
+        "avviksmelding medisinsak",
+        "a.pdf",
+        pdf,
+    )
+    .await;
+    assert_eq!(fifth.duplicate_of, None);
+}
+
+#[tokio::test]
+async fn what_is_kept_for_the_comparison_holds_no_word() {
+    use sqlx::{Connection, Row};
+    let mut house = House::on(DAY).await;
+    opened(&mut house, FASTLEGE, LONG).await;
+    let url = format!(
+        "sqlite://{}",
+        house.dir.path().join("linjevei.db").display()
+    );
+    let mut connection = sqlx::SqliteConnection::connect(&url).await.unwrap();
+    let row = sqlx::query("SELECT office, shingles, numbers FROM case_likeness")
+        .fetch_one(&mut connection)
+        .await
+        .unwrap();
+    let (office, shingles, numbers): (String, Vec<u8>, Vec<u8>) =
+        (row.get(0), row.get(1), row.get(2));
+    assert!(shingles.len() > 100 && numbers.len() >= 16);
+    assert_eq!(office.len(), 16);
+    let stored = [office.into_bytes(), shingles, numbers].concat();
+    for word in ["epikrise", "1950", "legesenter", "post"] {
+        assert!(
+            !stored
+                .windows(word.len())
+                .any(|part| part == word.as_bytes()),
+            "{word}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_message_that_was_left_alone_is_adopted_with_its_day_of_receipt() {
+    let mut house = House::on(DAY).await;
+    let mail = house.mail(FASTLEGE, "Melding", "", "nyhetsbrev, men egentlig et avvik");
+    let row = house.receive(mail.as_bytes()).await;
+    assert_eq!(row.outcome, "left-alone");
+    house.go_to("2026-03-27");
+    let actor = linjevei::case::Actor::Person {
+        user: "kari".to_owned(),
+        on_behalf_of: "Ola".to_owned(),
+    };
+    let case = house
+        .engine
+        .adopt(row.id, &actor, "er et avvik")
+        .await
+        .unwrap();
+    assert_eq!(
+        (case.state, case.received_day.to_string(), case.message_id),
+        (State::Triage, DAY.to_owned(), row.id)
+    );
+    assert_eq!(case.due_day.unwrap().to_string(), "2026-04-01");
+    let history = house.history(&case).await;
+    assert_eq!(history[0].kind, EventKind::Opened);
+    assert_eq!(
+        (history[0].actor.clone(), history[0].reason.as_str()),
+        (actor.clone(), "er et avvik")
+    );
+    assert_eq!(history[0].data["adopted"], "ikke-avvik");
+    let message = house.engine.store.message(row.id).await.unwrap().unwrap();
+    assert_eq!(
+        (message.outcome.as_str(), message.case),
+        ("opened", Some(case.number.to_string()))
+    );
+    assert!(house.outbox().await.is_empty(), "a person places it first");
+    // Placed: acknowledged though 25 days have passed, since it was not old when it was taken in.
+    let order = Order::Reroute {
+        destination: Some("medisin".to_owned()),
+        kind: Some("avvik".to_owned()),
+        category: None,
+        severity: None,
+    };
+    let placed = house.order(case.number, order).await;
+    assert_eq!(
+        (placed.state, placed.acknowledgement, placed.due_day),
+        (State::Sent, Acknowledgement::Queued, case.due_day)
+    );
+    assert_eq!(
+        house.outbox().await,
+        ["sak→medisin queued", "kvittering→melder queued"]
+    );
+    // It is ground truth for the rules now, and found by later mail of its thread.
+    let corrections = house.engine.store.corrections().await.unwrap();
+    assert_eq!(corrections.len(), 1);
+    assert_eq!(
+        (
+            corrections[0].message_id,
+            corrections[0].facets["type"].as_str()
+        ),
+        (row.id, "avvik")
+    );
+    // Once only, and only what was left alone.
+    for (id, why) in [(row.id, "is in SAK-2026-000001"), (99, "no message 99")] {
+        let refused = house.engine.adopt(id, &actor, "igjen").await.unwrap_err();
+        assert!(refused.to_string().contains(why), "{refused}");
+    }
+}
+
+#[tokio::test]
+async fn observing_nothing_is_adopted_and_what_was_too_old_stays_unacknowledged() {
+    let mut house = House::on("2026-06-01").await;
+    let mail = house
+        .mail(FASTLEGE, "Melding", "", "nyhetsbrev")
+        .replace("1 Jun 2026", "2 Mar 2026");
+    let row = house.receive(mail.as_bytes()).await;
+    house.engine.mode = linjevei::config::Mode::Observe;
+    let refused = house
+        .engine
+        .adopt(row.id, &person(), "x")
+        .await
+        .unwrap_err();
+    assert!(refused.to_string().contains("observes"), "{refused}");
+    house.engine.mode = linjevei::config::Mode::Live;
+    let case = house.engine.adopt(row.id, &person(), "x").await.unwrap();
+    let order = Order::Reroute {
+        destination: Some("medisin".to_owned()),
+        kind: Some("avvik".to_owned()),
+        category: None,
+        severity: None,
+    };
+    let placed = house.order(case.number, order).await;
+    assert_eq!(placed.received_day.to_string(), DAY);
+    assert_ne!(placed.acknowledgement, Acknowledgement::Queued);
+    assert_eq!(house.count("kvittering").await, 0);
+}
+
+#[tokio::test]
+async fn a_message_that_joined_by_mistake_becomes_a_case_of_its_own() {
+    let mut house = House::on(DAY).await;
+    let (case, id) = at_medisin(&mut house).await;
+    let answered = reply(
+        &mut house,
+        MEDISIN,
+        "Sv: sak",
+        &format!("In-Reply-To: <{id}>\r\n"),
+        "endelig svar",
+    )
+    .await;
+    assert_eq!(answered.state, State::Answered);
+    let message = house
+        .engine
+        .store
+        .messages(false, 1)
+        .await
+        .unwrap()
+        .remove(0);
+    let new = house
+        .engine
+        .split(
+            case.number,
+            Some(message.id),
+            &person(),
+            "gjelder noe annet",
+        )
+        .await
+        .unwrap();
+    assert_ne!(new.number, case.number);
+    assert_eq!((new.state, new.message_id), (State::Triage, message.id));
+    // The machine's decision is undone: the case waits for its answer again.
+    let old = house.case(&case.number.to_string()).await;
+    assert_eq!((old.state, old.answered_at_ms), (State::Sent, None));
+    let last = house.history(&old).await.pop().unwrap();
+    assert_eq!(
+        (last.kind, last.actor, last.reason.as_str()),
+        (EventKind::Split, person(), "gjelder noe annet")
+    );
+    assert_eq!(last.data["case"], new.number.to_string());
+    assert_eq!(
+        house.history(&new).await[0].data["split_from"],
+        case.number.to_string()
+    );
+    assert_eq!(
+        house.engine.store.case_messages(new.id).await.unwrap(),
+        [message.id]
+    );
+    // Mail that cites the message finds the new case.
+    let later = house.mail(
+        "noen@annet.example",
+        "Sv: sak",
+        &format!("In-Reply-To: <{}.test@avsender.example>\r\n", 1),
+        "hei",
+    );
+    let row = house.receive(later.as_bytes()).await;
+    assert_eq!(row.case, Some(new.number.to_string()));
+    for (message_id, why) in [(case.message_id, "opened"), (9_999, "is not in")] {
+        let refused = house
+            .engine
+            .split(case.number, Some(message_id), &person(), "x")
+            .await
+            .unwrap_err();
+        assert!(refused.to_string().contains(why), "{refused}");
+    }
+}
+
+#[tokio::test]
+async fn a_report_about_two_matters_gets_a_second_number_and_stays_one_truth_for_the_rules() {
+    let mut house = House::on(DAY).await;
+    let case = house.report("avviksmelding medisinsak, og mer").await;
+    house.go_to("2026-03-05");
+    let second = house
+        .engine
+        .split(case.number, None, &person(), "to forhold")
+        .await
+        .unwrap();
+    assert_eq!(
+        (second.state, second.received_day, second.due_day),
+        (State::Triage, case.received_day, case.due_day)
+    );
+    let placed = house.order(second.number, reroute("kirurgi")).await;
+    assert_eq!(placed.state, State::Sent);
+    house.send().await;
+    // The second party gets the report, the reporter the second number.
+    assert_eq!(
+        house.outbox().await,
+        [
+            "sak→medisin sent",
+            "kvittering→melder sent",
+            "sak→kirurgi sent",
+            "kvittering→melder sent"
+        ]
+    );
+    // That the second case went to kirurgi says nothing of the report as a whole.
+    assert!(house.engine.store.corrections().await.unwrap().is_empty());
+    let related = linjevei::case::undo::related(&house.history(&case).await);
+    assert_eq!(related, [second.number.to_string()]);
+    // Each is reminded of once.
+    house.go_to("2026-04-07");
+    assert_eq!(house.chase().await.len(), 2);
+    assert_eq!(house.count("purring").await, 2);
+}
+
+#[tokio::test]
+async fn linked_cases_name_each_other() {
+    let mut house = House::on(DAY).await;
+    let first = house.report("avviksmelding medisinsak").await;
+    let second = house.report("avviksmelding kirurgisak").await;
+    house
+        .engine
+        .link(first.number, second.number, &person(), "samme pasient")
+        .await
+        .unwrap();
+    for (case, other) in [(&first, &second), (&second, &first)] {
+        let history = house.history(case).await;
+        let event = history.last().unwrap();
+        assert_eq!(
+            (event.kind, event.reason.as_str()),
+            (EventKind::Linked, "samme pasient")
+        );
+        assert_eq!(event.data["case"], other.number.to_string());
+        assert_eq!(
+            house.case(&case.number.to_string()).await.state,
+            State::Sent
+        );
+    }
+    assert!(
+        house
+            .engine
+            .link(first.number, first.number, &person(), "x")
+            .await
+            .is_err()
+    );
+}
+
+#[tokio::test]
+async fn a_merged_case_leads_to_the_other_and_can_be_taken_out_again() {
+    let mut house = House::on(DAY).await;
+    let kept = opened(&mut house, FASTLEGE, LONG).await;
+    let double = opened(&mut house, FASTLEGE, LONG).await;
+    assert_eq!(double.duplicate_of, Some(kept.number));
+    let order = Order::Reroute {
+        destination: None,
+        kind: None,
+        category: Some("informasjon".to_owned()),
+        severity: None,
+    };
+    house.order(double.number, order).await;
+    let merged = house
+        .engine
+        .merge(double.number, kept.number, &person(), "samme melding")
+        .await
+        .unwrap();
+    assert_eq!(
+        (merged.state, merged.merged_into, merged.duplicate_of),
+        (State::Dismissed, Some(kept.number), None)
+    );
+    let last = house.history(&merged).await.pop().unwrap();
+    assert_eq!(
+        (last.kind, last.data["because"].as_str()),
+        (EventKind::Dismissed, Some("dublett"))
+    );
+    assert_eq!(
+        house.engine.store.case_messages(kept.id).await.unwrap(),
+        [kept.message_id, double.message_id]
+    );
+    // What a person said of the double's message stays true.
+    let corrections = house.engine.store.corrections().await.unwrap();
+    assert_eq!(corrections.len(), 1);
+    assert_eq!(
+        (
+            corrections[0].message_id,
+            corrections[0].facets["category"].as_str()
+        ),
+        (double.message_id, "informasjon")
+    );
+    // Mail that names the double's number, or answers its acknowledgement, comes to the case that stays.
+    let acknowledgement = house.message_id("kvittering").await;
+    for headers in [
+        String::new(),
+        format!("In-Reply-To: <{acknowledgement}>\r\n"),
+    ] {
+        let subject = format!("Sv: [{}] sak", double.number);
+        let joined = reply(
+            &mut house,
+            FASTLEGE,
+            &subject,
+            &headers,
+            "Kommer svaret snart?",
+        )
+        .await;
+        assert_eq!(joined.number, kept.number);
+    }
+    // Nobody is reminded of a double.
+    house.go_to("2026-04-07");
+    assert_eq!(house.chase().await.len(), 1);
+    for order in [Order::Close, reroute("kirurgi"), Order::Approve] {
+        assert!(
+            house
+                .engine
+                .carry_out(double.number, &order, &person(), "x")
+                .await
+                .is_err()
+        );
+    }
+    let again = house.order(double.number, Order::Reopen).await;
+    assert_eq!((again.state, again.merged_into), (State::Triage, None));
+    assert_eq!(
+        house.engine.store.case_messages(double.id).await.unwrap(),
+        [double.message_id]
+    );
+    let message = house
+        .engine
+        .store
+        .message(double.message_id)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(message.outcome, "opened");
+}
+
+#[tokio::test]
+async fn a_merge_that_would_keep_a_reporter_from_the_answer_is_refused() {
+    let mut house = House::on(DAY).await;
+    let first = house.report("avviksmelding medisinsak").await;
+    let other = opened(
+        &mut house,
+        "post@annet-kontor.example",
+        "avviksmelding medisinsak",
+    )
+    .await;
+    let refused = house
+        .engine
+        .merge(other.number, first.number, &person(), "x")
+        .await
+        .unwrap_err();
+    assert!(refused.to_string().contains("cases link"), "{refused}");
+    assert_eq!(
+        house.case(&other.number.to_string()).await.state,
+        State::Sent
+    );
+    // An answer that fitted no case was promised nothing: a person puts it where it belongs.
+    let answer = opened(
+        &mut house,
+        MEDISIN,
+        "Viser til deres brev. Her er vårt endelig svar.",
+    )
+    .await;
+    assert_eq!(answer.state, State::Triage);
+    let merged = house
+        .engine
+        .merge(answer.number, first.number, &person(), "svaret på saken")
+        .await
+        .unwrap();
+    assert_eq!(merged.merged_into, Some(first.number));
+    for (from, into) in [
+        (first.number, first.number),
+        (answer.number, other.number),
+        (other.number, answer.number),
+    ] {
+        assert!(
+            house
+                .engine
+                .merge(from, into, &person(), "x")
+                .await
+                .is_err(),
+            "{from} {into}"
+        );
+    }
+}

@@ -3,11 +3,11 @@
 use super::record::{Acknowledgement, Actor, Case, Change, EventKind, Reminder};
 use super::routing::{self, Placing};
 use super::surroundings::{Surroundings, Thread};
-use super::{CaseNumber, State, form, names, reply};
+use super::{CaseNumber, State, form, likeness, names, reply};
 use crate::calendar;
 use crate::message::Message;
 use crate::rules::{Verdict, WhyNot};
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// What is known of a message when it is decided on.
 #[derive(Debug, Clone, Copy)]
@@ -16,10 +16,51 @@ pub struct Arrival<'a> {
     pub message_id: i64,
     /// When it was received, Unix milliseconds; see [`received_at_ms`].
     pub received_at_ms: i64,
+    /// When it was taken in, Unix milliseconds: its age is judged once, there.
+    pub first_seen_at_ms: i64,
     /// The message; `None` when it could not be parsed.
     pub message: Option<&'a Message>,
     /// What the rules say; `None` when it could not be parsed.
     pub verdict: Option<&'a Verdict>,
+}
+
+/// Who makes a case of a message, and why.
+#[derive(Debug, Clone, Copy)]
+pub struct Entry<'a> {
+    /// The worker, or the person who undoes a decision.
+    pub actor: &'a Actor,
+    /// Why, as the person wrote it.
+    pub reason: &'a str,
+    /// Reason for which the message was left alone until now; empty when it was not.
+    pub adopted: &'a str,
+    /// The case that it was split off from.
+    pub split_from: Option<&'a Case>,
+}
+
+impl Entry<'_> {
+    const WORKER: Entry<'static> = Entry {
+        actor: &Actor::Worker,
+        reason: "",
+        adopted: "",
+        split_from: None,
+    };
+
+    fn by_person(&self) -> bool {
+        *self.actor != Actor::Worker
+    }
+
+    /// What the history of the new case says of its beginning.
+    fn data(&self, mut data: Value) -> Value {
+        if let Some(object) = data.as_object_mut() {
+            if !self.adopted.is_empty() {
+                object.insert("adopted".to_owned(), json!(self.adopted));
+            }
+            if let Some(case) = self.split_from {
+                object.insert("split_from".to_owned(), json!(case.number.to_string()));
+            }
+        }
+        data
+    }
 }
 
 /// What becomes of a message.
@@ -57,7 +98,7 @@ pub fn admit(
     around: &Surroundings<'_>,
 ) -> Admission {
     let (Some(message), Some(verdict)) = (arrival.message, arrival.verdict) else {
-        return Admission::Opened(Box::new(unreadable(arrival, around)));
+        return Admission::Opened(Box::new(unreadable(arrival, &Entry::WORKER, around)));
     };
     if let Some(thread) = thread {
         if reply::joins(&thread, message, verdict, around) {
@@ -74,6 +115,7 @@ pub fn admit(
             message,
             verdict,
             Some(&thread.case),
+            &Entry::WORKER,
             around,
         )));
     }
@@ -81,14 +123,32 @@ pub fn admit(
         let reason = verdict.why_not.unwrap_or(WhyNot::IkkeAvvik);
         return Admission::LeftAlone(reason.id().to_owned());
     }
-    Admission::Opened(Box::new(open(arrival, message, verdict, None, around)))
+    Admission::Opened(Box::new(open(
+        arrival,
+        message,
+        verdict,
+        None,
+        &Entry::WORKER,
+        around,
+    )))
+}
+
+/// The case that a person makes of a message, whatever the rules say of it; where they are sure, they place it too.
+pub fn by_person(arrival: &Arrival<'_>, entry: &Entry<'_>, around: &Surroundings<'_>) -> Change {
+    let (Some(message), Some(verdict)) = (arrival.message, arrival.verdict) else {
+        return unreadable(arrival, entry, around);
+    };
+    open(arrival, message, verdict, entry.split_from, entry, around)
 }
 
 fn too_old(arrival: &Arrival<'_>, around: &Surroundings<'_>) -> bool {
-    around.now_ms.saturating_sub(arrival.received_at_ms) > around.policy.acknowledge_max_age_ms
+    arrival
+        .first_seen_at_ms
+        .saturating_sub(arrival.received_at_ms)
+        > around.policy.acknowledge_max_age_ms
 }
 
-fn unreadable(arrival: &Arrival<'_>, around: &Surroundings<'_>) -> Change {
+fn unreadable(arrival: &Arrival<'_>, entry: &Entry<'_>, around: &Surroundings<'_>) -> Change {
     let mut case = blank(arrival.received_at_ms, around.now_ms);
     case.message_id = arrival.message_id;
     case.acknowledgement = Acknowledgement::Not(WhyNot::Unreadable);
@@ -98,9 +158,9 @@ fn unreadable(arrival: &Arrival<'_>, around: &Surroundings<'_>) -> Change {
     change.note(
         EventKind::Opened,
         around.now_ms,
-        &Actor::Worker,
-        "",
-        json!({ "message": arrival.message_id, "unreadable": true }),
+        entry.actor,
+        entry.reason,
+        entry.data(json!({ "message": arrival.message_id, "unreadable": true })),
     );
     note_no_acknowledgement(&mut change, WhyNot::Unreadable, around.now_ms);
     change
@@ -141,6 +201,8 @@ pub(super) fn blank(received_at_ms: i64, now_ms: i64) -> Case {
         reminder: Reminder::Allowed,
         attention: false,
         message_id: 0,
+        merged_into: None,
+        duplicate_of: None,
     }
 }
 
@@ -149,6 +211,7 @@ fn open(
     message: &Message,
     verdict: &Verdict,
     linked: Option<&Case>,
+    entry: &Entry<'_>,
     around: &Surroundings<'_>,
 ) -> Change {
     let value = |decision: &crate::rules::Decision| decision.value.clone().unwrap_or_default();
@@ -177,19 +240,34 @@ fn open(
     case.reporter_message_id = message.message_id.clone().unwrap_or_default();
     case.language = verdict.language;
     case.reference = verdict.reference.clone().unwrap_or_default();
-    if !names::expects_answer(&case.kind) {
-        case.due_day = None;
+    if entry.by_person() && case.kind == "ikke-avvik" {
+        // The person knows better; what it is then, they say when they place it.
+        case.kind = String::new();
+        case.reminder = if too_old {
+            Reminder::Never
+        } else {
+            Reminder::Allowed
+        };
+    } else {
+        if !names::expects_answer(&case.kind) {
+            case.due_day = None;
+        }
+        case.reminder = routing::reminder_for(&case.kind, too_old);
     }
-    case.reminder = routing::reminder_for(&case.kind, too_old);
+    likeness::mark(&mut case, around);
     let mut change = Change::of(case);
     change.fields = form::fields(message, arrival.message_id, change.case.received_day);
     let linked = linked.map(|case| case.number.to_string());
     change.note(
         EventKind::Opened,
         around.now_ms,
-        &Actor::Worker,
-        "",
-        json!({ "message": arrival.message_id, "ruleset": verdict.ruleset, "linked": linked }),
+        entry.actor,
+        entry.reason,
+        entry.data(json!({
+            "message": arrival.message_id, "ruleset": verdict.ruleset, "linked": linked,
+            "possible_duplicate_of": around.repeats.map(|(number, _)| number.to_string()),
+            "alike": around.repeats.map(|(_, alike)| alike.id()),
+        })),
     );
 
     let addressed: Vec<String> = message
@@ -215,7 +293,21 @@ fn open(
     } else {
         routing::place(&mut change, &placing);
     }
-    let why_not = verdict.why_not.or(too_old.then_some(WhyNot::TooOld));
+    if !too_old {
+        routing::alert_duty(&mut change, &placing);
+    }
+    let why_not = match verdict.why_not {
+        // A person says that it is a report: it waits for its place like one whose type is uncertain.
+        Some(WhyNot::IkkeAvvik) if entry.by_person() => Some(WhyNot::UncertainType),
+        why_not => why_not,
+    };
+    // What would be acknowledged once a person has placed it is not when it is too old.
+    let why_not = match why_not {
+        None | Some(WhyNot::UncertainType | WhyNot::Unauthenticated | WhyNot::Svar) if too_old => {
+            Some(WhyNot::TooOld)
+        }
+        why_not => why_not,
+    };
     if why_not.is_none() {
         let held = around.recent_acknowledgements >= around.policy.acknowledgements_per_hour;
         routing::tell_reporter(&mut change, &placing, true, held);

@@ -74,6 +74,30 @@ pub fn type_name_in(id: &str, language: Language) -> &str {
     }
 }
 
+/// Norwegian name of a reason (a `why_not` id); the id itself when there is no such reason.
+pub fn reason_name(id: &str) -> &str {
+    match id {
+        "auto-submitted" => "automatisk e-post",
+        "list" => "sendt gjennom en e-postliste",
+        "bounce" => "e-post som kom i retur",
+        "receipt" => "kvittering fra et annet system",
+        "no-reply" => "avsender som ikke tar imot svar",
+        "own-address" => "fra vår egen adresse",
+        "suppressed" => "avsenderen har bedt om ikke å få automatisk svar",
+        "no-address" => "ingen adresse å svare til",
+        "uncertain-type" => "usikkert om det er en melding om avvik",
+        "unauthenticated" => {
+            "avsenderen er ikke bekreftet, eller meldingen er merket som søppelpost"
+        }
+        "ikke-avvik" => "annen post",
+        "svar" => "svar uten kjent sak",
+        "unreadable" => "kan ikke leses",
+        "too-old" => "for gammel da den kom inn",
+        "joined" => "hører til en sak",
+        other => other,
+    }
+}
+
 /// Whether the type expects an answer within 30 days.
 pub fn expects_answer(id: &str) -> bool {
     TYPES.iter().any(|(key, _, expects)| *key == id && *expects)

@@ -61,6 +61,9 @@ pub enum OrderError {
         /// What to do instead.
         advice: &'static str,
     },
+    /// It cannot be done; the text says why and what to do instead.
+    #[error("{0}")]
+    Refused(String),
     /// A value that the vocabulary or the directory does not have.
     #[error("«{value}» is no {what}; use one of: {choices}")]
     Unknown {
@@ -277,6 +280,7 @@ impl Desk<'_> {
             return Err(self.refuse("it is open"));
         }
         self.change.case.state = State::Triage;
+        self.change.case.merged_into = None;
         self.change.case.answered_at_ms = None;
         self.change.case.closed_at_ms = None;
         self.note(EventKind::Reopened, json!({}));

@@ -102,6 +102,10 @@ pub struct Case {
     pub attention: bool,
     /// The message that opened it; 0 for paper and telephone.
     pub message_id: i64,
+    /// The case that a person merged it into; its messages and all later mail are there.
+    pub merged_into: Option<CaseNumber>,
+    /// «Mulig dublett av»: an earlier case that seems to be the same report, until a person has decided.
+    pub duplicate_of: Option<CaseNumber>,
 }
 
 /// Who changes a case.
@@ -163,10 +167,18 @@ pub enum EventKind {
     MailSent,
     /// A person looked at the content.
     Shown,
+    /// A person said that it has to do with another case.
+    Linked,
+    /// A person made a case of its own from a part of it.
+    Split,
+    /// A person put another case's messages into it.
+    Merged,
+    /// The duty address was told of a report of serious harm.
+    Alerted,
 }
 
 impl EventKind {
-    const ALL: [Self; 16] = [
+    const ALL: [Self; 20] = [
         Self::Opened,
         Self::Placed,
         Self::Acknowledgement,
@@ -183,6 +195,10 @@ impl EventKind {
         Self::MailFailed,
         Self::MailSent,
         Self::Shown,
+        Self::Linked,
+        Self::Split,
+        Self::Merged,
+        Self::Alerted,
     ];
 
     /// Stable id.
@@ -204,6 +220,10 @@ impl EventKind {
             Self::MailFailed => "mail-failed",
             Self::MailSent => "mail-sent",
             Self::Shown => "shown",
+            Self::Linked => "linked",
+            Self::Split => "split",
+            Self::Merged => "merged",
+            Self::Alerted => "alerted",
         }
     }
 
@@ -231,6 +251,10 @@ impl EventKind {
             Self::MailFailed => "E-post ikke levert",
             Self::MailSent => "E-post sendt",
             Self::Shown => "Innhold vist",
+            Self::Linked => "Koblet til en annen sak",
+            Self::Split => "Delt",
+            Self::Merged => "Slått sammen",
+            Self::Alerted => "Vakt varslet",
         }
     }
 }

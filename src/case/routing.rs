@@ -9,6 +9,10 @@ use serde_json::json;
 
 /// The department itself; never gets mail from us and is never reminded.
 pub const SAMHANDLING: &str = "samhandling";
+/// Stands for the duty address where mail has a party.
+const DUTY: &str = "vakt";
+/// The severity that a person must look at first.
+const SERIOUS: &str = "betydelig";
 
 /// What decides, besides the party, how a case is given to it.
 #[derive(Debug, Clone, Copy)]
@@ -27,15 +31,19 @@ pub(super) struct Placing<'a> {
 /// Gives the case to `case.destination`: sets the state, asks for mail to the party and to those who get copies.
 pub(super) fn place(change: &mut Change, placing: &Placing<'_>) {
     let case = &mut change.case;
+    if placing.approved {
+        // A person has looked: it is no duplicate.
+        case.duplicate_of = None;
+    }
     let destination = case.destination.clone();
     let information = !names::expects_answer(&case.kind);
     let party = placing.directory.party(&destination);
     let state = match party {
         None => State::Triage,
-        Some(_) if information => State::Registered,
         Some(party) if !placing.approved && needs_approval(case, party, placing.policy) => {
             State::Approval
         }
+        Some(_) if information => State::Registered,
         Some(party) if party.kind == PartyKind::Samhandling => State::Sent,
         Some(party) if party.send_to.is_empty() => State::Triage,
         Some(party) if party.secure || stands_in(party, placing.addressed) => State::Sent,
@@ -103,9 +111,35 @@ fn order(change: &mut Change, party: &Party, kind: MailKind) {
 }
 
 fn needs_approval(case: &Case, party: &Party, policy: &Policy) -> bool {
-    party.approval
+    case.duplicate_of.is_some()
+        || party.approval
         || matches!(party.kind, PartyKind::AnnetSykehus | PartyKind::Fastlege)
-        || (policy.serious_needs_approval && case.severity == "betydelig")
+        || (policy.serious_needs_approval && case.severity == SERIOUS)
+}
+
+/// Tells the duty address at once that a report seems to be about serious harm, by the number alone.
+pub(super) fn alert_duty(change: &mut Change, placing: &Placing<'_>) {
+    let Some(address) = &placing.policy.duty_address else {
+        return;
+    };
+    if change.case.severity != SERIOUS {
+        return;
+    }
+    change.mails.push(MailOrder {
+        kind: MailKind::Vakt,
+        party: DUTY.to_owned(),
+        to: vec![address.clone()],
+        language: Language::Bokmal,
+        seq: 1,
+        held: false,
+    });
+    change.note(
+        EventKind::Alerted,
+        placing.now_ms,
+        &Actor::Worker,
+        "",
+        json!({ "severity": SERIOUS }),
+    );
 }
 
 fn stands_in(party: &Party, addressed: &[String]) -> bool {

@@ -1,7 +1,7 @@
 //! What a decision about a case is made from, besides the message and the case: the thread, the directory, the choices of
 //! the installation, the time.
 
-use super::{Case, Policy};
+use super::{Case, CaseNumber, Policy};
 use crate::rules::Directory;
 
 /// A stored case that the message refers to, and how it does.
@@ -45,4 +45,6 @@ pub struct Surroundings<'a> {
     pub now_ms: i64,
     /// Acknowledgements queued for the reporter's address within the last hour.
     pub recent_acknowledgements: u32,
+    /// An earlier case that the report seems to repeat, and by what.
+    pub repeats: Option<(CaseNumber, super::likeness::Alike)>,
 }

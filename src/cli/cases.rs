@@ -3,7 +3,7 @@
 use super::case_form::Form;
 use super::{ConfigPath, Failure, classify, logging, setup, show};
 use crate::case::person::{DISMISS_REASONS, HANDOVER_WAYS, Order};
-use crate::case::{Actor, Case, CaseNumber, Event, EventKind, State, names};
+use crate::case::{Actor, Case, CaseNumber, Event, EventKind, State, names, undo};
 use crate::message;
 use crate::rules::Evidence;
 use crate::store::CaseFilter;
@@ -50,6 +50,12 @@ enum Command {
     Dismiss(Dismiss),
     /// Open a closed, answered, registered or dismissed case again
     Reopen(OnCase),
+    /// Make a case of its own: of a message that joined this case by mistake, or a second number for a report about two matters
+    Split(Split),
+    /// Say that two cases have to do with each other
+    Link(Link),
+    /// Put a case into another: its messages move there, its number stays and leads there
+    Merge(Merge),
     /// Write a note in the history
     Note(OnCase),
 }
@@ -62,15 +68,30 @@ struct List {
     /// Only cases of this responsible party
     #[arg(long)]
     party: Option<String>,
+    /// Only cases that this kommune (or other party) reported or must answer
+    #[arg(long, value_name = "PARTY")]
+    kommune: Option<String>,
     /// Only open cases past their due date
     #[arg(long)]
     overdue: bool,
+    /// Only cases that you were the last person to decide on
+    #[arg(long)]
+    mine: bool,
     /// Only cases that a person should look at
     #[arg(long)]
     attention: bool,
     /// Also closed, registered and dismissed cases
     #[arg(long)]
     all: bool,
+    /// In which order
+    #[arg(long, value_enum, default_value_t = SortBy::Number)]
+    sort: SortBy,
+    /// The other way round
+    #[arg(long)]
+    reverse: bool,
+    /// Print CSV (RFC 4180) with a heading
+    #[arg(long, conflicts_with = "json")]
+    csv: bool,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -84,13 +105,69 @@ struct Show {
 
 /// Who decides and why; every change asks for it.
 #[derive(Debug, ClapArgs)]
-struct Why {
+pub(super) struct Why {
     /// Why; stands in the history for ever, so no names of patients
     #[arg(long)]
-    reason: String,
+    pub(super) reason: String,
     /// On whose behalf you decide
     #[arg(long, value_name = "NAME", default_value = "")]
     on_behalf_of: String,
+}
+
+impl Why {
+    pub(super) fn actor(&self) -> Actor {
+        Actor::Person {
+            user: user(),
+            on_behalf_of: self.on_behalf_of.clone(),
+        }
+    }
+}
+
+/// Orders of the list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum SortBy {
+    /// By case number
+    Number,
+    /// By due date, those without one last
+    Due,
+    /// By day of receipt
+    Received,
+    /// By state, in the order of a case's life
+    State,
+    /// By responsible party
+    Party,
+}
+
+#[derive(Debug, ClapArgs)]
+struct Split {
+    /// Case number, SAK-2026-000123
+    case: CaseNumber,
+    /// The message that becomes a case of its own («cases show» lists them); without it the report gets a second number
+    #[arg(long, value_name = "NUMBER")]
+    message: Option<i64>,
+    #[command(flatten)]
+    why: Why,
+}
+
+#[derive(Debug, ClapArgs)]
+struct Link {
+    /// Case number, SAK-2026-000123
+    case: CaseNumber,
+    /// The other case
+    other: CaseNumber,
+    #[command(flatten)]
+    why: Why,
+}
+
+#[derive(Debug, ClapArgs)]
+struct Merge {
+    /// The case that goes into the other
+    case: CaseNumber,
+    /// The case that stays
+    #[arg(long)]
+    into: CaseNumber,
+    #[command(flatten)]
+    why: Why,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -208,9 +285,26 @@ pub(super) fn run(args: Args) -> Result<ExitCode, Failure> {
             }
             Command::Reopen(OnCase { case, why }) => (Order::Reopen, case, why),
             Command::Note(OnCase { case, why }) => (Order::Note, case, why),
+            Command::Split(Split { case, message, why }) => {
+                let new = engine
+                    .split(case, message, &why.actor(), &why.reason)
+                    .await?;
+                print_changed(&new, args.json);
+                return Ok(ExitCode::SUCCESS);
+            }
+            Command::Link(Link { case, other, why }) => {
+                let linked = engine.link(case, other, &why.actor(), &why.reason).await?;
+                print_changed(&linked, args.json);
+                return Ok(ExitCode::SUCCESS);
+            }
+            Command::Merge(Merge { case, into, why }) => {
+                let merged = engine.merge(case, into, &why.actor(), &why.reason).await?;
+                print_changed(&merged, args.json);
+                return Ok(ExitCode::SUCCESS);
+            }
         };
         let changed = engine
-            .carry_out(case, &order, &actor(&why), &why.reason)
+            .carry_out(case, &order, &why.actor(), &why.reason)
             .await?;
         print_changed(&changed, args.json);
         Ok(ExitCode::SUCCESS)
@@ -224,14 +318,7 @@ pub(super) fn user() -> String {
         .unwrap_or_else(|_| format!("uid {}", rustix::process::getuid().as_raw()))
 }
 
-fn actor(why: &Why) -> Actor {
-    Actor::Person {
-        user: user(),
-        on_behalf_of: why.on_behalf_of.clone(),
-    }
-}
-
-fn print_changed(case: &Case, as_json: bool) {
+pub(super) fn print_changed(case: &Case, as_json: bool) {
     if as_json {
         println!("{}", show::case_json(case, show::today()));
     } else {
@@ -253,7 +340,7 @@ async fn new(engine: &Engine, new: &New, as_json: bool) -> Result<ExitCode, Fail
         .new_case(
             &new.kind,
             &new.party,
-            &actor(&new.why),
+            &new.why.actor(),
             &new.why.reason,
             received_at_ms,
         )
@@ -265,11 +352,9 @@ async fn new(engine: &Engine, new: &New, as_json: bool) -> Result<ExitCode, Fail
 async fn list(engine: &Engine, list: &List, as_json: bool) -> Result<ExitCode, Failure> {
     let today = show::today();
     let rules = engine.rulebook.current().rules;
-    if let Some(party) = list
-        .party
-        .as_deref()
-        .filter(|party| rules.directory().party(party).is_none())
-    {
+    let unknown = |party: &&str| rules.directory().party(party).is_none();
+    let named = [list.party.as_deref(), list.kommune.as_deref()];
+    if let Some(party) = named.into_iter().flatten().find(unknown) {
         let known: Vec<&str> = rules
             .directory()
             .parties()
@@ -283,28 +368,47 @@ async fn list(engine: &Engine, list: &List, as_json: bool) -> Result<ExitCode, F
     let filter = CaseFilter {
         state: list.state,
         party: list.party.clone(),
+        concerns: list.kommune.clone(),
+        handled_by: list.mine.then(user),
         overdue_on: list.overdue.then_some(today),
         attention: list.attention,
         all: list.all,
         limit: 0,
     };
-    let cases = engine.store.cases(&filter).await?;
-    if as_json {
+    let mut cases = engine.store.cases(&filter).await?;
+    sort(&mut cases, list.sort);
+    if list.reverse {
+        cases.reverse();
+    }
+    if list.csv {
+        print!("{}", show::csv(&cases, today));
+    } else if as_json {
         for case in &cases {
             println!("{}", show::case_json(case, today));
         }
     } else if cases.is_empty() {
         println!("No such cases.");
     } else {
-        show::table(
+        show::styled_table(
             &show::CASE_HEADING,
             &cases
                 .iter()
-                .map(|case| show::case_row(case, today))
+                .map(|case| (show::case_style(case, today), show::case_row(case, today)))
                 .collect::<Vec<_>>(),
         );
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The store gives them by number, which decides where the order asked for does not.
+fn sort(cases: &mut [Case], order: SortBy) {
+    match order {
+        SortBy::Number => {}
+        SortBy::Due => cases.sort_by_key(|case| (case.due_day.is_none(), case.due_day)),
+        SortBy::Received => cases.sort_by_key(|case| case.received_day),
+        SortBy::State => cases.sort_by_key(|case| case.state),
+        SortBy::Party => cases.sort_by(|a, b| a.destination.cmp(&b.destination)),
+    }
 }
 
 async fn find(engine: &Engine, number: CaseNumber) -> Result<Case, Failure> {
@@ -398,11 +502,14 @@ async fn show(engine: &Engine, args: &Show, as_json: bool) -> Result<ExitCode, F
             );
             form.add_to(object);
             object.insert("content".to_owned(), json!(content));
+            let messages = engine.store.case_messages(case.id).await?;
+            object.insert("messages".to_owned(), json!(messages));
+            object.insert("related".to_owned(), json!(undo::related(&events)));
         }
         println!("{value}");
         return Ok(ExitCode::SUCCESS);
     }
-    let line = |name: &str, value: &str| println!("{name:<14} {}", show::or_dash(value));
+    let line = |name: &str, value: &str| println!("{name:<16} {}", show::or_dash(value));
     anstream::println!(
         "{}{}{:#}  {}",
         show::FINE.bold(),
@@ -430,6 +537,19 @@ async fn show(engine: &Engine, args: &Show, as_json: bool) -> Result<ExitCode, F
         "Svarfrist",
         &case.due_day.map(|day| day.to_string()).unwrap_or_default(),
     );
+    if let Some(original) = case.duplicate_of {
+        line("Mulig dublett av", &original.to_string());
+    }
+    if let Some(into) = case.merged_into {
+        line("Slått sammen med", &into.to_string());
+    }
+    let related = undo::related(&events);
+    if !related.is_empty() {
+        line("Se også", &related.join(", "));
+    }
+    let messages = engine.store.case_messages(case.id).await?;
+    let messages: Vec<String> = messages.iter().map(ToString::to_string).collect();
+    line("Meldinger", &messages.join(", "));
     if case.attention {
         anstream::println!(
             "{}Noe i saken må ses på av et menneske.{:#}",

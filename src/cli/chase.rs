@@ -13,7 +13,7 @@ pub(super) struct Args {
     /// As if it were this day (YYYY-MM-DD, at the end of the day in Europe/Oslo); only with --dry-run beside a real mailbox
     #[arg(long, value_name = "DATE")]
     now: Option<jiff::civil::Date>,
-    /// Only say what would be done
+    /// Only say what would be done, and what the digest to the samhandlingsavdeling would say
     #[arg(long)]
     dry_run: bool,
     /// Print JSON
@@ -65,6 +65,19 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
             show::table(&heading, &rows);
             if args.dry_run {
                 println!("Nothing was changed (--dry-run).");
+            }
+        }
+        if args.dry_run {
+            if !args.json
+                && let Some(digest) = engine.digest_at(now_ms).await?
+            {
+                println!("\n{}\n\n{}", digest.subject, digest.text.trim_end());
+            }
+        } else {
+            for report in engine.report().await? {
+                if !args.json {
+                    println!("Queued: {} ({} lines).", report.kind.navn(), report.lines);
+                }
             }
         }
         Ok(ExitCode::SUCCESS)

@@ -282,7 +282,7 @@ impl Demo {
                 let row = rows
                     .iter()
                     .rev()
-                    .find(|row| Some(&row.case) == case.as_ref() && row.kind == *kind);
+                    .find(|row| row.case == case && row.kind == *kind);
                 row.map(|row| format!("<{}>", row.message_id))
             }
             _ => None,

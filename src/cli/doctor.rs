@@ -7,7 +7,7 @@ use crate::intake::maildir::MaildirSource;
 use crate::intake::{Cursor, MailSource};
 use crate::rules::Directory;
 use crate::store::SqliteStore;
-use crate::worker::reloading;
+use crate::worker::{digest_address, reloading};
 use serde_json::json;
 use std::collections::BTreeSet;
 use std::process::ExitCode;
@@ -75,6 +75,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     );
     if let Ok((rules, _)) = setup::rules(&config.rules) {
         findings.add("own addresses", own_addresses(&config, rules.directory()));
+        findings.add("digest", digest(&config, rules.directory()));
     }
     findings.add(
         "templates",
@@ -128,6 +129,21 @@ fn own_addresses(config: &Config, directory: &Directory) -> Result<String, Strin
         "{} is not among addresses of [own] in the rules; add it, or linjevei may answer its own mail",
         unknown.join(", ")
     ))
+}
+
+/// The digest must reach people, and nothing that is watched.
+fn digest(config: &Config, directory: &Directory) -> Result<String, String> {
+    let settings = &config.digest;
+    if !settings.send {
+        return Ok("off".to_owned());
+    }
+    digest_address(settings.to.as_deref(), directory)
+        .map(|address| format!("to {address}, from {:02}:00", settings.hour))
+        .ok_or_else(|| {
+            "nobody gets it: set [digest] to, an address that is not watched, or give the party «samhandling» one in the rules; \
+             send = false turns it off"
+                .to_owned()
+        })
 }
 
 /// Looks at the database without creating it: a check changes nothing.

@@ -1,7 +1,7 @@
 //! Failures of commands and their exit codes (sysexits.h).
 
 use crate::store::StoreError;
-use crate::worker::{PersonError, WorkError};
+use crate::worker::{PersonError, ReportError, WorkError};
 use std::process::ExitCode;
 
 /// A command that could not do what was asked.
@@ -101,6 +101,15 @@ impl From<WorkError> for Failure {
                 Self::temporary(crate::worker::supervisor::chain(&other))
             }
             other => Self::not_done(crate::worker::supervisor::chain(&other)),
+        }
+    }
+}
+
+impl From<ReportError> for Failure {
+    fn from(error: ReportError) -> Self {
+        match error {
+            ReportError::Work(error) => error.into(),
+            other @ ReportError::Unwritten(..) => Self::not_done(other.to_string()),
         }
     }
 }

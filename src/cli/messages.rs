@@ -1,5 +1,6 @@
 //! `linjevei messages`: what was taken in and what became of it.
 
+use super::cases::{Why, print_changed};
 use super::{ConfigPath, Failure, classify, logging, setup, show};
 use crate::config::Config;
 use crate::rules::Verdict;
@@ -34,16 +35,30 @@ enum Command {
         /// Number in the list
         id: i64,
     },
+    /// Make a case of a message that was left alone, with its original day of receipt
+    Adopt {
+        /// Number in the list
+        id: i64,
+        #[command(flatten)]
+        why: Why,
+    },
 }
 
 pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     logging::start(logging::Noise::Warnings);
     let config = setup::config(&args.config.config)?;
     setup::runtime()?.block_on(async {
+        if let Command::Adopt { id, why } = &args.command {
+            let engine = setup::engine(&config).await?;
+            let case = engine.adopt(*id, &why.actor(), &why.reason).await?;
+            print_changed(&case, args.json);
+            return Ok(ExitCode::SUCCESS);
+        }
         let store = setup::store(&config.data).await?;
         let (left_alone, limit) = match args.command {
             Command::List { left_alone, limit } => (left_alone, limit),
             Command::Show { id } => return self::show(&config, &store, id, args.json).await,
+            Command::Adopt { .. } => (true, 0),
         };
         let messages = store.messages(left_alone, limit).await?;
         if args.json {

@@ -102,10 +102,14 @@ fn print(rows: &[crate::store::OutboxRow]) {
                 .collect();
             vec![
                 row.id.to_string(),
-                row.case.clone(),
+                row.case.clone().unwrap_or_else(|| "–".to_owned()),
                 row.kind.clone(),
                 if row.party.is_empty() {
-                    "melder".to_owned()
+                    if row.case.is_some() {
+                        "melder".to_owned()
+                    } else {
+                        "samhandling".to_owned()
+                    }
                 } else {
                     row.party.clone()
                 },

@@ -3,7 +3,7 @@
 use super::Failure;
 use super::rule_files::{self, RULE_FILES, TEMPLATE_FILES};
 use crate::calendar::Calendar;
-use crate::case::Policy;
+use crate::case::{Policy, Reports};
 use crate::clock::SystemClock;
 use crate::config::{Config, ConfigError, Mode, SendConfig};
 use crate::message::Limits;
@@ -71,6 +71,14 @@ pub(super) fn policy(config: &Config) -> Policy {
         close_after_days: config.close_after_days,
         reminder_hour: config.reminder_hour,
         authserv_id: config.authserv_id.clone(),
+        duty_address: config.duty_address.clone(),
+        reports: Reports {
+            digest: config.digest.send,
+            to: config.digest.to.clone(),
+            hour: config.digest.hour,
+            weekday: config.digest.weekday,
+            party_status: config.digest.party_status,
+        },
     }
 }
 

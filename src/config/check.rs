@@ -5,12 +5,13 @@ use std::ops::Range;
 use std::path::Path;
 use std::time::Duration;
 
+use jiff::civil::Weekday;
 use toml::Spanned;
 
 use super::file::{self, File, Given};
 use super::server::{IMAP, SMTP, ServerKeys};
 use super::surroundings::Surroundings;
-use super::{Config, Identity, Mode, Ours, SendConfig, Server, SourceConfig};
+use super::{Config, Digest, Identity, Mode, Ours, SendConfig, Server, SourceConfig};
 use crate::calendar::{Calendar, CalendarError};
 use crate::diagnostic::{Fault, Faults, Partial, Sources, parse_toml_partial};
 
@@ -26,6 +27,8 @@ const GRACE_SECS: u64 = 25;
 const IMAP_POLL_SECS: u64 = 60;
 const MAILDIR_POLL_SECS: u64 = 10;
 const REMINDER_HOUR: i64 = 8;
+/// Before people come to work.
+const DIGEST_HOUR: i64 = 7;
 const SECONDS_A_DAY: u64 = 86_400;
 
 pub(super) fn config(
@@ -120,6 +123,11 @@ impl Check<'_> {
             .as_ref()
             .and_then(|trust| trust.authserv_id.as_ref())
             .and_then(|id| self.domain(id));
+        let duty_address = written
+            .duty_address
+            .as_ref()
+            .and_then(|address| self.address(address));
+        let digest = self.digest(written.digest.as_ref(), identity.as_ref());
         let (closed_days, reminder_hour) = self.calendar(written.calendar.as_ref());
         let limits = written.limits.as_ref();
         let limit = |pick: fn(&file::Limits) -> &Given<u64>| limits.and_then(|l| pick(l).as_ref());
@@ -161,6 +169,8 @@ impl Check<'_> {
             reminder_hour,
             close_after_days: u32::try_from(close).ok()?,
             serious_needs_approval: written.serious_needs_approval.unwrap_or(true),
+            duty_address,
+            digest,
             acknowledgements_per_hour: u32::try_from(per_hour).ok()?,
             parse_max_bytes: usize::try_from(parse_max).ok()?,
             grace: Duration::from_secs(grace),
@@ -401,19 +411,59 @@ impl Check<'_> {
         {
             self.at(first, error, "la det være igjen dager til å purre på");
         }
-        let hour = match &section.reminder_hour {
+        let hour = self.hour(section.reminder_hour.as_ref(), REMINDER_HOUR);
+        (days, hour)
+    }
+
+    fn hour(&mut self, given: Option<&Spanned<i64>>, default: i64) -> i8 {
+        let hour = match given {
             Some(hour) if !(0..=23).contains(hour.get_ref()) => {
                 self.at(
                     hour,
                     format!("{} er ikke en time på døgnet", hour.get_ref()),
                     "skriv et heltall fra 0 til 23",
                 );
-                REMINDER_HOUR
+                default
             }
             Some(hour) => *hour.get_ref(),
-            None => REMINDER_HOUR,
+            None => default,
         };
-        (days, i8::try_from(hour).unwrap_or_default())
+        i8::try_from(hour).unwrap_or_default()
+    }
+
+    fn digest(&mut self, section: Option<&file::Digest>, identity: Option<&Identity>) -> Digest {
+        let given = section.and_then(|section| section.to.as_ref());
+        let to = given.and_then(|to| self.address(to));
+        if let (Some(given), Some(to), Some(identity)) = (given, &to, identity)
+            && to.eq_ignore_ascii_case(&identity.address)
+        {
+            self.at(
+                given,
+                "oversikten ville komme inn igjen i postkassen som overvåkes",
+                "skriv en adresse som bare mennesker leser",
+            );
+        }
+        let weekday = match section.and_then(|section| section.weekday) {
+            None | Some(file::Weekday::Mandag) => Weekday::Monday,
+            Some(file::Weekday::Tirsdag) => Weekday::Tuesday,
+            Some(file::Weekday::Onsdag) => Weekday::Wednesday,
+            Some(file::Weekday::Torsdag) => Weekday::Thursday,
+            Some(file::Weekday::Fredag) => Weekday::Friday,
+            Some(file::Weekday::Lordag) => Weekday::Saturday,
+            Some(file::Weekday::Sondag) => Weekday::Sunday,
+        };
+        Digest {
+            send: section.and_then(|section| section.send).unwrap_or(true),
+            to,
+            hour: self.hour(
+                section.and_then(|section| section.hour.as_ref()),
+                DIGEST_HOUR,
+            ),
+            weekday,
+            party_status: section
+                .and_then(|section| section.party_status)
+                .unwrap_or(false),
+        }
     }
 }
 

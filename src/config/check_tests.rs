@@ -100,6 +100,10 @@ fn commented_keys_of_the_example_are_true() {
     let shipped = parse(text).unwrap();
     let defaults = [
         "serious_needs_approval",
+        "send",
+        "hour",
+        "weekday",
+        "party_status",
         "bounce_address",
         "message_id_domain",
         "tls",
@@ -130,6 +134,32 @@ fn commented_keys_of_the_example_are_true() {
     assert_eq!(used.len(), defaults.len(), "{used:?}");
     let spelled_out = parse(&uncommented.join("\n")).unwrap_or_else(|faults| panic!("{faults}"));
     assert_eq!(spelled_out, shipped);
+}
+
+#[test]
+fn the_digest_and_the_duty_address() {
+    let config = parse(&format!("duty_address = \"vakt@so-hf.example\"\n{HEAD}{SEND}[digest]\nsend = false\nto = \"a@b.example\"\nhour = 6\nweekday = \"søndag\"\nparty_status = true\n")).unwrap();
+    assert_eq!(config.duty_address.as_deref(), Some("vakt@so-hf.example"));
+    let expected = Digest {
+        send: false,
+        to: Some("a@b.example".into()),
+        hour: 6,
+        weekday: jiff::civil::Weekday::Sunday,
+        party_status: true,
+    };
+    assert_eq!(config.digest, expected);
+    for (text, told) in [
+        ("[digest]\nhour = 24\n", "time på døgnet"),
+        ("[digest]\nto = \"ingen\"\n", "e-postadresse"),
+        ("[digest]\nto = \"Avvik@so-hf.example\"\n", "overvåkes"),
+        ("[digest]\nweekday = \"manddag\"\n", "mente du «mandag»"),
+        ("[digest]\nparty_states = true\n", "mente du «party_status»"),
+    ] {
+        let faults = parse(&format!("{HEAD}{SEND}{text}"))
+            .unwrap_err()
+            .to_string();
+        assert!(faults.contains(told), "{text}: {faults}");
+    }
 }
 
 #[test]

@@ -14,6 +14,7 @@ pub(super) struct File {
     pub(super) rules: Given<String>,
     pub(super) templates: Given<String>,
     pub(super) serious_needs_approval: Option<bool>,
+    pub(super) duty_address: Given<String>,
     pub(super) identity: Given<Identity>,
     #[serde(default)]
     pub(super) imap: Vec<Spanned<Imap>>,
@@ -24,6 +25,31 @@ pub(super) struct File {
     pub(super) trust: Option<Trust>,
     pub(super) calendar: Option<CalendarSection>,
     pub(super) limits: Option<Limits>,
+    pub(super) digest: Option<Digest>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Digest {
+    pub(super) send: Option<bool>,
+    pub(super) to: Given<String>,
+    pub(super) hour: Given<i64>,
+    pub(super) weekday: Option<Weekday>,
+    pub(super) party_status: Option<bool>,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Weekday {
+    Mandag,
+    Tirsdag,
+    Onsdag,
+    Torsdag,
+    Fredag,
+    #[serde(rename = "lørdag")]
+    Lordag,
+    #[serde(rename = "søndag")]
+    Sondag,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]

@@ -118,11 +118,9 @@ pub fn compose(
     key: &SigningKey,
     draft: &Draft,
 ) -> Result<Composed, ComposeError> {
-    let from = address(&identity.address).ok_or(ComposeError::BadIdentity("address"))?;
     if !is_domain(&identity.message_id_domain) {
         return Err(ComposeError::BadIdentity("message_id_domain"));
     }
-    let to = recipients(&draft.to)?;
     let message_id = message_id::make(
         key,
         draft.number,
@@ -134,20 +132,109 @@ pub fn compose(
     let envelope_from = if draft.null_return_path {
         None
     } else {
-        Some(return_path(identity, draft).ok_or(ComposeError::BadIdentity("bounce_address"))?)
+        let number = draft.number.to_string().to_ascii_lowercase();
+        Some(return_path(
+            identity,
+            &number,
+            draft.kind,
+            i64::from(draft.seq),
+        )?)
     };
+    let subject = format!("[{}] {}", draft.number, one_line(&draft.rendered.subject));
+    write(
+        identity,
+        Letter {
+            message_id,
+            envelope_from,
+            subject,
+            draft,
+        },
+    )
+}
 
+/// A mail about many cases.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReportDraft {
+    /// The kind of mail.
+    pub kind: MailKind,
+    /// Id of the party that it is for.
+    pub party: String,
+    /// The day it is for, as yyyymmdd.
+    pub day: i64,
+    /// Addresses, at least one.
+    pub to: Vec<String>,
+    /// Subject, text and HTML.
+    pub rendered: Rendered,
+    /// The Date, in Unix milliseconds.
+    pub date_ms: i64,
+}
+
+/// Composes a mail about many cases. Its subject has no case number, its Message-ID names no case.
+///
+/// # Errors
+/// See [`ComposeError`].
+pub fn compose_report(
+    identity: &Identity,
+    key: &SigningKey,
+    report: &ReportDraft,
+) -> Result<Composed, ComposeError> {
+    if !is_domain(&identity.message_id_domain) {
+        return Err(ComposeError::BadIdentity("message_id_domain"));
+    }
+    let message_id = message_id::make_report(
+        key,
+        report.kind,
+        report.day,
+        &report.party,
+        &identity.message_id_domain,
+    );
+    let draft = Draft {
+        number: CaseNumber { year: 0, count: 0 },
+        kind: report.kind,
+        seq: 1,
+        party: report.party.clone(),
+        to: report.to.clone(),
+        null_return_path: false,
+        rendered: report.rendered.clone(),
+        files: Vec::new(),
+        in_reply_to: None,
+        references: Vec::new(),
+        date_ms: report.date_ms,
+        auto_submitted: AutoSubmitted::Generated,
+    };
+    let letter = Letter {
+        envelope_from: Some(return_path(identity, "alle", report.kind, report.day)?),
+        subject: one_line(&report.rendered.subject),
+        message_id,
+        draft: &draft,
+    };
+    write(identity, letter)
+}
+
+/// A mail with what identifies it.
+struct Letter<'a> {
+    message_id: String,
+    envelope_from: Option<String>,
+    subject: String,
+    draft: &'a Draft,
+}
+
+fn write(identity: &Identity, letter: Letter<'_>) -> Result<Composed, ComposeError> {
+    let Letter {
+        message_id,
+        envelope_from,
+        subject,
+        draft,
+    } = letter;
+    let from = address(&identity.address).ok_or(ComposeError::BadIdentity("address"))?;
+    let to = recipients(&draft.to)?;
     let name = one_line(&identity.name);
     let mut builder = lettre::Message::builder()
         .from(Mailbox::new(
             (!name.is_empty()).then_some(name),
             from.clone(),
         ))
-        .subject(format!(
-            "[{}] {}",
-            draft.number,
-            one_line(&draft.rendered.subject)
-        ))
+        .subject(subject)
         .message_id(Some(format!("<{message_id}>")));
     for address in &to {
         builder = builder.to(Mailbox::new(None, address.clone()));
@@ -355,15 +442,21 @@ fn is_domain(domain: &str) -> bool {
 }
 
 /// `bounce+sak-2026-000123.purring.1@…`: a bounce that says nothing else still says which mail it is about.
-fn return_path(identity: &Identity, draft: &Draft) -> Option<String> {
-    let (local, domain) = identity.bounce_address.trim().rsplit_once('@')?;
-    let number = draft.number.to_string().to_ascii_lowercase();
-    address(&format!(
-        "{local}+{number}.{}.{}@{domain}",
-        draft.kind.id(),
-        draft.seq
-    ))
-    .map(|address| address.to_string())
+fn return_path(
+    identity: &Identity,
+    about: &str,
+    kind: MailKind,
+    seq: i64,
+) -> Result<String, ComposeError> {
+    identity
+        .bounce_address
+        .trim()
+        .rsplit_once('@')
+        .and_then(|(local, domain)| {
+            address(&format!("{local}+{about}.{}.{seq}@{domain}", kind.id()))
+        })
+        .map(|address| address.to_string())
+        .ok_or(ComposeError::BadIdentity("bounce_address"))
 }
 
 /// The id in angle brackets, when it is one that may stand in a header.

@@ -25,6 +25,7 @@ const ID_MAX_BYTES: usize = 512;
 /// Separates the uses of the key from each other.
 const ID_CONTEXT: &[u8] = b"linjevei message-id 1\0";
 const TAG_CONTEXT: &[u8] = b"linjevei party-tag 1\0";
+const LIKENESS_CONTEXT: &[u8] = b"linjevei likeness 1\0";
 
 /// The key behind our Message-IDs. Never printed by `Debug`.
 #[derive(Clone, PartialEq, Eq)]
@@ -58,6 +59,15 @@ impl SigningKey {
     /// The content of a key file.
     pub fn to_file_content(&self) -> String {
         format!("{}\n", hex(&self.0))
+    }
+
+    /// A keyed hash of words, for comparing reports without keeping their words.
+    pub fn likeness(&self, text: &str) -> u64 {
+        let digest = self
+            .mac(LIKENESS_CONTEXT, text)
+            .map(|mac| mac.finalize().into_bytes());
+        let first = digest.as_ref().and_then(|digest| digest.first_chunk::<8>());
+        first.map_or(0, |bytes| u64::from_be_bytes(*bytes))
     }
 
     fn mac(&self, context: &[u8], text: &str) -> Option<Hmac<Sha256>> {
@@ -100,9 +110,38 @@ pub fn make(
     format!("{signed}.{mac}@{}", domain.to_ascii_lowercase())
 }
 
+/// Makes the Message-ID of a mail about many cases: `oversikt.20260302.<tag>.<mac>@domain`. It names no case, so nothing that
+/// answers it joins one.
+pub fn make_report(
+    key: &SigningKey,
+    kind: MailKind,
+    day: i64,
+    party: &str,
+    domain: &str,
+) -> String {
+    let tag = key.digest(TAG_CONTEXT, party, TAG_BYTES);
+    let signed = format!("{}.{day}.{tag}", kind.id());
+    let mac = key.digest(ID_CONTEXT, &signed, MAC_BYTES);
+    format!("{signed}.{mac}@{}", domain.to_ascii_lowercase())
+}
+
 /// The case that a Message-ID of ours belongs to; `None` when none of the keys signed it. Takes the id with or without
 /// angle brackets, in any letter case, with or without the domain (`X-Linjevei-Id`).
 pub fn verify(keys: &[SigningKey], id: &str) -> Option<CaseNumber> {
+    signed_by_us(keys, id)?.split('.').next()?.parse().ok()
+}
+
+/// Whether the Message-ID is that of a mail of ours about many cases.
+pub fn is_report(keys: &[SigningKey], id: &str) -> bool {
+    signed_by_us(keys, id).is_some_and(|signed| {
+        MailKind::REPORTS
+            .iter()
+            .any(|kind| signed.split('.').next() == Some(kind.id()))
+    })
+}
+
+/// What stands before the MAC, when one of the keys made it.
+fn signed_by_us(keys: &[SigningKey], id: &str) -> Option<String> {
     if id.len() > ID_MAX_BYTES {
         return None;
     }
@@ -117,7 +156,7 @@ pub fn verify(keys: &[SigningKey], id: &str) -> Option<CaseNumber> {
     if !keys.iter().any(known) {
         return None;
     }
-    signed.split('.').next()?.parse().ok()
+    Some(signed.to_owned())
 }
 
 /// The part before `@`.

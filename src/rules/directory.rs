@@ -22,6 +22,13 @@ pub(super) const PUBLIC_DOMAINS: [&str; 14] = [
     "proton.me",
 ];
 
+/// Whether anybody can have an address in the domain.
+pub fn is_public_domain(domain: &str) -> bool {
+    PUBLIC_DOMAINS
+        .iter()
+        .any(|public| public.eq_ignore_ascii_case(domain))
+}
+
 /// A sender with a person behind it («eDialog»).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Portal {

@@ -10,7 +10,7 @@ use jiff::civil::Date;
 /// Columns of `cases`, in the order in which [`CaseRow`] lists them.
 pub(super) const CASE_COLUMNS: &str = "id, year, count, version, state, kind, direction, destination, copies, category, severity, \
      reporter_address, reporter_source, reporter_party, reporter_message_id, language, reference, received_at_ms, received_day, \
-     due_day, created_at_ms, sent_at_ms, answered_at_ms, closed_at_ms, acknowledgement, told_party, reminder, attention, message_id";
+     due_day, created_at_ms, sent_at_ms, answered_at_ms, closed_at_ms, acknowledgement, told_party, reminder, attention, message_id, merged_into, duplicate_of";
 
 /// A row whose columns are read by name into the fields of the same names.
 macro_rules! row {
@@ -63,6 +63,8 @@ row! {
         pub reminder: String,
         pub attention: i64,
         pub message_id: i64,
+        pub merged_into: String,
+        pub duplicate_of: String,
     }
 }
 
@@ -80,6 +82,16 @@ fn enum_id<T: serde::Serialize>(value: T) -> String {
 
 fn enum_of<T: serde::de::DeserializeOwned>(what: &str, id: &str) -> Result<T, StoreError> {
     serde_json::from_value(serde_json::Value::String(id.to_owned())).map_err(|_| broken(what, id))
+}
+
+/// The number of another case; none when there is no text.
+fn other_case(text: &str) -> Result<Option<CaseNumber>, StoreError> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    text.parse()
+        .map(Some)
+        .map_err(|_| broken("case number", text))
 }
 
 fn none_if_zero(value: i64) -> Option<i64> {
@@ -121,6 +133,14 @@ impl CaseRow {
             reminder: case.reminder.id().to_owned(),
             attention: i64::from(case.attention),
             message_id: case.message_id,
+            merged_into: case
+                .merged_into
+                .map(|number| number.to_string())
+                .unwrap_or_default(),
+            duplicate_of: case
+                .duplicate_of
+                .map(|number| number.to_string())
+                .unwrap_or_default(),
         }
     }
 
@@ -170,6 +190,8 @@ impl CaseRow {
                 .ok_or_else(|| broken("reminder", &self.reminder))?,
             attention: self.attention != 0,
             message_id: self.message_id,
+            merged_into: other_case(&self.merged_into)?,
+            duplicate_of: other_case(&self.duplicate_of)?,
         })
     }
 }

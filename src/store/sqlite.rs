@@ -5,12 +5,16 @@
 
 mod cases;
 mod intake;
+mod likeness;
 mod outbox;
+mod reports;
 
 use super::{
-    CaseFilter, Claimed, Compose, Correction, Counts, Incoming, MessageRow, OutboxRow, Pending,
-    Settlement, Store, StoreError, Stored, ThreadKeys,
+    CaseFilter, Claimed, Compose, Correction, Counts, Incoming, LeftAlone, MessageRow,
+    NotDelivered, OutboxRow, Pending, Rearrangement, ReportDay, ReportMail, Settlement, Store,
+    StoreError, Stored, ThreadKeys,
 };
+use crate::case::likeness::{Earlier, Sketch};
 use crate::case::surroundings::Thread;
 use crate::case::{Case, CaseField, CaseNumber, Change, Event};
 use crate::intake::{Cursor, Position};
@@ -190,6 +194,10 @@ impl Store for SqliteStore {
         intake::begin_attempt(&mut *self.writer().await?, message_id).await
     }
 
+    async fn taken_in(&self, message_id: i64) -> Result<Option<Pending>, StoreError> {
+        intake::taken_in(&self.readers, message_id).await
+    }
+
     async fn take_back_attempt(&self, message_id: i64) -> Result<(), StoreError> {
         intake::take_back_attempt(&mut *self.writer().await?, message_id).await
     }
@@ -286,6 +294,56 @@ impl Store for SqliteStore {
 
     async fn apply(&self, change: Change, composer: &dyn Compose) -> Result<Case, StoreError> {
         cases::apply(&mut *self.writer().await?, change, composer).await
+    }
+
+    async fn rearrange(
+        &self,
+        rearrangement: Rearrangement,
+        composer: &dyn Compose,
+        now_ms: i64,
+    ) -> Result<(Case, Case), StoreError> {
+        cases::rearrange(&mut *self.writer().await, rearrangement, composer, now_ms).await
+    }
+
+    async fn earlier(
+        &self,
+        sketch: &Sketch,
+        received_at_ms: i64,
+    ) -> Result<Vec<Earlier>, StoreError> {
+        likeness::earlier(&self.readers, sketch, received_at_ms).await
+    }
+
+    async fn report_done(&self, day: &ReportDay) -> Result<bool, StoreError> {
+        reports::is_done(&self.readers, day).await
+    }
+
+    async fn report_done_before(&self, day: &ReportDay) -> Result<Option<i64>, StoreError> {
+        reports::done_before(&self.readers, day.kind, &day.party, day.day).await
+    }
+
+    async fn queue_report(
+        &self,
+        days: &[ReportDay],
+        mail: Option<&ReportMail>,
+        now_ms: i64,
+    ) -> Result<bool, StoreError> {
+        reports::queue(&mut *self.writer().await, days, mail, now_ms).await
+    }
+
+    async fn unacknowledged(&self, since_ms: i64) -> Result<Vec<Case>, StoreError> {
+        reports::unacknowledged(&self.readers, since_ms).await
+    }
+
+    async fn not_delivered(&self, since_ms: i64) -> Result<Vec<NotDelivered>, StoreError> {
+        reports::not_delivered(&self.readers, since_ms).await
+    }
+
+    async fn left_alone(
+        &self,
+        since_ms: i64,
+        limit: u32,
+    ) -> Result<(u64, Vec<LeftAlone>), StoreError> {
+        reports::left_alone(&self.readers, since_ms, limit).await
     }
 
     async fn chaseable(

@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
-use minijinja::{Environment, Error, ErrorKind};
+use minijinja::{Environment, Error, ErrorKind, Value};
 
-use super::{FACT_NAMES, Facts, Form, environment, file_name, split_subject};
+use super::report::{self, DIGEST_PARTS, REPORT_NAMES, STATUS_PART};
+use super::{FACT_NAMES, Facts, Form, environment, file_name, report_of, split_subject};
 use crate::case::MailKind;
 use crate::diagnostic::{Fault, Faults};
 use crate::rules::Language;
@@ -98,7 +99,7 @@ fn whole(file: &str, message: &str, help: String) -> Fault {
 fn names(sources: &BTreeMap<String, String>) -> Vec<Fault> {
     let mut wanted = Vec::new();
     for language in [Language::Bokmal, Language::Nynorsk] {
-        for kind in MailKind::ALL {
+        for kind in MailKind::ALL.into_iter().chain(MailKind::REPORTS) {
             wanted.extend(Form::ALL.map(|form| file_name(kind, language, form)));
         }
     }
@@ -133,23 +134,34 @@ fn names(sources: &BTreeMap<String, String>) -> Vec<Fault> {
     faults
 }
 
+/// What a template may name: one case's facts, those of a report, and in a piece both.
+fn known_names(file: &str) -> Vec<&'static str> {
+    let mut names = Vec::new();
+    if is_piece(file) || report_of(file).is_none() {
+        names.extend(FACT_NAMES);
+    }
+    if is_piece(file) || report_of(file).is_some() {
+        names.extend(REPORT_NAMES);
+    }
+    names
+}
+
 fn unknown_facts(environment: &Environment<'static>, file: &str, text: &str) -> Vec<Fault> {
     let Ok(template) = environment.get_template(file) else {
         return Vec::new();
     };
     let unknown = template.undeclared_variables(false);
+    let known = known_names(file);
     let unknown: BTreeSet<String> = unknown
         .into_iter()
-        .filter(|name| {
-            !FACT_NAMES.contains(&name.as_str()) && !ENGINE_NAMES.contains(&name.as_str())
-        })
+        .filter(|name| !known.contains(&name.as_str()) && !ENGINE_NAMES.contains(&name.as_str()))
         .collect();
     unknown
         .iter()
         .map(|name| {
-            let help = match nearest(name, FACT_NAMES.into_iter()) {
+            let help = match nearest(name, known.iter().copied()) {
                 Some(near) => format!("mente du «{near}»?"),
-                None => format!("maler kan bruke {}", FACT_NAMES.join(", ")),
+                None => format!("maler kan bruke {}", known.join(", ")),
             };
             let message = format!("«{name}» er ikke en opplysning som malen kan bruke");
             Fault {
@@ -165,7 +177,7 @@ fn unknown_facts(environment: &Environment<'static>, file: &str, text: &str) -> 
 /// `{sak}` where `{{ sak }}` was meant.
 fn single_braces(file: &str, text: &str) -> Vec<Fault> {
     let mut faults = Vec::new();
-    for name in FACT_NAMES {
+    for name in known_names(file) {
         let written = format!("{{{name}}}");
         for (at, _) in text.match_indices(&written) {
             let end = at.saturating_add(written.len());
@@ -253,10 +265,10 @@ fn trial(
     sources: &BTreeMap<String, String>,
 ) -> Option<Fault> {
     let text = sources.get(file)?;
-    for facts in samples() {
+    for (facts, needed) in shapes(file) {
         let rendered = environment
             .get_template(file)
-            .and_then(|template| template.render(facts.value()));
+            .and_then(|template| template.render(facts));
         let rendered = match rendered {
             Ok(rendered) => rendered,
             Err(error) => return Some(engine_fault_in(file, sources, &error)),
@@ -280,18 +292,41 @@ fn trial(
                 "skriv opplysninger som {{ sak }}".to_owned(),
             ));
         }
-        if !body.contains(&facts.sak) {
+        if !needed.iter().all(|number| body.contains(number)) {
             let span = 0..text.lines().next().unwrap_or_default().len();
             let message = "saksnummeret står ikke i teksten".to_owned();
             return Some(Fault {
                 file: file.to_owned(),
                 span,
                 message,
-                help: "ta med {{ sak }}".to_owned(),
+                help: if report_of(file).is_some() {
+                    "ta med sak i hver linje av hvert avsnitt"
+                } else {
+                    "ta med {{ sak }}"
+                }
+                .to_owned(),
             });
         }
     }
     None
+}
+
+/// What a template is tried with, and what its text must then hold.
+fn shapes(file: &str) -> Vec<(Value, Vec<String>)> {
+    let of_report = |ids: &[&str]| {
+        report::samples(ids)
+            .into_iter()
+            .map(|(facts, needed)| (facts.value(), needed))
+            .collect()
+    };
+    match report_of(file) {
+        Some(MailKind::Partstatus) => of_report(&[STATUS_PART]),
+        Some(_) => of_report(&DIGEST_PARTS),
+        None => samples()
+            .iter()
+            .map(|facts| (facts.value(), vec![facts.sak.clone()]))
+            .collect(),
+    }
 }
 
 /// Facts of every shape that a template can meet: with and without due date, reference and files.

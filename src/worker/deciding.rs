@@ -3,12 +3,13 @@
 use super::compositor::{Compositor, Content};
 use super::{Engine, InForce, WorkError};
 use crate::case::admit::{self, Admission, Arrival};
+use crate::case::likeness::{self, Alike, Sketch};
 use crate::case::surroundings::Surroundings;
 use crate::case::{self, Case, MailOrder};
 use crate::config::Mode;
 use crate::message::{self, Limits, Message};
 use crate::outbox::message_id;
-use crate::rules::{ClassifyContext, RuleSet, Verdict};
+use crate::rules::{ClassifyContext, RuleSet, Verdict, WhyNot};
 use crate::store::{Outcome, Pending, Settlement, StoreError, ThreadKeys};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -20,7 +21,7 @@ const ATTEMPTS_MAX: i64 = 10;
 /// Undecided messages looked up at a time.
 const PENDING_LIMIT: u32 = 500;
 /// How often a decision is made anew because somebody changed the case in between.
-const CONFLICTS_MAX: usize = 10;
+pub(super) const CONFLICTS_MAX: usize = 10;
 /// The window of the acknowledgement brake.
 const HOUR_MS: i64 = 3_600_000;
 
@@ -30,10 +31,51 @@ const OBSERVED: &str = "observed";
 const BEFORE_LIVE: &str = "before-live";
 
 /// A parsed and classified message; both are absent when it could not be parsed.
-struct Read {
-    message: Option<Message>,
-    verdict: Option<Verdict>,
-    files: Vec<message::File>,
+pub(super) struct Read {
+    pub message: Option<Message>,
+    pub verdict: Option<Verdict>,
+    pub files: Vec<message::File>,
+}
+
+impl Read {
+    const NOTHING: Self = Self {
+        message: None,
+        verdict: None,
+        files: Vec::new(),
+    };
+
+    /// What of it may be handed on.
+    pub(super) fn content(&self) -> Content {
+        Content {
+            text: self
+                .message
+                .as_ref()
+                .map(message::report_text)
+                .unwrap_or_default(),
+            files: self.files.clone(),
+        }
+    }
+
+    /// Rule set hash and verdict as JSON.
+    pub(super) fn verdict_json(&self) -> Option<(String, String)> {
+        let verdict = self.verdict.as_ref()?;
+        let json = serde_json::to_string(verdict).ok()?;
+        Some((verdict.ruleset.clone(), json))
+    }
+
+    pub(super) fn sender_domain(&self) -> String {
+        self.message
+            .as_ref()
+            .and_then(Message::author)
+            .map(message::Address::domain)
+            .unwrap_or_default()
+    }
+
+    pub(super) fn rfc_message_id(&self) -> Option<String> {
+        self.message
+            .as_ref()
+            .and_then(|message| message.message_id.clone())
+    }
 }
 
 impl Engine {
@@ -84,11 +126,7 @@ impl Engine {
                 attempts = pending.attempts,
                 "deciding this message never finished; a person gets it unread"
             );
-            Read {
-                message: None,
-                verdict: None,
-                files: Vec::new(),
-            }
+            Read::NOTHING
         } else {
             self.read(message_id, &in_force.rules).await?
         };
@@ -108,7 +146,11 @@ impl Engine {
         outcome
     }
 
-    async fn read(&self, message_id: i64, rules: &Arc<RuleSet>) -> Result<Read, WorkError> {
+    pub(super) async fn read(
+        &self,
+        message_id: i64,
+        rules: &Arc<RuleSet>,
+    ) -> Result<Read, WorkError> {
         let raw = self.store.raw(message_id).await?.unwrap_or_default();
         let (rules, limits, authserv_id) = (
             Arc::clone(rules),
@@ -132,12 +174,16 @@ impl Engine {
             read.message.as_ref(),
             pending.first_seen_at_ms,
         );
-        let outcome = if self.mode == Mode::Observe {
-            Outcome::LeftAlone(OBSERVED.to_owned())
+        let (outcome, sketch) = if self.mode == Mode::Observe {
+            (Outcome::LeftAlone(OBSERVED.to_owned()), None)
         } else if received_at_ms < self.live_since.at_ms
             && self.live_since.sources.contains(&pending.source)
         {
-            Outcome::LeftAlone(BEFORE_LIVE.to_owned())
+            (Outcome::LeftAlone(BEFORE_LIVE.to_owned()), None)
+        } else if self.is_own_report(read) {
+            // A digest that found its way into a watched mailbox would be told of by the next one, for ever.
+            let reason = WhyNot::OwnAddress.id().to_owned();
+            (Outcome::LeftAlone(reason), None)
         } else {
             self.admit(pending, read, in_force, received_at_ms, now_ms)
                 .await?
@@ -149,32 +195,15 @@ impl Engine {
         let content = mails
             .iter()
             .any(|order| order.kind.carries_content())
-            .then(|| Content {
-                text: read
-                    .message
-                    .as_ref()
-                    .map(message::report_text)
-                    .unwrap_or_default(),
-                files: read.files.clone(),
-            });
+            .then(|| read.content());
         let settlement = Settlement {
             message_id: pending.id,
             received_at_ms,
-            sender_domain: read
-                .message
-                .as_ref()
-                .and_then(Message::author)
-                .map(message::Address::domain)
-                .unwrap_or_default(),
-            rfc_message_id: read
-                .message
-                .as_ref()
-                .and_then(|message| message.message_id.clone()),
-            verdict: read.verdict.as_ref().and_then(|verdict| {
-                serde_json::to_string(verdict)
-                    .ok()
-                    .map(|json| (verdict.ruleset.clone(), json))
-            }),
+            sender_domain: read.sender_domain(),
+            rfc_message_id: read.rfc_message_id(),
+            verdict: read.verdict_json(),
+            sketch: sketch.filter(|_| matches!(outcome, Outcome::Opened(_))),
+            adopted: false,
             outcome,
             at_ms: now_ms,
         };
@@ -214,7 +243,7 @@ impl Engine {
         in_force: &InForce,
         received_at_ms: i64,
         now_ms: i64,
-    ) -> Result<Outcome, WorkError> {
+    ) -> Result<(Outcome, Option<Sketch>), WorkError> {
         let thread = if let Some(message) = &read.message {
             self.store.find_thread(&self.thread_keys(message)).await?
         } else {
@@ -226,26 +255,62 @@ impl Engine {
             .map(|verdict| verdict.reporter.address.as_str())
             .unwrap_or_default();
         let recent_acknowledgements = self.recent_acknowledgements(address, now_ms).await?;
+        // Most mail is none of ours: it is compared with nothing.
+        let sketch = if thread.is_none() && is_other_mail(read.verdict.as_ref()) {
+            None
+        } else {
+            self.sketch(read)
+        };
+        let repeats = self.repeats(sketch.as_ref(), received_at_ms).await?;
         let arrival = Arrival {
             message_id: pending.id,
             received_at_ms,
+            first_seen_at_ms: pending.first_seen_at_ms,
             message: read.message.as_ref(),
             verdict: read.verdict.as_ref(),
         };
-        Ok(
-            match admit::admit(
-                &arrival,
-                thread,
-                &self.surroundings(in_force, now_ms, recent_acknowledgements),
-            ) {
-                Admission::Opened(change) => Outcome::Opened(change),
-                Admission::Joined(change) => Outcome::Joined(change),
-                Admission::LeftAlone(reason) => Outcome::LeftAlone(reason),
-            },
-        )
+        let around = Surroundings {
+            repeats,
+            ..self.surroundings(in_force, now_ms, recent_acknowledgements)
+        };
+        let outcome = match admit::admit(&arrival, thread, &around) {
+            Admission::Opened(change) => Outcome::Opened(change),
+            Admission::Joined(change) => Outcome::Joined(change),
+            Admission::LeftAlone(reason) => Outcome::LeftAlone(reason),
+        };
+        Ok((outcome, sketch))
     }
 
-    fn surroundings<'a>(
+    fn is_own_report(&self, read: &Read) -> bool {
+        read.rfc_message_id()
+            .is_some_and(|id| message_id::is_report(&self.keys, &id))
+    }
+
+    /// By what a later report is known as possibly the same.
+    pub(super) fn sketch(&self, read: &Read) -> Option<Sketch> {
+        let (message, verdict, key) = (
+            read.message.as_ref()?,
+            read.verdict.as_ref()?,
+            self.keys.first()?,
+        );
+        let sketch = Sketch::of(message, verdict, &|text| key.likeness(text));
+        (!sketch.is_empty()).then_some(sketch)
+    }
+
+    /// The earlier case that a report seems to repeat.
+    pub(super) async fn repeats(
+        &self,
+        sketch: Option<&Sketch>,
+        received_at_ms: i64,
+    ) -> Result<Option<(case::CaseNumber, Alike)>, StoreError> {
+        let Some(sketch) = sketch else {
+            return Ok(None);
+        };
+        let earlier = self.store.earlier(sketch, received_at_ms).await?;
+        Ok(likeness::repeated(sketch, &earlier))
+    }
+
+    pub(super) fn surroundings<'a>(
         &'a self,
         in_force: &'a InForce,
         now_ms: i64,
@@ -256,10 +321,15 @@ impl Engine {
             policy: &self.policy,
             now_ms,
             recent_acknowledgements,
+            repeats: None,
         }
     }
 
-    async fn recent_acknowledgements(&self, address: &str, now_ms: i64) -> Result<u32, StoreError> {
+    pub(super) async fn recent_acknowledgements(
+        &self,
+        address: &str,
+        now_ms: i64,
+    ) -> Result<u32, StoreError> {
         if address.is_empty() {
             return Ok(0);
         }
@@ -310,12 +380,14 @@ impl Engine {
                 .case(number)
                 .await?
                 .ok_or(PersonError::NoSuchCase(number))?;
-            let read = if case.message_id == 0 {
-                Read {
-                    message: None,
-                    verdict: None,
-                    files: Vec::new(),
+            if *order == case::person::Order::Reopen && case.merged_into.is_some() {
+                match self.take_out(&case, actor, reason).await {
+                    Err(PersonError::Work(WorkError::Store(StoreError::Conflict))) => continue,
+                    other => return other,
                 }
+            }
+            let read = if case.message_id == 0 {
+                Read::NOTHING
             } else {
                 self.read(case.message_id, &in_force.rules).await?
             };
@@ -337,14 +409,7 @@ impl Engine {
                 &addressed,
                 &self.surroundings(&in_force, now_ms, recent),
             )?;
-            let content = Content {
-                text: read
-                    .message
-                    .as_ref()
-                    .map(message::report_text)
-                    .unwrap_or_default(),
-                files: read.files,
-            };
+            let content = read.content();
             match self
                 .store
                 .apply(
@@ -433,13 +498,16 @@ fn read(raw: &[u8], rules: &RuleSet, limits: &Limits, authserv_id: Option<String
         }
         Err(error) => {
             warn!(error = %error, "a message could not be parsed; a person gets it unread");
-            Read {
-                message: None,
-                verdict: None,
-                files: Vec::new(),
-            }
+            Read::NOTHING
         }
     }
+}
+
+/// Certainly no report.
+fn is_other_mail(verdict: Option<&Verdict>) -> bool {
+    verdict.is_some_and(|verdict| {
+        verdict.kind.certain && verdict.kind.value.as_deref() == Some("ikke-avvik")
+    })
 }
 
 /// A person's order could not be carried out.
@@ -448,6 +516,12 @@ pub enum PersonError {
     /// There is no such case.
     #[error("there is no case {0}")]
     NoSuchCase(case::CaseNumber),
+    /// There is no such message.
+    #[error("there is no message {0}; see «linjevei messages list»")]
+    NoSuchMessage(i64),
+    /// It cannot be done with that message; the text says why and what to do instead.
+    #[error("{0}")]
+    Refused(String),
     /// The order does not fit the case.
     #[error(transparent)]
     Order(#[from] case::person::OrderError),

@@ -58,16 +58,37 @@ impl Engine {
                     .recipients
                     .iter()
                     .any(|outcome| matches!(outcome, RecipientOutcome::Permanent(_)));
+                let number = mail
+                    .number
+                    .map(|number| number.to_string())
+                    .unwrap_or_default();
                 if accepted {
                     report.sent = report.sent.saturating_add(1);
-                    info!(outbox.id = mail.id, case.id = %mail.number, mail.kind = mail.kind.id(), outbox.attempt = mail.attempts, "mail sent");
+                    info!(
+                        outbox.id = mail.id,
+                        case.id = number,
+                        mail.kind = mail.kind.id(),
+                        outbox.attempt = mail.attempts,
+                        "mail sent"
+                    );
                 } else {
                     report.not_sent = report.not_sent.saturating_add(1);
                     unreachable = delivery.recipients.iter().all(|outcome| matches!(outcome, RecipientOutcome::Temporary(reply) if reply.code == 0));
                     if refused || next == Next::Person {
-                        error!(outbox.id = mail.id, case.id = %mail.number, note = delivery.note, "mail not accepted; see «linjevei outbox list»");
+                        error!(
+                            outbox.id = mail.id,
+                            case.id = number,
+                            note = delivery.note,
+                            "mail not accepted; see «linjevei outbox list»"
+                        );
                     } else {
-                        warn!(outbox.id = mail.id, case.id = %mail.number, outbox.attempt = mail.attempts, note = delivery.note, "mail not sent yet");
+                        warn!(
+                            outbox.id = mail.id,
+                            case.id = number,
+                            outbox.attempt = mail.attempts,
+                            note = delivery.note,
+                            "mail not sent yet"
+                        );
                     }
                 }
             }

@@ -299,6 +299,13 @@ async fn chase(engine: Engine, bell: Arc<Bell>, soft: CancellationToken) -> Stri
                 warn!(error = %chain(&error), "due dates could not be looked through; trying again");
             }
         }
+        match engine.report().await {
+            Ok(queued) if queued.is_empty() => {}
+            Ok(_) => bell.queued.notify_one(),
+            Err(error) => {
+                warn!(error = %with_causes(&error), "the digest could not be made; trying again");
+            }
+        }
         pause(CHASE_EVERY, &soft).await;
     }
     "chase".to_owned()
@@ -306,8 +313,13 @@ async fn chase(engine: Engine, bell: Arc<Bell>, soft: CancellationToken) -> Stri
 
 /// An error with its causes on one line.
 pub fn chain(error: &WorkError) -> String {
+    with_causes(error)
+}
+
+/// The same for any error.
+pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
     let mut line = error.to_string();
-    let mut cause = std::error::Error::source(error);
+    let mut cause = error.source();
     while let Some(error) = cause {
         let text = error.to_string();
         if !line.contains(&text) {

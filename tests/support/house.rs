@@ -28,6 +28,11 @@ const RULES: &str = r#"
 addresses = ["samhandlingsavvik@so-hf.example"]
 domains = ["so-hf.example"]
 
+[[portals]]
+id = "edialog"
+name = "eDialog"
+addresses = ["varsling@edialog.example"]
+
 [[parties]]
 id = "medisin"
 name = "Klinikk for medisin"

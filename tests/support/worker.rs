@@ -40,12 +40,14 @@ pub fn repository() -> &'static Path {
 /// Our own address in all settings here; the rules of Østfold name it as own.
 pub const ADDRESS: &str = "samhandlingsavvik@so-hf.example";
 
-/// First part of the settings: live, with the rules and templates of the repository.
+/// First part of the settings: live, with the rules and templates of the repository. Without the digest, which would go out
+/// or not by the time of day.
 pub fn settings() -> String {
     format!(
         "mode = \"live\"\ndata = \"data\"\nrules = \"{0}/rules/ostfold\"\ntemplates = \"{0}/templates\"\n\n\
          [identity]\naddress = \"{ADDRESS}\"\nname = \"Samhandlingsavdelingen\"\nbounce_address = \"retur@so-hf.example\"\n\
          message_id_domain = \"so-hf.example\"\n\n\
+         [digest]\nsend = false\n\n\
          [limits]\nacknowledge_max_age_days = 365\nacknowledgements_per_hour = 10000\ngrace_secs = 20\n",
         repository().display()
     )

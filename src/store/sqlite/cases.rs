@@ -1,14 +1,18 @@
 //! Cases, their history, and settling messages.
 
-use super::begin;
-use super::outbox;
+use super::{begin, likeness, outbox};
 use crate::case::surroundings::{Thread, ThreadBy};
 use crate::case::{Case, CaseField, CaseNumber, Change, Event, undeliverable};
 use crate::outbox::compose::Composed;
 use crate::store::rows::{self, CASE_COLUMNS, CaseRow, EventRow};
-use crate::store::{CaseFilter, Compose, Correction, Outcome, Settlement, StoreError, ThreadKeys};
+use crate::store::{
+    CaseFilter, Compose, Correction, Outcome, Rearrangement, Settlement, StoreError, ThreadKeys,
+};
 use jiff::civil::Date;
 use sqlx::{AssertSqlSafe, SqliteConnection, SqlitePool};
+
+/// Merges that a number is followed through.
+const MERGES_MAX: usize = 20;
 
 /// `SELECT` of all case columns with a constant tail.
 macro_rules! select_cases {
@@ -45,6 +49,9 @@ pub(super) async fn list(
         "WHERE ($1 = '' OR state = $1) AND ($2 = '' OR destination = $2) AND ($3 = 0 OR attention = 1) \
          AND ($4 = '' OR (due_day <> '' AND due_day < $4 AND state IN ('received', 'triage', 'approval', 'secure-handover', 'sent'))) \
          AND ($5 = 1 OR $1 <> '' OR state NOT IN ('closed', 'registered', 'dismissed')) \
+         AND ($7 = '' OR destination = $7 OR reporter_party = $7) \
+         AND ($8 = '' OR (SELECT e.actor FROM case_event e WHERE e.case_id = cases.id AND e.actor LIKE 'user:%' AND e.kind <> 'shown' \
+         ORDER BY e.id DESC LIMIT 1) = $8) \
          ORDER BY year, count LIMIT $6"
     ))
     .bind(filter.state.map(crate::case::State::id).unwrap_or_default())
@@ -53,6 +60,8 @@ pub(super) async fn list(
     .bind(filter.overdue_on.map(|day| day.to_string()).unwrap_or_default())
     .bind(i64::from(filter.all))
     .bind(i64::from(if filter.limit == 0 { u32::MAX } else { filter.limit }))
+    .bind(filter.concerns.clone().unwrap_or_default())
+    .bind(filter.handled_by.as_ref().map(|user| format!("user:{user}")).unwrap_or_default())
     .fetch_all(readers)
     .await?;
     rows.into_iter().map(CaseRow::into_case).collect()
@@ -85,10 +94,14 @@ pub(super) async fn fields(
     Ok(rows.into_iter().map(field).collect())
 }
 
+/// A second case that a person split off for the same report says nothing of the report as a whole; a case that was merged
+/// into another still says what its own message was.
 pub(super) async fn corrections(readers: &SqlitePool) -> Result<Vec<Correction>, StoreError> {
     let rows: Vec<(i64, i64, i64, String)> = sqlx::query_as(
         "SELECT c.message_id, c.year, c.count, e.data FROM case_event e JOIN cases c ON c.id = e.case_id \
-         WHERE e.kind = 'corrected' AND c.message_id <> 0 ORDER BY c.year, c.count, e.id",
+         JOIN message m ON m.id = c.message_id LEFT JOIN cases k ON k.id = m.case_id \
+         WHERE e.kind = 'corrected' AND (m.case_id = c.id OR c.merged_into = printf('SAK-%04d-%06d', k.year, k.count)) \
+         ORDER BY c.year, c.count, e.id",
     )
     .fetch_all(readers)
     .await?;
@@ -142,6 +155,23 @@ pub(super) async fn find_thread(
     readers: &SqlitePool,
     keys: &ThreadKeys,
 ) -> Result<Option<Thread>, StoreError> {
+    let Some(mut thread) = find_named(readers, keys).await? else {
+        return Ok(None);
+    };
+    // A merged case goes on under the other's number. No merge leads back, since a merged case takes in no other.
+    for _ in 0..MERGES_MAX {
+        let Some(into) = thread.case.merged_into else {
+            break;
+        };
+        let Some(case) = by_number(readers, into).await? else {
+            break;
+        };
+        thread.case = case;
+    }
+    Ok(Some(thread))
+}
+
+async fn find_named(readers: &SqlitePool, keys: &ThreadKeys) -> Result<Option<Thread>, StoreError> {
     for number in &keys.signed {
         if let Some(case) = by_number(readers, *number).await? {
             return Ok(Some(Thread {
@@ -201,8 +231,13 @@ pub(super) async fn settle(
 ) -> Result<Option<Case>, StoreError> {
     let mut transaction = begin(writer).await?;
     let pending: Option<i64> =
-        sqlx::query_scalar("SELECT id FROM message WHERE id = $1 AND outcome = 'pending'")
+        sqlx::query_scalar("SELECT id FROM message WHERE id = $1 AND outcome = $2")
             .bind(settlement.message_id)
+            .bind(if settlement.adopted {
+                "left-alone"
+            } else {
+                "pending"
+            })
             .fetch_optional(&mut *transaction)
             .await?;
     if pending.is_none() {
@@ -235,14 +270,23 @@ pub(super) async fn settle(
     .execute(&mut *transaction)
     .await?;
     if let Some((ruleset, verdict)) = &settlement.verdict {
-        sqlx::query(
-            "INSERT INTO verdict (message_id, ruleset, at_ms, verdict) VALUES ($1, $2, $3, $4)",
+        keep_verdict(
+            &mut transaction,
+            settlement.message_id,
+            ruleset,
+            verdict,
+            settlement.at_ms,
         )
-        .bind(settlement.message_id)
-        .bind(ruleset)
-        .bind(settlement.at_ms)
-        .bind(verdict)
-        .execute(&mut *transaction)
+        .await?;
+    }
+    if let (Some(case), Some(sketch)) = (&case, &settlement.sketch) {
+        likeness::keep(
+            &mut transaction,
+            case.id,
+            settlement.received_at_ms,
+            sketch,
+            settlement.at_ms,
+        )
         .await?;
     }
     if let (Some(case), Some(rfc_message_id)) = (&case, &settlement.rfc_message_id) {
@@ -255,6 +299,82 @@ pub(super) async fn settle(
     }
     transaction.commit().await?;
     Ok(case)
+}
+
+/// Stores what the rules said of a message. Where they had said something before, that is kept beside it.
+async fn keep_verdict(
+    connection: &mut SqliteConnection,
+    message_id: i64,
+    ruleset: &str,
+    verdict: &str,
+    at_ms: i64,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT INTO earlier_verdict (message_id, ruleset, at_ms, verdict) \
+         SELECT message_id, ruleset, at_ms, verdict FROM verdict WHERE message_id = $1 AND verdict <> $2",
+    )
+    .bind(message_id)
+    .bind(verdict)
+    .execute(&mut *connection)
+    .await?;
+    sqlx::query(
+        "INSERT INTO verdict (message_id, ruleset, at_ms, verdict) VALUES ($1, $2, $3, $4) \
+         ON CONFLICT (message_id) DO UPDATE SET ruleset = excluded.ruleset, at_ms = excluded.at_ms, verdict = excluded.verdict",
+    )
+    .bind(message_id)
+    .bind(ruleset)
+    .bind(at_ms)
+    .bind(verdict)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Stores the changes of two cases and moves messages between them, with the Message-IDs by which later mail finds them.
+pub(super) async fn rearrange(
+    writer: &mut SqliteConnection,
+    rearrangement: Rearrangement,
+    composer: &dyn Compose,
+    now_ms: i64,
+) -> Result<(Case, Case), StoreError> {
+    let mut transaction = begin(writer).await?;
+    let first = store_change(&mut transaction, rearrangement.first, composer, now_ms).await?;
+    let other = store_change(
+        &mut transaction,
+        (rearrangement.then)(&first),
+        composer,
+        now_ms,
+    )
+    .await?;
+    for moved in &rearrangement.moves {
+        let to = if moved.to_first { first.id } else { other.id };
+        sqlx::query("UPDATE message SET case_id = $1, outcome = $2 WHERE id = $3")
+            .bind(to)
+            .bind(if moved.opened { "opened" } else { "joined" })
+            .bind(moved.message_id)
+            .execute(&mut *transaction)
+            .await?;
+        sqlx::query("UPDATE thread_id SET case_id = $1 WHERE message_id = $2")
+            .bind(to)
+            .bind(moved.message_id)
+            .execute(&mut *transaction)
+            .await?;
+    }
+    if let Some((message_id, ruleset, verdict)) = &rearrangement.verdict {
+        keep_verdict(&mut transaction, *message_id, ruleset, verdict, now_ms).await?;
+    }
+    if let Some(sketch) = &rearrangement.sketch {
+        likeness::keep(
+            &mut transaction,
+            first.id,
+            first.received_at_ms,
+            sketch,
+            now_ms,
+        )
+        .await?;
+    }
+    transaction.commit().await?;
+    Ok((first, other))
 }
 
 pub(super) async fn apply(
@@ -365,9 +485,10 @@ async fn insert_case(connection: &mut SqliteConnection, case: &Case) -> Result<i
     Ok(sqlx::query_scalar(
         "INSERT INTO cases (year, count, version, state, kind, direction, destination, copies, category, severity, reporter_address, \
          reporter_source, reporter_party, reporter_message_id, language, reference, received_at_ms, received_day, due_day, \
-         created_at_ms, sent_at_ms, answered_at_ms, closed_at_ms, acknowledgement, told_party, reminder, attention, message_id) \
+         created_at_ms, sent_at_ms, answered_at_ms, closed_at_ms, acknowledgement, told_party, reminder, attention, message_id, \
+         merged_into, duplicate_of) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, \
-         $26, $27, $28) RETURNING id",
+         $26, $27, $28, $29, $30) RETURNING id",
     )
     .bind(row.year)
     .bind(row.count)
@@ -397,6 +518,8 @@ async fn insert_case(connection: &mut SqliteConnection, case: &Case) -> Result<i
     .bind(row.reminder)
     .bind(row.attention)
     .bind(row.message_id)
+    .bind(row.merged_into)
+    .bind(row.duplicate_of)
     .fetch_one(connection)
     .await?)
 }
@@ -411,7 +534,7 @@ async fn update_case(
     let done = sqlx::query(
         "UPDATE cases SET version = $1, state = $2, kind = $3, direction = $4, destination = $5, copies = $6, category = $7, \
          severity = $8, due_day = $9, sent_at_ms = $10, answered_at_ms = $11, closed_at_ms = $12, acknowledgement = $13, \
-         told_party = $14, reminder = $15, attention = $16 WHERE id = $17 AND version = $18",
+         told_party = $14, reminder = $15, attention = $16, merged_into = $19, duplicate_of = $20 WHERE id = $17 AND version = $18",
     )
     .bind(row.version)
     .bind(row.state)
@@ -431,6 +554,8 @@ async fn update_case(
     .bind(row.attention)
     .bind(row.id)
     .bind(expected_version)
+    .bind(row.merged_into)
+    .bind(row.duplicate_of)
     .execute(connection)
     .await?;
     Ok(done.rows_affected() == 1)

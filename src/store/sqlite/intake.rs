@@ -162,15 +162,33 @@ pub(super) async fn begin_attempt(
     .bind(message_id)
     .fetch_optional(writer)
     .await?;
-    Ok(row.map(
-        |(attempts, source, internal_date_ms, first_seen_at_ms)| Pending {
-            id: message_id,
-            attempts,
-            source,
-            internal_date_ms: (internal_date_ms != 0).then_some(internal_date_ms),
-            first_seen_at_ms,
-        },
-    ))
+    Ok(row.map(|row| pending(message_id, row)))
+}
+
+fn pending(
+    id: i64,
+    (attempts, source, internal_date_ms, first_seen_at_ms): (i64, String, i64, i64),
+) -> Pending {
+    Pending {
+        id,
+        attempts,
+        source,
+        internal_date_ms: (internal_date_ms != 0).then_some(internal_date_ms),
+        first_seen_at_ms,
+    }
+}
+
+pub(super) async fn taken_in(
+    readers: &SqlitePool,
+    message_id: i64,
+) -> Result<Option<Pending>, StoreError> {
+    let row: Option<(i64, String, i64, i64)> = sqlx::query_as(
+        "SELECT attempts, source, internal_date_ms, first_seen_at_ms FROM message WHERE id = $1",
+    )
+    .bind(message_id)
+    .fetch_optional(readers)
+    .await?;
+    Ok(row.map(|row| pending(message_id, row)))
 }
 
 pub(super) async fn take_back_attempt(

@@ -10,6 +10,9 @@ use crate::store::{Claimed, OutboxRow, StoreError};
 use serde_json::json;
 use sqlx::{SqliteConnection, SqlitePool};
 
+/// `case_id` of mail about many cases.
+const NO_CASE: i64 = 0;
+
 /// The Message-ID of our last mail to the same party in the case.
 pub(super) async fn last_message_id(
     connection: &mut SqliteConnection,
@@ -122,14 +125,16 @@ pub(super) async fn claim(
                 .bind(row.id)
                 .fetch_all(&mut *transaction)
                 .await?;
-        let (year, count): (i64, i64) =
+        let number: Option<(i64, i64)> =
             sqlx::query_as("SELECT year, count FROM cases WHERE id = $1")
                 .bind(row.case_id)
-                .fetch_one(&mut *transaction)
+                .fetch_optional(&mut *transaction)
                 .await?;
         claimed.push(Claimed {
             id: row.id,
-            number: rows::number(year, count)?,
+            number: number
+                .map(|(year, count)| rows::number(year, count))
+                .transpose()?,
             kind: rows::mail_kind(&row.kind)?,
             attempts: u32::try_from(row.attempts).unwrap_or(u32::MAX),
             created_at_ms: row.created_at_ms,
@@ -223,6 +228,9 @@ async fn failed(
             .fetch_one(&mut *connection)
             .await?;
     let kind = rows::mail_kind(&kind)?;
+    if case_id == NO_CASE {
+        return Ok(());
+    }
     cases::amend(connection, case_id, |change| {
         undeliverable::note(change, kind, &party, why, now_ms);
     })
@@ -313,7 +321,7 @@ pub(super) async fn record_delivery(
         .await?;
     match state {
         "failed" => failed(&mut transaction, claimed.id, why, now_ms).await?,
-        "sent" => {
+        "sent" if case_id != NO_CASE => {
             let kind = claimed.kind;
             cases::amend(&mut transaction, case_id, |change| {
                 change.record(
@@ -352,8 +360,8 @@ pub(super) async fn list(
     limit: u32,
 ) -> Result<Vec<OutboxRow>, StoreError> {
     let rows: Vec<ListedRow> = sqlx::query_as(
-        "SELECT o.id, c.year, c.count, o.kind, o.party, o.state, o.attempts, o.unknown_outcomes, o.next_attempt_at_ms, o.sent_at_ms, \
-         o.rfc_message_id FROM outbox o JOIN cases c ON c.id = o.case_id WHERE ($1 = 1 OR o.state <> 'sent') ORDER BY o.id DESC LIMIT $2",
+        "SELECT o.id, coalesce(c.year, 0) AS year, coalesce(c.count, 0) AS count, o.kind, o.party, o.state, o.attempts, o.unknown_outcomes, o.next_attempt_at_ms, o.sent_at_ms, \
+         o.rfc_message_id FROM outbox o LEFT JOIN cases c ON c.id = o.case_id WHERE ($1 = 1 OR o.state <> 'sent') ORDER BY o.id DESC LIMIT $2",
     )
     .bind(i64::from(all))
     .bind(i64::from(limit))
@@ -369,7 +377,11 @@ pub(super) async fn list(
         .await?;
         listed.push(OutboxRow {
             id: row.id,
-            case: rows::number(row.year, row.count)?.to_string(),
+            case: if row.count == 0 {
+                None
+            } else {
+                Some(rows::number(row.year, row.count)?.to_string())
+            },
             kind: row.kind,
             party: row.party,
             state: row.state,

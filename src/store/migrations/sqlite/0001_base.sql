@@ -62,6 +62,15 @@ CREATE TABLE verdict (
     verdict    TEXT    NOT NULL
 ) STRICT;
 
+-- What an earlier rule set said of a message that a person had decided on anew.
+CREATE TABLE earlier_verdict (
+    id         INTEGER PRIMARY KEY AUTOINCREMENT,
+    message_id INTEGER NOT NULL REFERENCES message (id),
+    ruleset    TEXT    NOT NULL,
+    at_ms      INTEGER NOT NULL,
+    verdict    TEXT    NOT NULL
+) STRICT;
+
 CREATE TABLE case_counter (
     year INTEGER NOT NULL PRIMARY KEY,
     last INTEGER NOT NULL
@@ -97,6 +106,8 @@ CREATE TABLE cases (
     reminder            TEXT    NOT NULL,
     attention           INTEGER NOT NULL,
     message_id          INTEGER NOT NULL,
+    merged_into         TEXT    NOT NULL DEFAULT '',
+    duplicate_of        TEXT    NOT NULL DEFAULT '',
     UNIQUE (year, count)
 ) STRICT;
 CREATE INDEX cases_to_remind ON cases (due_day) WHERE state = 'sent' AND reminder = 'allowed';
@@ -128,10 +139,11 @@ CREATE TABLE case_field (
     PRIMARY KEY (case_id, name)
 ) STRICT;
 
--- One row a mail. The bytes are fixed when the row is written; every attempt sends them.
+-- One row a mail. The bytes are fixed when the row is written; every attempt sends them. Mail about many cases (the digest,
+-- the status of a party) has case_id 0, and the day as yyyymmdd for seq.
 CREATE TABLE outbox (
     id                  INTEGER PRIMARY KEY AUTOINCREMENT,
-    case_id             INTEGER NOT NULL REFERENCES cases (id),
+    case_id             INTEGER NOT NULL,
     kind                TEXT    NOT NULL,
     party               TEXT    NOT NULL,
     seq                 INTEGER NOT NULL,
@@ -169,6 +181,32 @@ CREATE TABLE outbox_chunk (
     seq       INTEGER NOT NULL,
     bytes     BLOB    NOT NULL,
     PRIMARY KEY (outbox_id, seq)
+) STRICT;
+
+-- By what a later report is known as possibly the same: keyed hashes, no words. Rows of old reports are removed.
+CREATE TABLE case_likeness (
+    case_id        INTEGER NOT NULL PRIMARY KEY REFERENCES cases (id),
+    office         TEXT    NOT NULL,
+    received_at_ms INTEGER NOT NULL,
+    shingles       BLOB    NOT NULL,
+    numbers        BLOB    NOT NULL
+) STRICT;
+CREATE INDEX case_likeness_office ON case_likeness (office, received_at_ms);
+CREATE INDEX case_likeness_age ON case_likeness (received_at_ms);
+
+CREATE TABLE case_file (
+    sha256  TEXT    NOT NULL,
+    case_id INTEGER NOT NULL REFERENCES cases (id),
+    PRIMARY KEY (sha256, case_id)
+) STRICT;
+
+-- Which days the mails about many cases are done for, sent or with nothing to say: what makes them once a day and once a week.
+CREATE TABLE report_day (
+    kind  TEXT    NOT NULL,
+    party TEXT    NOT NULL,
+    day   TEXT    NOT NULL,
+    at_ms INTEGER NOT NULL,
+    PRIMARY KEY (kind, party, day)
 ) STRICT;
 
 CREATE TABLE source_cursor (

@@ -1,0 +1,127 @@
+//! What possible duplicates are known by.
+
+use crate::case::likeness::{COMMON_FILE, Earlier, Sketch, WINDOW_DAYS};
+use crate::store::{StoreError, rows};
+use sqlx::{SqliteConnection, SqlitePool};
+use std::collections::BTreeMap;
+
+const DAY_MS: i64 = 86_400_000;
+/// Reports of one office within the window that are looked at, the newest: more is a machine.
+const EARLIER_MAX: i64 = 500;
+
+fn to_bytes(hashes: &[u64]) -> Vec<u8> {
+    hashes.iter().flat_map(|hash| hash.to_be_bytes()).collect()
+}
+
+fn from_bytes(bytes: &[u8]) -> Vec<u64> {
+    let (chunks, _) = bytes.as_chunks::<8>();
+    chunks
+        .iter()
+        .map(|chunk| u64::from_be_bytes(*chunk))
+        .collect()
+}
+
+/// Keeps the sketch of a case; sketches of texts that no later report can be compared with any more go.
+pub(super) async fn keep(
+    connection: &mut SqliteConnection,
+    case_id: i64,
+    received_at_ms: i64,
+    sketch: &Sketch,
+    now_ms: i64,
+) -> Result<(), StoreError> {
+    let window = WINDOW_DAYS.saturating_mul(DAY_MS);
+    sqlx::query("DELETE FROM case_likeness WHERE received_at_ms < $1")
+        .bind(now_ms.saturating_sub(window.saturating_mul(2)))
+        .execute(&mut *connection)
+        .await?;
+    if !sketch.office.is_empty() && !sketch.shingles.is_empty() {
+        sqlx::query(
+            "INSERT INTO case_likeness (case_id, office, received_at_ms, shingles, numbers) VALUES ($1, $2, $3, $4, $5) \
+             ON CONFLICT (case_id) DO NOTHING",
+        )
+        .bind(case_id)
+        .bind(&sketch.office)
+        .bind(received_at_ms)
+        .bind(to_bytes(&sketch.shingles))
+        .bind(to_bytes(&sketch.numbers))
+        .execute(&mut *connection)
+        .await?;
+    }
+    for sha256 in &sketch.files {
+        sqlx::query(
+            "INSERT INTO case_file (sha256, case_id) VALUES ($1, $2) ON CONFLICT DO NOTHING",
+        )
+        .bind(sha256)
+        .bind(case_id)
+        .execute(&mut *connection)
+        .await?;
+    }
+    Ok(())
+}
+
+/// Earlier cases that a report may repeat: those with one of its files, and those of its office from the days around.
+pub(super) async fn earlier(
+    readers: &SqlitePool,
+    sketch: &Sketch,
+    received_at_ms: i64,
+) -> Result<Vec<Earlier>, StoreError> {
+    let mut connection = readers.acquire().await?;
+    let mut found: BTreeMap<i64, Earlier> = BTreeMap::new();
+    for sha256 in &sketch.files {
+        let rows: Vec<(i64, i64, i64, String)> = sqlx::query_as(
+            "SELECT c.id, c.year, c.count, c.merged_into FROM case_file f JOIN cases c ON c.id = f.case_id WHERE f.sha256 = $1 \
+             ORDER BY c.id LIMIT $2",
+        )
+        .bind(sha256)
+        .bind(i64::try_from(COMMON_FILE).unwrap_or(i64::MAX))
+        .fetch_all(&mut *connection)
+        .await?;
+        for (id, year, count, merged_into) in rows {
+            entry(&mut found, id, year, count, &merged_into)?
+                .files
+                .push(sha256.clone());
+        }
+    }
+    if !sketch.office.is_empty() && !sketch.shingles.is_empty() {
+        let window = WINDOW_DAYS.saturating_mul(DAY_MS);
+        let rows: Vec<(i64, i64, i64, String, Vec<u8>, Vec<u8>)> = sqlx::query_as(
+            "SELECT c.id, c.year, c.count, c.merged_into, l.shingles, l.numbers FROM case_likeness l JOIN cases c ON c.id = l.case_id \
+             WHERE l.office = $1 AND l.received_at_ms BETWEEN $2 AND $3 ORDER BY c.id DESC LIMIT $4",
+        )
+        .bind(&sketch.office)
+        .bind(received_at_ms.saturating_sub(window))
+        .bind(received_at_ms.saturating_add(window))
+        .bind(EARLIER_MAX)
+        .fetch_all(&mut *connection)
+        .await?;
+        for (id, year, count, merged_into, shingles, numbers) in rows {
+            let earlier = entry(&mut found, id, year, count, &merged_into)?;
+            earlier.office.clone_from(&sketch.office);
+            earlier.shingles = from_bytes(&shingles);
+            earlier.numbers = from_bytes(&numbers);
+        }
+    }
+    Ok(found.into_values().collect())
+}
+
+/// The sketch of a case among those found; a merged case goes by the number that it is under now.
+fn entry<'f>(
+    found: &'f mut BTreeMap<i64, Earlier>,
+    id: i64,
+    year: i64,
+    count: i64,
+    merged_into: &str,
+) -> Result<&'f mut Sketch, StoreError> {
+    let number = if merged_into.is_empty() {
+        rows::number(year, count)?
+    } else {
+        merged_into
+            .parse()
+            .map_err(|_| rows::broken("merged_into", merged_into))?
+    };
+    let earlier = found.entry(id).or_insert_with(|| Earlier {
+        number,
+        sketch: Sketch::default(),
+    });
+    Ok(&mut earlier.sketch)
+}
