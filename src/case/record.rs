@@ -163,10 +163,12 @@ pub enum EventKind {
     MailSent,
     /// A person looked at the content.
     Shown,
+    /// The content was deleted when its time was over.
+    ContentDeleted,
 }
 
 impl EventKind {
-    const ALL: [Self; 16] = [
+    const ALL: [Self; 17] = [
         Self::Opened,
         Self::Placed,
         Self::Acknowledgement,
@@ -183,6 +185,7 @@ impl EventKind {
         Self::MailFailed,
         Self::MailSent,
         Self::Shown,
+        Self::ContentDeleted,
     ];
 
     /// Stable id.
@@ -204,6 +207,7 @@ impl EventKind {
             Self::MailFailed => "mail-failed",
             Self::MailSent => "mail-sent",
             Self::Shown => "shown",
+            Self::ContentDeleted => "content-deleted",
         }
     }
 
@@ -231,6 +235,7 @@ impl EventKind {
             Self::MailFailed => "E-post ikke levert",
             Self::MailSent => "E-post sendt",
             Self::Shown => "Innhold vist",
+            Self::ContentDeleted => "Innhold slettet",
         }
     }
 }
