@@ -6,11 +6,17 @@
 mod chasing;
 mod compositor;
 mod deciding;
+pub mod endpoint;
+pub mod health;
+pub mod reconciling;
 pub mod reloading;
+pub mod retention;
 mod rulebook;
 mod sending;
+pub mod service;
 pub mod supervisor;
 mod taking_in;
+pub mod vitals;
 
 pub use deciding::PersonError;
 pub use rulebook::{InForce, Rulebook};

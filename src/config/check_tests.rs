@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::config::values::is_address;
-use crate::config::{Guard, Secret, SecretProblem, Tls};
+use crate::config::{Guard, Login, Proof, Secret, SecretProblem, Tls};
 
 /// Two variables and two files; every folder is there.
 struct Fake;
@@ -88,8 +88,11 @@ fn the_shipped_example() {
         panic!("the example sends by SMTP");
     };
     assert_eq!((server.port, server.tls), (587, Tls::Starttls));
-    let (_, password) = server.login.as_ref().unwrap();
-    assert_eq!(password.reveal(), "fra miljøet");
+    let password = Secret::new("fra miljøet".to_owned());
+    assert_eq!(
+        server.login.as_ref().unwrap().proof,
+        Proof::Password(password)
+    );
     assert!(!format!("{config:?}").contains("fra miljøet"));
 }
 
@@ -150,7 +153,7 @@ fn a_full_imap_source() {
             tls: Tls::Starttls,
             ca_file: Some("/etc/linjevei/ca.pem".into()),
             pin_sha256: Some("ab".repeat(31) + "cd"),
-            login: Some(("u".into(), Secret::new("fra filen".into()))),
+            login: Some(Login::password("u".into(), Secret::new("fra filen".into()))),
         },
         folder: "Innboks/Avvik".into(),
         ours: Ours::Move("Ferdig".into()),

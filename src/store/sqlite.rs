@@ -9,8 +9,9 @@ mod outbox;
 mod upkeep;
 
 use super::{
-    CaseFilter, Claimed, Compose, Correction, Counts, Incoming, LooseEnd, MessageRow, OutboxRow, Pending,
-    Reconciled, RetentionCounts, Settlement, SourceAccount, Store, StoreError, Stored, ThreadKeys,
+    CaseFilter, Claimed, Compose, Correction, Counts, Incoming, LooseEnd, MessageRow, OutboxRow,
+    Pending, Reconciled, RetentionCounts, Settlement, SourceAccount, Store, StoreError, Stored,
+    ThreadKeys,
 };
 use crate::case::surroundings::Thread;
 use crate::case::{Case, CaseNumber, Change, Event};
@@ -370,12 +371,12 @@ impl Store for SqliteStore {
     }
 
     async fn checked_at_ms(&self, source: &str) -> Result<Option<i64>, StoreError> {
-        Ok(
-            sqlx::query_scalar("SELECT checked_at_ms FROM source_cursor WHERE source = $1 AND checked_at_ms <> 0")
-                .bind(source)
-                .fetch_optional(&self.readers)
-                .await?,
+        Ok(sqlx::query_scalar(
+            "SELECT checked_at_ms FROM source_cursor WHERE source = $1 AND checked_at_ms <> 0",
         )
+        .bind(source)
+        .fetch_optional(&self.readers)
+        .await?)
     }
 
     async fn accounts(&self) -> Result<Vec<SourceAccount>, StoreError> {
@@ -408,7 +409,13 @@ impl Store for SqliteStore {
         ended_before_ms: i64,
         now_ms: i64,
     ) -> Result<Option<(i64, CaseNumber)>, StoreError> {
-        upkeep::delete_case(&mut *self.writer().await, after_case_id, ended_before_ms, now_ms).await
+        upkeep::delete_case(
+            &mut *self.writer().await,
+            after_case_id,
+            ended_before_ms,
+            now_ms,
+        )
+        .await
     }
 
     async fn retention_counts(

@@ -200,14 +200,12 @@ pub(super) async fn delete_case(
     now_ms: i64,
 ) -> Result<Option<(i64, CaseNumber)>, StoreError> {
     let mut transaction = begin(writer).await?;
-    let due: Option<(i64, i64, i64)> = sqlx::query_as(cases_due!(
-        "SELECT id, year, count",
-        "ORDER BY id LIMIT 1"
-    ))
-    .bind(after_case_id)
-    .bind(ended_before_ms)
-    .fetch_optional(&mut *transaction)
-    .await?;
+    let due: Option<(i64, i64, i64)> =
+        sqlx::query_as(cases_due!("SELECT id, year, count", "ORDER BY id LIMIT 1"))
+            .bind(after_case_id)
+            .bind(ended_before_ms)
+            .fetch_optional(&mut *transaction)
+            .await?;
     let Some((case_id, year, count)) = due else {
         return Ok(None);
     };
@@ -231,18 +229,17 @@ pub(super) async fn delete_case(
             .await?;
     }
     cases::amend(&mut transaction, case_id, |change| {
-        change.case.reporter_address.clear();
-        change.case.reporter_message_id.clear();
-        change.case.reference.clear();
         let data = json!({ "messages": messages.len() });
         change.record(EventKind::ContentDeleted, now_ms, data);
     })
     .await?;
-    sqlx::query("UPDATE cases SET content_deleted_at_ms = $1 WHERE id = $2")
-        .bind(now_ms)
-        .bind(case_id)
-        .execute(&mut *transaction)
-        .await?;
+    sqlx::query(
+        "UPDATE cases SET content_deleted_at_ms = $1, reporter_address = '', reporter_message_id = '', reference = '' WHERE id = $2",
+    )
+    .bind(now_ms)
+    .bind(case_id)
+    .execute(&mut *transaction)
+    .await?;
     transaction.commit().await?;
     Ok(Some((case_id, rows::number(year, count)?)))
 }
