@@ -3,6 +3,7 @@
 //! [`Tokens`] keeps one token until shortly before it expires. A server that refuses it makes [`Tokens::forget`] drop it, and
 //! the next one is fetched. What the endpoint says beyond its error code reaches no error: it may name people.
 
+use crate::clock::{SharedClock, SystemClock};
 use crate::config::{OAuthConfig, Secret};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Bytes;
@@ -18,7 +19,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
@@ -59,14 +60,23 @@ pub enum OAuthError {
 #[derive(Debug, Clone)]
 struct Held {
     token: Secret,
-    until: Instant,
+    /// Unix milliseconds.
+    until_ms: i64,
 }
 
 /// A source of tokens that remembers the last one.
-#[derive(Debug)]
 pub struct Tokens {
     config: Arc<OAuthConfig>,
+    clock: SharedClock,
     held: Mutex<Option<Held>>,
+}
+
+impl std::fmt::Debug for Tokens {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tokens")
+            .field("config", &self.config)
+            .finish_non_exhaustive()
+    }
 }
 
 #[derive(Deserialize)]
@@ -79,9 +89,15 @@ struct Answer {
 
 impl Tokens {
     /// One without a token yet.
-    pub const fn new(config: Arc<OAuthConfig>) -> Self {
+    pub fn new(config: Arc<OAuthConfig>) -> Self {
+        Self::with_clock(config, Arc::new(SystemClock))
+    }
+
+    /// The same, by another clock.
+    pub fn with_clock(config: Arc<OAuthConfig>, clock: SharedClock) -> Self {
         Self {
             config,
+            clock,
             held: Mutex::new(None),
         }
     }
@@ -97,7 +113,7 @@ impl Tokens {
             .unwrap_or_else(PoisonError::into_inner)
             .clone();
         if let Some(held) = held
-            && Instant::now() < held.until
+            && self.clock.now_ms() < held.until_ms
         {
             return Ok(held.token);
         }
@@ -105,10 +121,10 @@ impl Tokens {
             .await
             .unwrap_or_else(|_| Err(self.temporary("the endpoint does not answer in time")))?;
         let margin = MARGIN.min(lifetime.checked_div(2).unwrap_or_default());
-        let until = Instant::now().checked_add(lifetime.saturating_sub(margin));
-        *self.held.lock().unwrap_or_else(PoisonError::into_inner) = until.map(|until| Held {
+        let used = i64::try_from(lifetime.saturating_sub(margin).as_millis()).unwrap_or(i64::MAX);
+        *self.held.lock().unwrap_or_else(PoisonError::into_inner) = Some(Held {
             token: token.clone(),
-            until,
+            until_ms: self.clock.now_ms().saturating_add(used),
         });
         Ok(token)
     }

@@ -372,12 +372,13 @@ impl Link {
         tracing::debug!(reply = ?refused.reply(), "the token was refused; trying a new one");
         self.open_with_token(&login.user, tokens)
             .await?
-            .map_err(|failure| {
-                self.trouble(
-                    "log-in with a token",
-                    &failure,
-                    "give the application the right to send for this user, and check user and scope",
-                )
+            .map_err(|failure| Trouble {
+                reply: failure.reply(),
+                note: format!(
+                    "{}: log-in with a token: the server refuses the token; give the application the right to send for this \
+                     user, and check user and scope",
+                    self.place()
+                ),
             })
     }
 

@@ -188,8 +188,14 @@ impl Installation {
 
     /// Starts the worker.
     pub fn start(&self) -> Worker {
+        self.start_with(&[])
+    }
+
+    /// Starts the worker with these environment variables.
+    pub fn start_with(&self, variables: &[(&str, &str)]) -> Worker {
         let mut child = self
             .command(["run"])
+            .envs(variables.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
