@@ -43,11 +43,11 @@ fn oauth(token_url: String, ca_file: Option<PathBuf>) -> Arc<OAuthConfig> {
     })
 }
 
-fn login(endpoint: &TokenServer) -> Option<Login> {
-    Some(Login {
+fn login(endpoint: &TokenServer) -> Login {
+    Login {
         user: USER.to_owned(),
         proof: Proof::OAuth(oauth(endpoint.token_url(), None)),
-    })
+    }
 }
 
 fn dovecot(endpoint: &TokenServer) -> Option<Dovecot> {
@@ -66,7 +66,7 @@ fn source(dovecot: &Dovecot, endpoint: &TokenServer) -> ImapSource {
             tls: Tls::Implicit,
             ca_file: Some(dovecot.ca_file.clone()),
             pin_sha256: None,
-            login: login(endpoint),
+            login: Some(login(endpoint)),
         },
         folder: "INBOX".to_owned(),
         ours: Ours::Leave,
@@ -196,7 +196,7 @@ async fn smtp_takes_a_token_and_gets_a_new_one_when_it_is_refused() {
                 tls: Tls::None,
                 ca_file: None,
                 pin_sha256: None,
-                login: login(&endpoint),
+                login: Some(login(&endpoint)),
             },
             "linjevei.example",
         );

@@ -39,6 +39,12 @@ fn report(number: u32, date: &str) -> Vec<u8> {
     .into_bytes()
 }
 
+/// Now, as it stands in a mail.
+fn now() -> String {
+    let now = jiff::Timestamp::now().in_tz("Europe/Oslo").unwrap();
+    jiff::fmt::rfc2822::to_string(&now).unwrap()
+}
+
 /// A Maildir for input and one for output.
 fn with_maildir(more: &str) -> Installation {
     let installation = Installation::new(&format!(
@@ -110,7 +116,7 @@ fn systemd_is_told_of_start_reload_life_and_stop() {
     let path = installation.path().join("notify");
     let socket = UnixDatagram::bind(&path).unwrap();
     socket.set_read_timeout(Some(AT_MOST)).unwrap();
-    let worker = installation.start_with(&[
+    let worker = installation.start_as_service(&[
         ("NOTIFY_SOCKET", path.to_str().unwrap()),
         ("WATCHDOG_USEC", "300000"),
     ]);
@@ -160,7 +166,7 @@ fn health_is_told_on_this_machine_only() {
     let worker = installation.start_and_wait();
     fs::write(
         installation.path().join("inn/new/1.test"),
-        report(1, "Mon, 2 Nov 2026 09:00:00 +0100"),
+        report(1, &now()),
     )
     .unwrap();
     installation.until_worked_off(1);

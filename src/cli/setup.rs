@@ -113,7 +113,8 @@ pub(super) fn data_folder(path: &Path) -> Result<(), Failure> {
         .permissions()
         .mode()
         & 0o777;
-    if mode & 0o077 == 0 {
+    let for_others = mode & 0o077;
+    if for_others == 0 {
         return Ok(());
     }
     std::fs::set_permissions(path, Permissions::from_mode(mode & 0o700)).map_err(failed)

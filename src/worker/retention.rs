@@ -79,8 +79,6 @@ impl Engine {
                         after = id;
                     }
                     Ok(None) => break,
-                    // Somebody works on this case just now: tomorrow is another day.
-                    Err(StoreError::Conflict) => break,
                     Err(error) => return Err(error.into()),
                 }
                 tokio::task::yield_now().await;

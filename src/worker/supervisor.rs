@@ -165,6 +165,18 @@ pub async fn run(worker: Service, soft: CancellationToken) -> Result<(), LoopLos
     service::ready();
     info!(sources = watched, "linjevei is running");
 
+    let lost = until_ended(&mut loops, &soft, grace).await;
+    helpers.shutdown().await;
+    info!("linjevei has stopped");
+    lost.map_or(Ok(()), Err)
+}
+
+/// Waits for all loops, after a stop at most the grace period.
+async fn until_ended(
+    loops: &mut JoinSet<String>,
+    soft: &CancellationToken,
+    grace: Duration,
+) -> Option<LoopLost> {
     let mut lost = None;
     let mut hard: Option<Instant> = None;
     loop {
@@ -201,9 +213,7 @@ pub async fn run(worker: Service, soft: CancellationToken) -> Result<(), LoopLos
             },
         }
     }
-    helpers.shutdown().await;
-    info!("linjevei has stopped");
-    lost.map_or(Ok(()), Err)
+    lost
 }
 
 /// Pauses after failures: doubling, with jitter, capped.
