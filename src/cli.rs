@@ -11,6 +11,7 @@ mod ingest;
 mod logging;
 mod messages;
 mod outbox;
+mod reconcile;
 mod rule_files;
 mod rules;
 mod run;
@@ -65,6 +66,8 @@ enum Command {
     Chase(chase::Args),
     /// Mail that waits, failed or is held
     Outbox(outbox::Args),
+    /// Count whether everything adds up: what is at the sources, what is stored, what became of it
+    Reconcile(reconcile::Args),
     /// Check configuration, rules, templates, database, mailboxes, sending and clock, on one screen
     Doctor(doctor::Args),
 }
@@ -99,6 +102,7 @@ pub fn main() -> ExitCode {
         Command::Messages(args) => messages::run(&args),
         Command::Chase(args) => chase::run(&args),
         Command::Outbox(args) => outbox::run(&args),
+        Command::Reconcile(args) => reconcile::run(&args),
         Command::Doctor(args) => doctor::run(&args),
     };
     match outcome {

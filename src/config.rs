@@ -5,11 +5,15 @@
 
 mod check;
 mod file;
+mod oauth;
 mod server;
 mod surroundings;
+mod upkeep;
 mod values;
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::diagnostic::{Fault, Faults, Sources};
@@ -79,8 +83,73 @@ pub struct Server {
     pub ca_file: Option<PathBuf>,
     /// SHA-256 of the server certificate (DER) in lower-case hex, for self-signed servers; replaces the chain check.
     pub pin_sha256: Option<String>,
-    /// User name and password; `None` means no log-in (only for SMTP).
-    pub login: Option<(String, Secret)>,
+    /// Who logs in; `None` means no log-in (only for SMTP).
+    pub login: Option<Login>,
+}
+
+/// A user and what proves it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Login {
+    /// User name.
+    pub user: String,
+    /// Password, or where tokens come from.
+    pub proof: Proof,
+}
+
+impl Login {
+    /// A log-in with a password.
+    pub const fn password(user: String, password: Secret) -> Self {
+        Self {
+            user,
+            proof: Proof::Password(password),
+        }
+    }
+}
+
+/// What proves to a server that we are who we say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Proof {
+    /// A password (PLAIN, LOGIN).
+    Password(Secret),
+    /// A token that is fetched (XOAUTH2).
+    OAuth(Arc<OAuthConfig>),
+}
+
+/// Where tokens come from: the client credentials of OAuth 2 (RFC 6749 section 4.4).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OAuthConfig {
+    /// Its name in the settings.
+    pub name: String,
+    /// The token endpoint: `https`, or `http` on this machine.
+    pub token_url: String,
+    /// Who we are there.
+    pub client_id: String,
+    /// What proves it.
+    pub client_secret: Secret,
+    /// What the token is for; empty for none.
+    pub scope: String,
+    /// PEM file with further trusted certificates.
+    pub ca_file: Option<PathBuf>,
+}
+
+/// Where and when somebody is told how it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HealthConfig {
+    /// A port of this machine.
+    pub listen: SocketAddr,
+    /// Longest time since the last completed check of a source that is checked more often than that.
+    pub max_check_age: Duration,
+    /// Longest time that a mail may wait to be sent.
+    pub max_unsent_age: Duration,
+}
+
+/// How long content is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RetentionConfig {
+    /// Mail that was left alone: days after that was decided.
+    pub left_alone_keep_days: u32,
+    /// Cases that are done: days after the last thing that happened in them; `None`: they are kept.
+    pub closed_cases_keep_days: Option<u32>,
 }
 
 /// What happens at the source to messages that are ours.
@@ -125,6 +194,13 @@ pub enum SourceConfig {
 }
 
 impl SourceConfig {
+    /// Longest time between two checks.
+    pub const fn poll(&self) -> Duration {
+        match self {
+            Self::Imap { poll, .. } | Self::Maildir { poll, .. } => *poll,
+        }
+    }
+
     /// The source's name.
     pub fn name(&self) -> &str {
         match self {
@@ -209,6 +285,10 @@ pub struct Config {
     pub parse_max_bytes: usize,
     /// Grace period at SIGTERM.
     pub grace: Duration,
+    /// How long content is kept.
+    pub retention: RetentionConfig,
+    /// Where health is told; `None`: nowhere.
+    pub health: Option<HealthConfig>,
 }
 
 impl Config {

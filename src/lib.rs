@@ -25,6 +25,7 @@ pub mod config;
 pub mod diagnostic;
 pub mod intake;
 pub mod message;
+pub mod oauth;
 pub mod outbox;
 pub mod rules;
 pub mod store;

@@ -6,8 +6,10 @@
 
 mod rows;
 mod sqlite;
+mod upkeep;
 
 pub use sqlite::SqliteStore;
+pub use upkeep::{LooseEnd, Reconciled, RetentionCounts, SourceAccount};
 
 use crate::case::likeness::{Earlier, Sketch};
 use crate::case::surroundings::Thread;
@@ -490,4 +492,31 @@ pub trait Store: Send + Sync {
     async fn counts(&self) -> Result<Counts, StoreError>;
     /// When the last check of a source was completed, Unix milliseconds.
     async fn checked_at_ms(&self, source: &str) -> Result<Option<i64>, StoreError>;
+    /// What is stored of each source, by name.
+    async fn accounts(&self) -> Result<Vec<SourceAccount>, StoreError>;
+    /// What does not hang together in the store; messages first seen before the moment have to be decided.
+    async fn loose_ends(&self, undecided_before_ms: i64) -> Result<Vec<LooseEnd>, StoreError>;
+    /// The last reconciliation of each source, by name.
+    async fn reconciliations(&self) -> Result<Vec<Reconciled>, StoreError>;
+    /// Remembers a reconciliation in place of the last one of its source.
+    async fn keep_reconciliation(&self, reconciled: &Reconciled) -> Result<(), StoreError>;
+    /// Deletes the content of some messages that were left alone before the moment; how many. 0: there are no more.
+    async fn delete_left_alone_content(
+        &self,
+        settled_before_ms: i64,
+        now_ms: i64,
+    ) -> Result<u64, StoreError>;
+    /// Deletes the content of the next case after that row which is done and in which nothing happened since the moment.
+    async fn delete_case_content(
+        &self,
+        after_case_id: i64,
+        ended_before_ms: i64,
+        now_ms: i64,
+    ) -> Result<Option<(i64, CaseNumber)>, StoreError>;
+    /// What retention has deleted so far and what is due; `None`: cases are kept.
+    async fn retention_counts(
+        &self,
+        settled_before_ms: i64,
+        ended_before_ms: Option<i64>,
+    ) -> Result<RetentionCounts, StoreError>;
 }

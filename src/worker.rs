@@ -6,13 +6,19 @@
 mod chasing;
 mod compositor;
 mod deciding;
+pub mod endpoint;
+pub mod health;
+pub mod reconciling;
 pub mod reloading;
 mod reporting;
+pub mod retention;
 mod rulebook;
 mod sending;
+pub mod service;
 pub mod supervisor;
 mod taking_in;
 mod undoing;
+pub mod vitals;
 
 pub use deciding::PersonError;
 pub use reporting::{Report, ReportError, digest_address};

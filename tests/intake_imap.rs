@@ -13,7 +13,7 @@ mod support;
 use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant, SystemTime};
 
-use linjevei::config::{Ours, Secret, Server, SourceConfig, Tls};
+use linjevei::config::{Login, Ours, Secret, Server, SourceConfig, Tls};
 use linjevei::intake::{
     Candidate, Cursor, Fetched, ImapSource, Listing, MailSource, Position, SourceError,
 };
@@ -29,7 +29,10 @@ fn server(dovecot: &Dovecot) -> Server {
         tls: Tls::Implicit,
         ca_file: Some(dovecot.ca_file.clone()),
         pin_sha256: None,
-        login: Some((USER.to_owned(), Secret::new(PASSWORD.to_owned()))),
+        login: Some(Login::password(
+            USER.to_owned(),
+            Secret::new(PASSWORD.to_owned()),
+        )),
     }
 }
 
@@ -337,7 +340,10 @@ async fn what_a_person_must_mend_is_said_in_one_line() {
     let good = server(&dovecot);
 
     let mut wrong = good.clone();
-    wrong.login = Some((USER.to_owned(), Secret::new("feil".to_owned())));
+    wrong.login = Some(Login::password(
+        USER.to_owned(),
+        Secret::new("feil".to_owned()),
+    ));
     let text = complaint(source(wrong)).await;
     assert!(
         text.contains("rejects the user name or the password"),
@@ -416,7 +422,10 @@ async fn what_may_pass_by_itself_is_temporary() {
         tls: Tls::Implicit,
         ca_file: None,
         pin_sha256: None,
-        login: Some((USER.to_owned(), Secret::new(PASSWORD.to_owned()))),
+        login: Some(Login::password(
+            USER.to_owned(),
+            Secret::new(PASSWORD.to_owned()),
+        )),
     };
     let error = source(silent.clone())
         .list(&Cursor::default(), 1)
@@ -487,7 +496,7 @@ async fn a_plain_connection_works_on_this_machine_and_passwords_may_have_any_let
     (clear.tls, clear.port) = (Tls::None, dovecot.imap);
     list(&mut source(clear.clone()), &Cursor::default()).await;
     // Sent by AUTHENTICATE PLAIN; the server understands and rejects it.
-    clear.login = Some((
+    clear.login = Some(Login::password(
         USER.to_owned(),
         Secret::new("blåbærsyltetøy \"\\".to_owned()),
     ));

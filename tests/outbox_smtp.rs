@@ -13,7 +13,7 @@ mod smtp;
 
 use std::time::Duration;
 
-use linjevei::config::{Secret, Server, Tls};
+use linjevei::config::{Login, Secret, Server, Tls};
 use linjevei::outbox::smtp::Timeouts;
 use linjevei::outbox::{Delivery, Envelope, MailTransport, RecipientOutcome, Reply, SmtpTransport};
 use smtp::{Act, Encryption, Script, SmtpServer};
@@ -533,7 +533,10 @@ async fn cut_connections_before_the_body_are_temporary() {
 
 fn login(server: &SmtpServer, password: &str) -> Server {
     Server {
-        login: Some(("linjevei".into(), Secret::new(password.into()))),
+        login: Some(Login::password(
+            "linjevei".into(),
+            Secret::new(password.into()),
+        )),
         ..server_config(server, Tls::None)
     }
 }

@@ -175,10 +175,12 @@ pub enum EventKind {
     Merged,
     /// The duty address was told of a report of serious harm.
     Alerted,
+    /// The content was deleted when its time was over.
+    ContentDeleted,
 }
 
 impl EventKind {
-    const ALL: [Self; 20] = [
+    const ALL: [Self; 21] = [
         Self::Opened,
         Self::Placed,
         Self::Acknowledgement,
@@ -199,6 +201,7 @@ impl EventKind {
         Self::Split,
         Self::Merged,
         Self::Alerted,
+        Self::ContentDeleted,
     ];
 
     /// Stable id.
@@ -224,6 +227,7 @@ impl EventKind {
             Self::Split => "split",
             Self::Merged => "merged",
             Self::Alerted => "alerted",
+            Self::ContentDeleted => "content-deleted",
         }
     }
 
@@ -255,6 +259,7 @@ impl EventKind {
             Self::Split => "Delt",
             Self::Merged => "Slått sammen",
             Self::Alerted => "Vakt varslet",
+            Self::ContentDeleted => "Innhold slettet",
         }
     }
 }

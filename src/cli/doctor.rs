@@ -1,12 +1,14 @@
 //! `linjevei doctor`: one screen that says whether everything is ready, and what to do where it is not.
 
+mod first_run;
+
 use super::{ConfigPath, Failure, logging, setup, show};
 use crate::config::{Config, Mode, SendConfig, SourceConfig};
 use crate::intake::imap::ImapSource;
 use crate::intake::maildir::MaildirSource;
 use crate::intake::{Cursor, MailSource};
 use crate::rules::Directory;
-use crate::store::SqliteStore;
+use crate::store::{SharedStore, SqliteStore, StoreError};
 use crate::worker::{digest_address, reloading};
 use serde_json::json;
 use std::collections::BTreeSet;
@@ -84,12 +86,22 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
             .map_err(|failure| failure.text().to_owned()),
     );
     setup::runtime()?.block_on(async {
-        database(&config, &mut findings).await;
+        let store = database(&config, &mut findings).await;
         for source in &config.sources {
-            findings.add(
-                format!("source {}", source.name()),
-                check_source(source).await,
-            );
+            let checked = check_source(source).await;
+            let reachable = checked.is_ok();
+            findings.add(format!("source {}", source.name()), checked);
+            if reachable {
+                let first = first_run::preview(&config, source, store.as_ref()).await;
+                if let Some(result) = first.transpose() {
+                    findings.add(format!("first run, {}", source.name()), result);
+                }
+            }
+        }
+        if let Some(store) = &store {
+            let result = retention(&config, store).await;
+            findings.add("retention", result.map_err(|error| error.to_string()));
+            findings.add("adds up", reconciled(store).await);
         }
         let sending = match &config.send {
             SendConfig::Smtp(server) => format!("sending by {}:{}", server.host, server.port),
@@ -113,7 +125,7 @@ fn own_addresses(config: &Config, directory: &Directory) -> Result<String, Strin
         SourceConfig::Imap { server, .. } => server
             .login
             .as_ref()
-            .map(|(user, _)| user.as_str())
+            .map(|login| login.user.as_str())
             .filter(|user| user.contains('@')),
         SourceConfig::Maildir { .. } => None,
     });
@@ -146,8 +158,8 @@ fn digest(config: &Config, directory: &Directory) -> Result<String, String> {
         })
 }
 
-/// Looks at the database without creating it: a check changes nothing.
-async fn database(config: &Config, findings: &mut Findings) {
+/// Looks at the database without creating it: a check changes nothing. `None` when there is none yet, or it cannot be opened.
+async fn database(config: &Config, findings: &mut Findings) -> Option<SharedStore> {
     let path = config.data.join(setup::DATABASE);
     // SQLite and the worker make files beside the database; the nearest folder that exists has to let them.
     let nearest = config
@@ -168,7 +180,7 @@ async fn database(config: &Config, findings: &mut Findings) {
                 nearest.display()
             )),
         );
-        return;
+        return None;
     }
     if !path.exists() {
         let parent_exists =
@@ -181,10 +193,10 @@ async fn database(config: &Config, findings: &mut Findings) {
                 Err(format!("neither {} nor the folder above it exists; create it for the user that runs linjevei", config.data.display()))
             },
         );
-        return;
+        return None;
     }
     let found = async {
-        let store: crate::store::SharedStore = std::sync::Arc::new(SqliteStore::open(&path).await?);
+        let store: SharedStore = std::sync::Arc::new(SqliteStore::open(&path).await?);
         let counts = store.counts().await?;
         let sum = |rows: &[(String, i64)]| rows.iter().map(|(_, count)| count).sum::<i64>();
         let waiting = counts.oldest_unsent_ms.map_or_else(
@@ -216,10 +228,73 @@ async fn database(config: &Config, findings: &mut Findings) {
                 },
             );
         }
-        Ok::<String, crate::store::StoreError>(line)
+        Ok::<(String, SharedStore), crate::store::StoreError>((line, store))
     }
     .await;
-    findings.add("database", found.map_err(|error| error.to_string()));
+    match found {
+        Ok((line, store)) => {
+            findings.add("database", Ok(line));
+            Some(store)
+        }
+        Err(error) => {
+            findings.add("database", Err(error.to_string()));
+            None
+        }
+    }
+}
+
+/// How long content is kept, what has been deleted and what is due.
+async fn retention(config: &Config, store: &SharedStore) -> Result<String, StoreError> {
+    let retention = setup::retention(config);
+    let now_ms = jiff::Timestamp::now().as_millisecond();
+    let counts = store
+        .retention_counts(
+            retention.left_alone_before_ms(now_ms),
+            retention.ended_before_ms(now_ms),
+        )
+        .await?;
+    let cases = match retention.closed_cases_keep_days {
+        Some(days) => format!("cases {days} days after they are done"),
+        None => "cases for good (closed_cases_keep_days says otherwise)".to_owned(),
+    };
+    Ok(format!(
+        "content of mail left alone is kept {} days, {cases}; deleted so far: {} messages, {} cases; due: {} messages, {} cases",
+        retention.left_alone_keep_days,
+        counts.messages_deleted,
+        counts.cases_deleted,
+        counts.left_alone_due,
+        counts.cases_due
+    ))
+}
+
+/// What the last reconciliations found.
+async fn reconciled(store: &SharedStore) -> Result<String, String> {
+    let all = store
+        .reconciliations()
+        .await
+        .map_err(|error| error.to_string())?;
+    let wrong: Vec<String> = all
+        .iter()
+        .filter(|last| last.differences > 0)
+        .map(|last| {
+            let of = if last.source.is_empty() {
+                "the store"
+            } else {
+                &last.source
+            };
+            format!("{of}: {} differences", last.differences)
+        })
+        .collect();
+    if !wrong.is_empty() {
+        return Err(format!(
+            "{}; «linjevei reconcile» lists them",
+            wrong.join(", ")
+        ));
+    }
+    Ok(all.iter().map(|last| last.at_ms).min().map_or_else(
+        || "not counted yet; the worker does so every day".to_owned(),
+        |oldest| format!("counted since {}", show::moment(oldest)),
+    ))
 }
 
 async fn check_source(config: &SourceConfig) -> Result<String, String> {

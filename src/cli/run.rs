@@ -3,9 +3,11 @@
 use super::{ConfigPath, Failure, logging, setup};
 use crate::config::{Config, SourceConfig};
 use crate::intake;
-use crate::worker::supervisor::{self, Watched};
+use crate::worker::health::HealthLimits;
+use crate::worker::supervisor::{self, Service, Watched};
 use std::process::ExitCode;
 use std::sync::Arc;
+use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -19,15 +21,37 @@ pub(super) struct Args {
 fn sources(config: &Config) -> Result<Vec<Watched>, Failure> {
     let mut watched = Vec::with_capacity(config.sources.len());
     for source in &config.sources {
-        let (SourceConfig::Imap { poll, .. } | SourceConfig::Maildir { poll, .. }) = source;
         let opened = intake::open(source)
             .map_err(|error| Failure::config(format!("source {}: {error}", source.name())))?;
         watched.push(Watched {
             source: opened,
-            poll: *poll,
+            poll: source.poll(),
         });
     }
     Ok(watched)
+}
+
+/// The port where health is told, and when something counts as too old.
+async fn health(config: &Config) -> Result<Option<(TcpListener, HealthLimits)>, Failure> {
+    let Some(health) = &config.health else {
+        return Ok(None);
+    };
+    let listener = TcpListener::bind(health.listen).await.map_err(|error| {
+        Failure::unavailable(format!(
+            "the health end point cannot listen at {}: {error}; choose another port in [health]",
+            health.listen
+        ))
+    })?;
+    let limit = |source: &SourceConfig| {
+        // A source that is looked at seldom may be twice as late as it should.
+        let slow = source.poll().saturating_mul(2);
+        (source.name().to_owned(), health.max_check_age.max(slow))
+    };
+    let limits = HealthLimits {
+        check_age: config.sources.iter().map(limit).collect(),
+        unsent_age: health.max_unsent_age,
+    };
+    Ok(Some((listener, limits)))
 }
 
 pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
@@ -53,7 +77,15 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let stopper = soft.clone();
-        let running = supervisor::run(engine, sources, folders, soft, config.grace);
+        let worker = Service {
+            engine,
+            sources,
+            folders,
+            retention: setup::retention(&config),
+            health: health(&config).await?,
+            grace: config.grace,
+        };
+        let running = supervisor::run(worker, soft);
         tokio::pin!(running);
         let ended = tokio::select! {
             ended = &mut running => ended,

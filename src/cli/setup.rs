@@ -15,6 +15,7 @@ use crate::rules::{RuleFiles, RuleSet};
 use crate::store::{SharedStore, SqliteStore};
 use crate::template::Templates;
 use crate::worker::reloading::{Loaded, RuleFolders};
+use crate::worker::retention::Retention;
 use crate::worker::{Engine, LiveSince, Rulebook};
 use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -30,7 +31,7 @@ const KEY_FILE: &str = "message-id.key";
 /// Held by the worker.
 const LOCK_FILE: &str = "worker.lock";
 /// The moment of the first start in live mode.
-const LIVE_SINCE: &str = "live-since-ms";
+pub(super) const LIVE_SINCE: &str = "live-since-ms";
 
 /// Reads the configuration; all its faults at once (exit code 78).
 pub(super) fn config(path: &Path) -> Result<Config, Failure> {
@@ -79,6 +80,14 @@ pub(super) fn policy(config: &Config) -> Policy {
             weekday: config.digest.weekday,
             party_status: config.digest.party_status,
         },
+    }
+}
+
+/// How long content is kept.
+pub(super) const fn retention(config: &Config) -> Retention {
+    Retention {
+        left_alone_keep_days: config.retention.left_alone_keep_days,
+        closed_cases_keep_days: config.retention.closed_cases_keep_days,
     }
 }
 

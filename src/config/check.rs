@@ -1,8 +1,9 @@
 //! The settings file as written → [`Config`], with every fault that can be found in one reading.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::civil::Weekday;
@@ -11,7 +12,7 @@ use toml::Spanned;
 use super::file::{self, File, Given};
 use super::server::{IMAP, SMTP, ServerKeys};
 use super::surroundings::Surroundings;
-use super::{Config, Digest, Identity, Mode, Ours, SendConfig, Server, SourceConfig};
+use super::{Config, Digest, Identity, Mode, OAuthConfig, Ours, SendConfig, Server, SourceConfig};
 use crate::calendar::{Calendar, CalendarError};
 use crate::diagnostic::{Fault, Faults, Partial, Sources, parse_toml_partial};
 
@@ -44,6 +45,7 @@ pub(super) fn config(
         surroundings,
         faults: partial.faults.clone(),
         hidden: Vec::new(),
+        oauths: BTreeMap::new(),
         form: &partial,
     };
     let config = partial
@@ -60,7 +62,7 @@ pub(super) fn config(
     }
 }
 
-/// The text with `hidden` and all that stands behind `password =` made unreadable, every byte in its place: faults are drawn
+/// The text with `hidden` and all that stands behind `password =` or `client_secret =` made unreadable, every byte in its place: faults are drawn
 /// from it. The second part is for files that could not be parsed.
 fn without_passwords(text: &str, hidden: &[Range<usize>]) -> String {
     let mut shown = String::with_capacity(text.len());
@@ -81,9 +83,11 @@ fn without_passwords(text: &str, hidden: &[Range<usize>]) -> String {
     shown
 }
 
-/// Where the value of the key `password` begins in a line.
+/// Where the value of the key `password` or `client_secret` begins in a line.
 fn password_value(line: &str) -> Option<usize> {
-    line.match_indices("password").find_map(|(at, word)| {
+    let words = ["password", "client_secret"];
+    let mut found = words.iter().flat_map(|word| line.match_indices(word));
+    found.find_map(|(at, word)| {
         let rest = line.get(at.checked_add(word.len())?..)?;
         let rest = rest.trim_start_matches([' ', '\t', '"', '\'']);
         line.len().checked_sub(rest.strip_prefix('=')?.len())
@@ -101,6 +105,8 @@ pub(super) struct Check<'a> {
     pub(super) faults: Vec<Fault>,
     /// Places of passwords.
     pub(super) hidden: Vec<Range<usize>>,
+    /// Where tokens come from, by name; `None` where something is wrong with it.
+    pub(super) oauths: BTreeMap<String, Option<Arc<OAuthConfig>>>,
     pub(super) form: &'a Partial<File>,
 }
 
@@ -116,6 +122,7 @@ impl Check<'_> {
         let rules = self.folder_or(written.rules.as_ref(), "rules/ostfold", "rules");
         let templates = self.folder_or(written.templates.as_ref(), "templates", "templates");
         let identity = self.identity(written);
+        self.oauths(written);
         let sources = self.sources(written);
         let send = self.send(written, &sources);
         let authserv_id = written
@@ -151,6 +158,8 @@ impl Check<'_> {
             PARSE_MAX_BYTES,
             65_536..=1_000_000_000,
         );
+        let retention = self.retention(written.retention.as_ref());
+        let health = self.health(written.health.as_ref());
         let grace = self.number(limit(|limits| &limits.grace_secs), GRACE_SECS, 1..=600);
         Some(Config {
             mode: match written.mode {
@@ -174,6 +183,8 @@ impl Check<'_> {
             acknowledgements_per_hour: u32::try_from(per_hour).ok()?,
             parse_max_bytes: usize::try_from(parse_max).ok()?,
             grace: Duration::from_secs(grace),
+            retention,
+            health: health.ok()?,
         })
     }
 
@@ -232,7 +243,7 @@ impl Check<'_> {
                 self.once(name, &mut names);
             }
             if let Some(SourceConfig::Imap { server, folder, .. }) = &source {
-                let user = server.login.as_ref().map(|(user, _)| user.to_lowercase());
+                let user = server.login.as_ref().map(|login| login.user.to_lowercase());
                 let place = format!("{} {user:?} {folder}", server.host.to_lowercase());
                 self.watched_once(&section.span(), place, &mut places);
             }
@@ -267,6 +278,7 @@ impl Check<'_> {
                 password_file: &keys.password_file,
                 password_env: &keys.password_env,
                 password_credential: &keys.password_credential,
+                oauth: &keys.oauth,
             },
             &IMAP,
         );
@@ -387,6 +399,7 @@ impl Check<'_> {
                 password_file: &keys.password_file,
                 password_env: &keys.password_env,
                 password_credential: &keys.password_credential,
+                oauth: &keys.oauth,
             },
             &SMTP,
         )

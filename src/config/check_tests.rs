@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::config::values::is_address;
-use crate::config::{Guard, Secret, SecretProblem, Tls};
+use crate::config::{Guard, Login, Proof, Secret, SecretProblem, Tls};
 
 /// Two variables and two files; every folder is there.
 struct Fake;
@@ -88,8 +88,11 @@ fn the_shipped_example() {
         panic!("the example sends by SMTP");
     };
     assert_eq!((server.port, server.tls), (587, Tls::Starttls));
-    let (_, password) = server.login.as_ref().unwrap();
-    assert_eq!(password.reveal(), "fra miljøet");
+    let password = Secret::new("fra miljøet".to_owned());
+    assert_eq!(
+        server.login.as_ref().unwrap().proof,
+        Proof::Password(password)
+    );
     assert!(!format!("{config:?}").contains("fra miljøet"));
 }
 
@@ -115,6 +118,9 @@ fn commented_keys_of_the_example_are_true() {
         "close_after_days",
         "parse_max_bytes",
         "grace_secs",
+        "left_alone_keep_days",
+        "max_check_age_secs",
+        "max_unsent_age_secs",
     ];
     let mut used = BTreeSet::new();
     let uncommented: Vec<&str> = text
@@ -180,7 +186,7 @@ fn a_full_imap_source() {
             tls: Tls::Starttls,
             ca_file: Some("/etc/linjevei/ca.pem".into()),
             pin_sha256: Some("ab".repeat(31) + "cd"),
-            login: Some(("u".into(), Secret::new("fra filen".into()))),
+            login: Some(Login::password("u".into(), Secret::new("fra filen".into()))),
         },
         folder: "Innboks/Avvik".into(),
         ours: Ours::Move("Ferdig".into()),
@@ -398,4 +404,76 @@ fn loading_a_file() {
         latin1.contains("linje 1 har tegn som ikke er UTF-8"),
         "{latin1}"
     );
+}
+
+#[test]
+fn tokens_retention_and_health() {
+    let oauth = "[oauth.exchange]\ntoken_url = \"https://login.example/t/token\"\nclient_id = \"id\"\n\
+                 client_secret_file = \"passord\"\nscope = \"https://outlook.example/.default\"\n";
+    let imap =
+        "[[imap]]\nname = \"post\"\nhost = \"imap.example\"\nuser = \"u\"\noauth = \"exchange\"\n";
+    let config = parse(&format!("{HEAD}{SEND}{oauth}{imap}")).unwrap();
+    let SourceConfig::Imap { server, .. } = &config.sources[0] else {
+        panic!("it is an IMAP folder");
+    };
+    let Proof::OAuth(oauth_of) = &server.login.as_ref().unwrap().proof else {
+        panic!("it logs in with tokens");
+    };
+    assert_eq!(
+        (oauth_of.name.as_str(), oauth_of.client_secret.reveal()),
+        ("exchange", "fra filen")
+    );
+    assert!(!format!("{config:?}").contains("fra filen"));
+    assert_eq!(config.retention.left_alone_keep_days, 30);
+    assert_eq!(
+        (config.retention.closed_cases_keep_days, config.health),
+        (None, None)
+    );
+    let more = "[retention]\nleft_alone_keep_days = 7\nclosed_cases_keep_days = 1825\n[health]\nlisten = \"[::1]:9187\"\n";
+    let config = parse(&format!("{HEAD}{SEND}{more}")).unwrap();
+    assert_eq!(config.retention.closed_cases_keep_days, Some(1825));
+    assert_eq!(
+        config.health.unwrap().max_unsent_age,
+        Duration::from_hours(2)
+    );
+    for (text, expected) in [
+        (imap.to_owned(), "det er ingen [oauth.exchange]"),
+        (
+            format!("{oauth}{imap}password_env = \"PASSORD\"\n"),
+            "oauth og passord kan ikke stå sammen",
+        ),
+        (
+            oauth.replace("https://login", "http://login"),
+            "uten kryptering kan bare denne maskinen brukes",
+        ),
+        (
+            oauth.replace("https://login.example/t/token", "login"),
+            "«login» er ikke en nettadresse",
+        ),
+        (
+            oauth.replace("client_secret_file = \"passord\"\n", ""),
+            "det står ikke hvor klientens hemmelighet finnes",
+        ),
+        (
+            oauth.replace(
+                "client_secret_file = \"passord\"",
+                "client_secret = \"hysj\"",
+            ),
+            "passordet kan ikke stå i innstillingene",
+        ),
+        (
+            "[health]\nlisten = \"10.0.0.1:80\"\n".to_owned(),
+            "hit kan bare denne maskinen komme",
+        ),
+        (
+            "[retention]\nclosed_cases_keep_days = 0\n".to_owned(),
+            "0 er utenfor det som går an",
+        ),
+    ] {
+        let faults = parse(&format!("{HEAD}{SEND}{text}")).unwrap_err();
+        let told = faults.to_string();
+        assert!(told.contains(expected), "{expected}: {told}");
+        assert!(!told.contains("hysj"), "{told}");
+        assert_eq!(faults.lines().len(), 1, "{told}");
+    }
 }

@@ -1,5 +1,7 @@
 //! The settings file as it is written: everything optional, with the place of each value, so that all faults can be shown.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -26,6 +28,10 @@ pub(super) struct File {
     pub(super) calendar: Option<CalendarSection>,
     pub(super) limits: Option<Limits>,
     pub(super) digest: Option<Digest>,
+    pub(super) retention: Option<Retention>,
+    pub(super) health: Given<Health>,
+    #[serde(default)]
+    pub(super) oauth: BTreeMap<String, Spanned<OAuth>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -90,6 +96,7 @@ pub(super) struct Imap {
     pub(super) password_file: Given<String>,
     pub(super) password_env: Given<String>,
     pub(super) password_credential: Given<String>,
+    pub(super) oauth: Given<String>,
     pub(super) folder: Given<String>,
     pub(super) flag: Given<String>,
     pub(super) move_to: Given<String>,
@@ -118,6 +125,7 @@ pub(super) struct Smtp {
     pub(super) password_file: Given<String>,
     pub(super) password_env: Given<String>,
     pub(super) password_credential: Given<String>,
+    pub(super) oauth: Given<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -148,4 +156,32 @@ pub(super) struct Limits {
     pub(super) close_after_days: Given<u64>,
     pub(super) parse_max_bytes: Given<u64>,
     pub(super) grace_secs: Given<u64>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Retention {
+    pub(super) left_alone_keep_days: Given<u64>,
+    pub(super) closed_cases_keep_days: Given<u64>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Health {
+    pub(super) listen: Given<String>,
+    pub(super) max_check_age_secs: Given<u64>,
+    pub(super) max_unsent_age_secs: Given<u64>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct OAuth {
+    pub(super) token_url: Given<String>,
+    pub(super) client_id: Given<String>,
+    pub(super) client_secret: Given<toml::Value>,
+    pub(super) client_secret_file: Given<String>,
+    pub(super) client_secret_env: Given<String>,
+    pub(super) client_secret_credential: Given<String>,
+    pub(super) scope: Given<String>,
+    pub(super) ca_file: Given<String>,
 }

@@ -1,7 +1,7 @@
 //! Servers in the settings: name, port, encryption, log-in and where the password is kept.
 
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use toml::Spanned;
 
@@ -9,7 +9,7 @@ use super::check::{Check, Noted};
 use super::file::{Encryption, Given};
 use super::surroundings::{Guard, SecretProblem};
 use super::values::is_loopback;
-use super::{Secret, Server, Tls};
+use super::{Login, Proof, Secret, Server, Tls};
 
 /// The parts of a server that IMAP and SMTP have in common.
 pub(super) struct ServerKeys<'a> {
@@ -24,28 +24,38 @@ pub(super) struct ServerKeys<'a> {
     pub(super) password_file: &'a Given<String>,
     pub(super) password_env: &'a Given<String>,
     pub(super) password_credential: &'a Given<String>,
+    pub(super) oauth: &'a Given<String>,
+}
+
+/// Where a secret is kept: one of the last three.
+pub(super) struct SecretKeys<'a> {
+    /// In the settings, which is refused.
+    pub(super) inline: &'a Given<toml::Value>,
+    pub(super) file: &'a Given<String>,
+    pub(super) env: &'a Given<String>,
+    pub(super) credential: &'a Given<String>,
 }
 
 /// IMAP or SMTP: default ports in the order implicit TLS, STARTTLS, none; whether a log-in is needed.
 pub(super) struct Protocol {
     ports: [u16; 3],
-    login: Login,
+    login: Need,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Login {
+enum Need {
     Needed,
     Optional,
 }
 
 pub(super) const IMAP: Protocol = Protocol {
     ports: [993, 143, 143],
-    login: Login::Needed,
+    login: Need::Needed,
 };
 
 pub(super) const SMTP: Protocol = Protocol {
     ports: [465, 587, 25],
-    login: Login::Optional,
+    login: Need::Optional,
 };
 
 impl Check<'_> {
@@ -89,19 +99,7 @@ impl Check<'_> {
                 Tls::None => none,
             }),
         };
-        let ca_file = keys.ca_file.as_ref().and_then(|given| {
-            let path = self.folder.join(given.get_ref());
-            if self.surroundings.is_file(&path) {
-                Some(path)
-            } else {
-                self.at(
-                    given,
-                    format!("finner ikke filen {}", path.display()),
-                    "rett stien",
-                );
-                None
-            }
-        });
+        let ca_file = self.ca_file(keys.ca_file.as_ref());
         let pin_sha256 = keys.pin_sha256.as_ref().and_then(|pin| self.pin(pin));
         let login = self.login(keys, protocol);
         Some(Server {
@@ -114,31 +112,53 @@ impl Check<'_> {
         })
     }
 
+    pub(super) fn ca_file(&mut self, given: Option<&Spanned<String>>) -> Option<PathBuf> {
+        let given = given?;
+        let path = self.folder.join(given.get_ref());
+        if self.surroundings.is_file(&path) {
+            return Some(path);
+        }
+        self.at(
+            given,
+            format!("finner ikke filen {}", path.display()),
+            "rett stien",
+        );
+        None
+    }
+
     /// `None` is no log-in.
     fn login(
         &mut self,
         keys: &ServerKeys<'_>,
         protocol: &Protocol,
-    ) -> Result<Option<(String, Secret)>, Noted> {
+    ) -> Result<Option<Login>, Noted> {
         let user = keys.user.as_ref().map(|user| self.line(user));
-        let password = self.password(keys);
-        match (user, password) {
-            (Some(user), Ok(Some(password))) => Ok(Some((user.ok_or(Noted)?, password))),
-            (None, Ok(None)) if protocol.login == Login::Optional => Ok(None),
-            (user, password) => {
+        let proof = self.proof(keys);
+        match (user, proof) {
+            (Some(user), Ok(Some(proof))) => Ok(Some(Login {
+                user: user.ok_or(Noted)?,
+                proof,
+            })),
+            (None, Ok(None)) if protocol.login == Need::Optional => Ok(None),
+            (user, proof) => {
                 if user.is_none() && !self.form.was_there(&keys.section, "user") {
                     let help = "legg til user = \"…\"";
                     self.fault(keys.section.clone(), "nøkkelen «user» mangler", help);
                 }
-                let names = ["password_file", "password_env", "password_credential"];
+                let names = [
+                    "password_file",
+                    "password_env",
+                    "password_credential",
+                    "oauth",
+                ];
                 let faulty = names
                     .iter()
                     .any(|name| self.form.was_there(&keys.section, name));
-                if password == Ok(None) && !faulty {
+                if proof == Ok(None) && !faulty {
                     self.fault(
                         keys.section.clone(),
                         "det står ikke hvor passordet finnes",
-                        "legg til password_file = \"…\", password_env = \"…\" eller password_credential = \"…\"",
+                        "legg til password_file = \"…\", password_env = \"…\", password_credential = \"…\" eller oauth = \"…\"",
                     );
                 }
                 Err(Noted)
@@ -146,22 +166,54 @@ impl Check<'_> {
         }
     }
 
-    /// `None` when no password is given.
-    fn password(&mut self, keys: &ServerKeys<'_>) -> Result<Option<Secret>, Noted> {
-        if let Some(inline) = keys.password {
+    /// `None` when neither a password nor a source of tokens is given.
+    fn proof(&mut self, keys: &ServerKeys<'_>) -> Result<Option<Proof>, Noted> {
+        let password = self.secret(&SecretKeys {
+            inline: keys.password,
+            file: keys.password_file,
+            env: keys.password_env,
+            credential: keys.password_credential,
+        });
+        let Some(name) = keys.oauth else {
+            return Ok(password?.map(Proof::Password));
+        };
+        if password != Ok(None) {
+            self.at(
+                name,
+                "oauth og passord kan ikke stå sammen",
+                "behold bare én av dem",
+            );
+            return Err(Noted);
+        }
+        match self.oauths.get(name.get_ref()) {
+            Some(Some(oauth)) => Ok(Some(Proof::OAuth(std::sync::Arc::clone(oauth)))),
+            Some(None) => Err(Noted),
+            None => {
+                let known: Vec<&str> = self.oauths.keys().map(String::as_str).collect();
+                let help = if known.is_empty() {
+                    format!("legg til [oauth.{}]", name.get_ref())
+                } else {
+                    format!("det finnes: {}", known.join(", "))
+                };
+                let message = format!("det er ingen [oauth.{}]", name.get_ref());
+                self.at(name, message, help);
+                Err(Noted)
+            }
+        }
+    }
+
+    /// `None` when no secret is given.
+    pub(super) fn secret(&mut self, keys: &SecretKeys<'_>) -> Result<Option<Secret>, Noted> {
+        if let Some(inline) = keys.inline {
             self.hidden.push(inline.span());
             self.at(
                 inline,
                 "passordet kan ikke stå i innstillingene",
-                "legg det i en fil som bare linjevei kan lese, og skriv password_file = \"…\"",
+                "legg det i en fil som bare linjevei kan lese, og skriv password_file = \"…\" (client_secret_file i [oauth])",
             );
             return Err(Noted);
         }
-        match (
-            keys.password_file,
-            keys.password_env,
-            keys.password_credential,
-        ) {
+        match (keys.file, keys.env, keys.credential) {
             (None, None, None) => Ok(None),
             (Some(file), None, None) => {
                 let path = self.folder.join(file.get_ref());

@@ -12,7 +12,8 @@ use async_imap::imap_proto::{AttributeValue, MailboxDatum, NameAttribute, Respon
 use async_trait::async_trait;
 
 use super::{Candidate, Cursor, Fetched, Listing, MailSource, Position, RawMessage, SourceError};
-use crate::config::{Ours, Server, SourceConfig};
+use crate::config::{Ours, Proof, Server, SourceConfig};
+use crate::oauth::Tokens;
 use connection::{BODY_TIMEOUT, COMMAND_TIMEOUT, Connection, FOLDER_TIMEOUT};
 use wire::{
     Folder, body_of, can_set, internal_date_ms, is_keyword, note_folder, quoted, same_folder,
@@ -119,6 +120,8 @@ enum Body {
 pub struct ImapSource {
     name: String,
     server: Server,
+    /// Where tokens come from, if the server wants them.
+    tokens: Option<Tokens>,
     folder: String,
     ours: Ours,
     idle: bool,
@@ -171,6 +174,10 @@ impl ImapSource {
         Ok(Self {
             name: name.clone(),
             server: server.clone(),
+            tokens: server.login.as_ref().and_then(|login| match &login.proof {
+                Proof::OAuth(oauth) => Some(Tokens::new(std::sync::Arc::clone(oauth))),
+                Proof::Password(_) => None,
+            }),
             folder: folder.clone(),
             ours: ours.clone(),
             idle: *idle,
@@ -226,7 +233,7 @@ impl ImapSource {
     async fn connection(&mut self) -> Result<&mut Connection, SourceError> {
         if self.connection.as_ref().is_none_or(Connection::is_broken) {
             self.hang_up();
-            self.connection = Some(Connection::open(&self.server).await?);
+            self.connection = Some(Connection::open(&self.server, self.tokens.as_ref()).await?);
         }
         self.connection.as_mut().ok_or_else(|| {
             SourceError::temporary("the connection vanished while it was opened", None)

@@ -32,7 +32,8 @@ use tokio_util::task::TaskTracker;
 
 use super::message_id::hex;
 use super::{Delivery, Envelope, MailTransport, RecipientOutcome, Reply};
-use crate::config::{Server, Tls};
+use crate::config::{Proof, Secret, Server, Tls};
+use crate::oauth::{OAuthError, Tokens};
 
 /// Bytes of a mail that are written at a time; each block has [`Timeouts::block`].
 const BLOCK_BYTES: usize = 64 * 1024;
@@ -91,6 +92,8 @@ pub struct SmtpTransport {
 #[derive(Debug)]
 struct Link {
     server: Server,
+    /// Where tokens come from, if the server wants them.
+    tokens: Option<Arc<Tokens>>,
     hello_name: ClientId,
     timeouts: Timeouts,
 }
@@ -107,8 +110,13 @@ impl SmtpTransport {
         } else {
             ClientId::default()
         };
+        let tokens = server.login.as_ref().and_then(|login| match &login.proof {
+            Proof::OAuth(oauth) => Some(Arc::new(Tokens::new(Arc::clone(oauth)))),
+            Proof::Password(_) => None,
+        });
         let link = Link {
             server,
+            tokens,
             hello_name,
             timeouts: Timeouts::default(),
         };
@@ -123,6 +131,7 @@ impl SmtpTransport {
     pub fn with_timeouts(self, timeouts: Timeouts) -> Self {
         let link = Link {
             server: self.link.server.clone(),
+            tokens: self.link.tokens.clone(),
             hello_name: self.link.hello_name.clone(),
             timeouts,
         };
@@ -338,34 +347,101 @@ impl Link {
 
     /// Connects, encrypts and logs in.
     async fn open(&self) -> Result<AsyncSmtpConnection, Trouble> {
-        let mut connection = match self.server.tls {
-            Tls::Implicit => self.open_tls().await?,
-            Tls::Starttls => self.open_starttls().await?,
-            Tls::None => self.open_plain().await?,
+        let Some(login) = &self.server.login else {
+            return self.connect().await;
         };
-        if let Some((user, password)) = &self.server.login {
-            let credentials = Credentials::new(user.clone(), password.reveal().to_owned());
+        if let Proof::Password(password) = &login.proof {
+            let mut connection = self.connect().await?;
             let mechanisms = [Mechanism::Plain, Mechanism::Login];
-            if connection
-                .server_info()
-                .get_auth_mechanism(&mechanisms)
-                .is_none()
-            {
-                let note =
-                    "the server offers no log-in with user name and password (AUTH PLAIN or LOGIN)";
-                self.quit(&mut connection).await;
-                return Err(self.mistake(note));
-            }
-            let exchange = step(
-                self.timeouts.auth,
-                connection.auth(&mechanisms, &credentials),
-            )
-            .await;
-            exchange.map_err(|failure| {
+            let wanted = "user name and password (AUTH PLAIN or LOGIN)";
+            let proof = (login.user.as_str(), password);
+            let exchange = self.log_in(&mut connection, &mechanisms, wanted, proof);
+            exchange.await?.map_err(|failure| {
                 self.trouble("log-in", &failure, "check user name and password")
             })?;
+            return Ok(connection);
         }
-        Ok(connection)
+        let Some(tokens) = &self.tokens else {
+            return Err(self.mistake("no source of tokens is at hand"));
+        };
+        let refused = match self.open_with_token(&login.user, tokens).await? {
+            Ok(connection) => return Ok(connection),
+            Err(refused) => refused,
+        };
+        // The token may have been withdrawn: a new one is tried, once.
+        tracing::debug!(reply = ?refused.reply(), "the token was refused; trying a new one");
+        self.open_with_token(&login.user, tokens)
+            .await?
+            .map_err(|failure| Trouble {
+                reply: failure.reply(),
+                note: format!(
+                    "{}: log-in with a token: the server refuses the token; give the application the right to send for this \
+                     user, and check user and scope",
+                    self.place()
+                ),
+            })
+    }
+
+    /// The inner error: the server refused the token, which is forgotten. The connection is of no more use then.
+    async fn open_with_token(
+        &self,
+        user: &str,
+        tokens: &Tokens,
+    ) -> Result<Result<AsyncSmtpConnection, Failure>, Trouble> {
+        let token = tokens.token().await.map_err(|error| match &error {
+            OAuthError::Temporary { .. } => self.mistake(&error.to_string()),
+            OAuthError::NeedsPerson { advice, .. } => self.mistake(&format!("{error}; {advice}")),
+        })?;
+        let mut connection = self.connect().await?;
+        let wanted = "a token (AUTH XOAUTH2)";
+        let exchange = self.log_in(
+            &mut connection,
+            &[Mechanism::Xoauth2],
+            wanted,
+            (user, &token),
+        );
+        match exchange.await? {
+            Ok(()) => Ok(Ok(connection)),
+            // A refusal comes as a challenge, which lettre does not expect of this mechanism, or as 535.
+            Err(failure @ (Failure::Nonsense | Failure::Refused(Reply { code: 535, .. }))) => {
+                tokens.forget(&token);
+                Ok(Err(failure))
+            }
+            Err(failure) => Err(self.trouble("log-in with a token", &failure, "")),
+        }
+    }
+
+    /// The inner result is that of AUTH.
+    async fn log_in(
+        &self,
+        connection: &mut AsyncSmtpConnection,
+        mechanisms: &[Mechanism],
+        wanted: &str,
+        (user, secret): (&str, &Secret),
+    ) -> Result<Result<(), Failure>, Trouble> {
+        if connection
+            .server_info()
+            .get_auth_mechanism(mechanisms)
+            .is_none()
+        {
+            self.quit(connection).await;
+            return Err(self.mistake(&format!("the server offers no log-in with {wanted}")));
+        }
+        let credentials = Credentials::new(user.to_owned(), secret.reveal().to_owned());
+        let exchange = step(
+            self.timeouts.auth,
+            connection.auth(mechanisms, &credentials),
+        );
+        Ok(exchange.await.map(drop))
+    }
+
+    /// Connects and encrypts.
+    async fn connect(&self) -> Result<AsyncSmtpConnection, Trouble> {
+        match self.server.tls {
+            Tls::Implicit => self.open_tls().await,
+            Tls::Starttls => self.open_starttls().await,
+            Tls::None => self.open_plain().await,
+        }
     }
 
     /// TLS from the first byte.

@@ -8,11 +8,12 @@ mod intake;
 mod likeness;
 mod outbox;
 mod reports;
+mod upkeep;
 
 use super::{
-    CaseFilter, Claimed, Compose, Correction, Counts, Incoming, LeftAlone, MessageRow,
-    NotDelivered, OutboxRow, Pending, Rearrangement, ReportDay, ReportMail, Settlement, Store,
-    StoreError, Stored, ThreadKeys,
+    CaseFilter, Claimed, Compose, Correction, Counts, Incoming, LeftAlone, LooseEnd, MessageRow,
+    NotDelivered, OutboxRow, Pending, Rearrangement, Reconciled, ReportDay, ReportMail,
+    RetentionCounts, Settlement, SourceAccount, Store, StoreError, Stored, ThreadKeys,
 };
 use crate::case::likeness::{Earlier, Sketch};
 use crate::case::surroundings::Thread;
@@ -116,7 +117,9 @@ impl SqliteStore {
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(BUSY_TIMEOUT)
-            .foreign_keys(true);
+            .foreign_keys(true)
+            // What retention deletes is overwritten, not only unlinked.
+            .pragma("secure_delete", "ON");
         let mut writer = options
             .connect()
             .await
@@ -453,11 +456,58 @@ impl Store for SqliteStore {
     }
 
     async fn checked_at_ms(&self, source: &str) -> Result<Option<i64>, StoreError> {
-        Ok(
-            sqlx::query_scalar("SELECT checked_at_ms FROM source_cursor WHERE source = $1")
-                .bind(source)
-                .fetch_optional(&self.readers)
-                .await?,
+        Ok(sqlx::query_scalar(
+            "SELECT checked_at_ms FROM source_cursor WHERE source = $1 AND checked_at_ms <> 0",
         )
+        .bind(source)
+        .fetch_optional(&self.readers)
+        .await?)
+    }
+
+    async fn accounts(&self) -> Result<Vec<SourceAccount>, StoreError> {
+        upkeep::accounts(&self.readers).await
+    }
+
+    async fn loose_ends(&self, undecided_before_ms: i64) -> Result<Vec<LooseEnd>, StoreError> {
+        upkeep::loose_ends(&self.readers, undecided_before_ms).await
+    }
+
+    async fn reconciliations(&self) -> Result<Vec<Reconciled>, StoreError> {
+        upkeep::reconciliations(&self.readers).await
+    }
+
+    async fn keep_reconciliation(&self, reconciled: &Reconciled) -> Result<(), StoreError> {
+        upkeep::keep_reconciliation(&mut *self.writer().await, reconciled).await
+    }
+
+    async fn delete_left_alone_content(
+        &self,
+        settled_before_ms: i64,
+        now_ms: i64,
+    ) -> Result<u64, StoreError> {
+        upkeep::delete_left_alone(&mut *self.writer().await, settled_before_ms, now_ms).await
+    }
+
+    async fn delete_case_content(
+        &self,
+        after_case_id: i64,
+        ended_before_ms: i64,
+        now_ms: i64,
+    ) -> Result<Option<(i64, CaseNumber)>, StoreError> {
+        upkeep::delete_case(
+            &mut *self.writer().await,
+            after_case_id,
+            ended_before_ms,
+            now_ms,
+        )
+        .await
+    }
+
+    async fn retention_counts(
+        &self,
+        settled_before_ms: i64,
+        ended_before_ms: Option<i64>,
+    ) -> Result<RetentionCounts, StoreError> {
+        upkeep::retention_counts(&self.readers, settled_before_ms, ended_before_ms).await
     }
 }

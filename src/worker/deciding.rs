@@ -85,6 +85,17 @@ impl Engine {
     /// # Errors
     /// [`WorkError`] when the store cannot take anything now; the rest stays undecided and is picked up later.
     pub async fn decide_pending(&self) -> Result<usize, WorkError> {
+        self.decide_pending_with(&|| ()).await
+    }
+
+    /// The same; calls `tick` after each message.
+    ///
+    /// # Errors
+    /// As [`Self::decide_pending`].
+    pub async fn decide_pending_with(
+        &self,
+        tick: &(dyn Fn() + Send + Sync),
+    ) -> Result<usize, WorkError> {
         let mut decided = 0_usize;
         let mut failed = BTreeSet::new();
         loop {
@@ -94,7 +105,9 @@ impl Engine {
                 if failed.contains(&id) {
                     continue;
                 }
-                match self.decide(id).await {
+                let outcome = self.decide(id).await;
+                tick();
+                match outcome {
                     Ok(()) => decided = decided.saturating_add(1),
                     Err(WorkError::Store(error)) if error.is_temporary() => {
                         return Err(WorkError::Store(error));

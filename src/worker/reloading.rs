@@ -4,7 +4,8 @@
 //! The folders are looked at, not watched: that works on every file system, with editors that save by renaming, and with a
 //! folder that a checkout replaces. A change is loaded once two looks in a row see the same files.
 
-use super::Engine;
+use super::vitals::Pulse;
+use super::{Engine, service};
 use crate::rules::{RuleFiles, RuleSet};
 use crate::store::{SharedStore, StoreError};
 use crate::template::Templates;
@@ -97,14 +98,16 @@ impl Reloader {
         reloader
     }
 
-    pub(super) async fn run(mut self, soft: CancellationToken) -> String {
+    pub(super) async fn run(mut self, soft: CancellationToken, pulse: Arc<Pulse>) -> String {
         while !soft.is_cancelled() {
             self.look().await;
+            pulse.beat();
             tokio::select! {
                 () = tokio::time::sleep(LOOK_EVERY) => {}
                 () = soft.cancelled() => {}
             }
         }
+        pulse.end();
         "reload".to_owned()
     }
 
@@ -121,6 +124,12 @@ impl Reloader {
             return;
         }
         self.handled = fingerprint;
+        service::reloading();
+        self.load().await;
+        service::ready();
+    }
+
+    async fn load(&mut self) {
         let folders = Arc::clone(&self.folders);
         let Ok(loaded) = tokio::task::spawn_blocking(move || folders.load()).await else {
             return;

@@ -1,15 +1,19 @@
 //! All loops under one roof: one for each source, one that decides, one that sends, one that
-//! chases, one that reloads edited rules.
+//! chases, one that reloads edited rules, one for daily upkeep; beside them the health end point and the watchdog's feeder.
 //!
 //! Two tokens: `soft` means take no new work and finish what is in hand; `hard` comes when the grace period is over. A loop
 //! that ends by surprise stops the process with a failing exit code; a service manager starts it again, and what was in hand
 //! is picked up from the store.
 
+use super::health::{Examiner, HealthLimits};
 use super::reloading::{Reloader, RuleFolders};
-use super::{Engine, WorkError};
+use super::retention::Retention;
+use super::vitals::{Pulse, Vitals};
+use super::{Engine, WorkError, endpoint, reconciling, service};
 use crate::intake::MailSource;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
@@ -28,6 +32,30 @@ const CHASE_EVERY: Duration = Duration::from_mins(1);
 const SEND_EVERY: Duration = Duration::from_secs(15);
 /// Least time between two rounds of sending when the last one could not send.
 const SEND_PAUSE: Duration = Duration::from_secs(5);
+
+/// Daily upkeep is looked at this often.
+const UPKEEP_EVERY: Duration = Duration::from_mins(10);
+/// Time between two runs of daily upkeep.
+const DAY_MS: i64 = 86_400_000;
+/// Longest time for one step of a loop: longer than everything that has a time limit of its own, such as sending one mail
+/// (25 minutes).
+const STEP_MAX: Duration = Duration::from_mins(30);
+
+/// Everything that the worker is made of.
+pub struct Service {
+    /// Store, rules, transport.
+    pub engine: Engine,
+    /// The watched mailboxes.
+    pub sources: Vec<Watched>,
+    /// Rules and templates, to be reloaded.
+    pub folders: Arc<dyn RuleFolders>,
+    /// How long content is kept.
+    pub retention: Retention,
+    /// Where somebody may ask how it is, and when something is too old; `None`: nowhere.
+    pub health: Option<(TcpListener, HealthLimits)>,
+    /// How long what is in hand may take after a stop.
+    pub grace: Duration,
+}
 
 /// A watched mailbox.
 pub struct Watched {
@@ -53,17 +81,19 @@ struct Bell {
     decided: watch::Sender<u64>,
 }
 
-/// Runs until `soft` is cancelled and everything in hand is done, at most `grace` longer.
+/// Runs until `soft` is cancelled and everything in hand is done, at most the grace period longer.
 ///
 /// # Errors
 /// [`LoopLost`] when a loop ended by surprise.
-pub async fn run(
-    engine: Engine,
-    sources: Vec<Watched>,
-    folders: Arc<dyn RuleFolders>,
-    soft: CancellationToken,
-    grace: Duration,
-) -> Result<(), LoopLost> {
+pub async fn run(worker: Service, soft: CancellationToken) -> Result<(), LoopLost> {
+    let Service {
+        engine,
+        sources,
+        folders,
+        retention,
+        health,
+        grace,
+    } = worker;
     let bell = Arc::new(Bell {
         stored: Notify::new(),
         queued: Notify::new(),
@@ -81,23 +111,72 @@ pub async fn run(
         ),
         Err(error) => warn!(error = %error, "the outbox could not be looked through at start"),
     }
+    let vitals = Vitals::default();
+    // They have nothing in hand when the loops have ended, and end with this function.
+    let mut helpers: JoinSet<()> = JoinSet::new();
+    if let Some((listener, limits)) = health {
+        let examiner = Examiner {
+            engine: engine.clone(),
+            vitals: vitals.clone(),
+            limits,
+            started_at_ms: engine.clock.now_ms(),
+        };
+        helpers.spawn(endpoint::serve(listener, examiner));
+    }
+    helpers.spawn(service::feed_watchdog(vitals.clone()));
     let mut loops: JoinSet<String> = JoinSet::new();
     let watched = sources.len();
+    let names = sources
+        .iter()
+        .map(|watched| watched.source.name().to_owned());
+    let upkeep = Upkeep {
+        engine: engine.clone(),
+        retention,
+        watched: names.collect(),
+    };
+    let pulse = |name: &str, pause: Duration| vitals.pulse(name, pause.saturating_add(STEP_MAX));
     for Watched { source, poll } in sources {
+        let beat = pulse(source.name(), poll);
         loops.spawn(watch_source(
             engine.clone(),
             source,
             poll,
             Arc::clone(&bell),
+            beat,
             soft.clone(),
         ));
     }
-    loops.spawn(decide(engine.clone(), Arc::clone(&bell), soft.clone()));
-    loops.spawn(send(engine.clone(), Arc::clone(&bell), soft.clone()));
-    loops.spawn(chase(engine.clone(), bell, soft.clone()));
-    loops.spawn(Reloader::start(engine, folders).await.run(soft.clone()));
+    let beat = pulse("decide", DECIDE_EVERY);
+    loops.spawn(decide(
+        engine.clone(),
+        Arc::clone(&bell),
+        beat,
+        soft.clone(),
+    ));
+    let beat = pulse("send", SEND_EVERY);
+    loops.spawn(send(engine.clone(), Arc::clone(&bell), beat, soft.clone()));
+    let beat = pulse("chase", CHASE_EVERY);
+    loops.spawn(chase(engine.clone(), bell, beat, soft.clone()));
+    let beat = pulse("upkeep", UPKEEP_EVERY);
+    loops.spawn(upkeep.run(beat, soft.clone()));
+    let beat = pulse("reload", Duration::ZERO);
+    let reloader = Reloader::start(engine, folders).await;
+    loops.spawn(reloader.run(soft.clone(), beat));
+    service::ready();
     info!(sources = watched, "linjevei is running");
 
+    let lost = until_ended(&mut loops, &soft, grace).await;
+    helpers.shutdown().await;
+    info!("linjevei has stopped");
+    lost.map_or(Ok(()), Err)
+}
+
+/// Waits for all loops, after a stop at most the grace period.
+async fn until_ended(
+    loops: &mut JoinSet<String>,
+    soft: &CancellationToken,
+    grace: Duration,
+) -> Option<LoopLost> {
     let mut lost = None;
     let mut hard: Option<Instant> = None;
     loop {
@@ -110,6 +189,7 @@ pub async fn run(
         tokio::select! {
             () = soft.cancelled(), if hard.is_none() => {
                 info!(grace_secs = grace.as_secs(), "stopping: taking no new work, finishing what is in hand");
+                service::stopping();
                 hard = Instant::now().checked_add(grace);
             }
             () = out_of_grace => {
@@ -133,8 +213,7 @@ pub async fn run(
             },
         }
     }
-    info!("linjevei has stopped");
-    lost.map_or(Ok(()), Err)
+    lost
 }
 
 /// Pauses after failures: doubling, with jitter, capped.
@@ -171,14 +250,28 @@ async fn watch_source(
     mut source: Box<dyn MailSource>,
     poll: Duration,
     bell: Arc<Bell>,
+    pulse: Arc<Pulse>,
     soft: CancellationToken,
 ) -> String {
     let name = source.name().to_owned();
+    let mut reconcile_at_ms = None;
     let mut pause_after = Pause::new();
     let mut decided = bell.decided.subscribe();
     let mut failing = false;
     while !soft.is_cancelled() {
-        let outcome = check(&engine, source.as_mut(), &bell).await;
+        pulse.beat();
+        let mut outcome = check(&engine, source.as_mut(), &bell, &pulse).await;
+        if outcome.is_ok() {
+            outcome = reconcile(
+                &engine,
+                source.as_mut(),
+                &bell,
+                &pulse,
+                &mut reconcile_at_ms,
+            )
+            .await;
+        }
+        pulse.beat();
         match outcome {
             Ok(()) => {
                 if std::mem::take(&mut failing) {
@@ -207,13 +300,49 @@ async fn watch_source(
             },
         }
     }
+    pulse.end();
     source.close().await;
     name
 }
 
-async fn check(engine: &Engine, source: &mut dyn MailSource, bell: &Bell) -> Result<(), WorkError> {
+/// Once a day everything at the source is counted.
+async fn reconcile(
+    engine: &Engine,
+    source: &mut dyn MailSource,
+    bell: &Bell,
+    pulse: &Pulse,
+    next_ms: &mut Option<i64>,
+) -> Result<(), WorkError> {
+    let at_ms = match *next_ms {
+        Some(at_ms) => at_ms,
+        None => engine.next_reconciliation_ms(source.name()).await?,
+    };
+    *next_ms = Some(at_ms);
+    if engine.clock.now_ms() < at_ms {
+        return Ok(());
+    }
+    let progress = |stored: usize| {
+        pulse.beat();
+        if stored > 0 {
+            bell.stored.notify_one();
+        }
+    };
+    let report = engine.reconcile_source(source, &progress).await?;
+    *next_ms = Some(reconciling::next(report.at_ms, report.difference()));
+    Ok(())
+}
+
+async fn check(
+    engine: &Engine,
+    source: &mut dyn MailSource,
+    bell: &Bell,
+    pulse: &Pulse,
+) -> Result<(), WorkError> {
     let name = source.name().to_owned();
-    let ring = |_: usize| bell.stored.notify_one();
+    let ring = |_: usize| {
+        pulse.beat();
+        bell.stored.notify_one();
+    };
     let taken = engine.take_in(source, &ring).await?;
     for why in &taken.unreadable {
         warn!(
@@ -235,10 +364,16 @@ async fn check(engine: &Engine, source: &mut dyn MailSource, bell: &Bell) -> Res
     Ok(())
 }
 
-async fn decide(engine: Engine, bell: Arc<Bell>, soft: CancellationToken) -> String {
+async fn decide(
+    engine: Engine,
+    bell: Arc<Bell>,
+    pulse: Arc<Pulse>,
+    soft: CancellationToken,
+) -> String {
     let mut pause_after = Pause::new();
     while !soft.is_cancelled() {
-        match engine.decide_pending().await {
+        pulse.beat();
+        match engine.decide_pending_with(&|| pulse.beat()).await {
             Ok(0) => pause_after.reset(),
             Ok(_) => {
                 pause_after.reset();
@@ -258,14 +393,20 @@ async fn decide(engine: Engine, bell: Arc<Bell>, soft: CancellationToken) -> Str
             () = soft.cancelled() => {}
         }
     }
+    pulse.end();
     "decide".to_owned()
 }
 
-async fn send(engine: Engine, bell: Arc<Bell>, soft: CancellationToken) -> String {
+async fn send(
+    engine: Engine,
+    bell: Arc<Bell>,
+    pulse: Arc<Pulse>,
+    soft: CancellationToken,
+) -> String {
     let mut pause_after = Pause::new();
-    let stop = {
-        let soft = soft.clone();
-        move || soft.is_cancelled()
+    let stop = || {
+        pulse.beat();
+        soft.is_cancelled()
     };
     while !soft.is_cancelled() {
         match engine.send_due(&stop).await {
@@ -287,11 +428,18 @@ async fn send(engine: Engine, bell: Arc<Bell>, soft: CancellationToken) -> Strin
             () = soft.cancelled() => {}
         }
     }
+    pulse.end();
     "send".to_owned()
 }
 
-async fn chase(engine: Engine, bell: Arc<Bell>, soft: CancellationToken) -> String {
+async fn chase(
+    engine: Engine,
+    bell: Arc<Bell>,
+    pulse: Arc<Pulse>,
+    soft: CancellationToken,
+) -> String {
     while !soft.is_cancelled() {
+        pulse.beat();
         match engine.chase().await {
             Ok(changed) if changed.is_empty() => {}
             Ok(_) => bell.queued.notify_one(),
@@ -308,7 +456,51 @@ async fn chase(engine: Engine, bell: Arc<Bell>, soft: CancellationToken) -> Stri
         }
         pause(CHASE_EVERY, &soft).await;
     }
+    pulse.end();
     "chase".to_owned()
+}
+
+/// What is done once a day: deleting content whose time is over, and looking whether the store adds up.
+struct Upkeep {
+    engine: Engine,
+    retention: Retention,
+    watched: Vec<String>,
+}
+
+impl Upkeep {
+    async fn run(self, pulse: Arc<Pulse>, soft: CancellationToken) -> String {
+        let mut delete_at_ms = 0;
+        let mut count_at_ms = 0;
+        while !soft.is_cancelled() {
+            pulse.beat();
+            let now_ms = self.engine.clock.now_ms();
+            if now_ms >= delete_at_ms {
+                let stop = || {
+                    pulse.beat();
+                    soft.is_cancelled()
+                };
+                match self.engine.delete_expired(&self.retention, &stop).await {
+                    Ok(_) => delete_at_ms = now_ms.saturating_add(DAY_MS),
+                    Err(error) => {
+                        warn!(error = %chain(&error), "content whose time is over could not be deleted; trying again");
+                    }
+                }
+            }
+            if now_ms >= count_at_ms {
+                match self.engine.reconcile_store(&self.watched).await {
+                    Ok(report) => {
+                        count_at_ms = reconciling::next(report.at_ms, report.difference());
+                    }
+                    Err(error) => {
+                        warn!(error = %error, "the store could not be reconciled; trying again");
+                    }
+                }
+            }
+            pause(UPKEEP_EVERY, &soft).await;
+        }
+        pulse.end();
+        "upkeep".to_owned()
+    }
 }
 
 /// An error with its causes on one line.

@@ -51,6 +51,8 @@ pub struct Options {
     pub capability: Option<String>,
     /// Refuse passwords without TLS.
     pub require_tls: bool,
+    /// Take tokens (XOAUTH2), which are shown to this address for a judgement (RFC 7662).
+    pub introspection_url: Option<String>,
 }
 
 /// A running Dovecot. Stops when dropped.
@@ -148,16 +150,32 @@ impl Dovecot {
             .capability
             .as_ref()
             .map_or_else(String::new, |told| format!("imap_capability = {told}\n"));
+        let (mechanisms, tokens) = match &options.introspection_url {
+            None => ("plain", String::new()),
+            Some(url) => {
+                let settings = format!(
+                    "introspection_url = {url}\nintrospection_mode = post\nusername_attribute = username\n\
+                     active_attribute = active\nactive_value = true\n"
+                );
+                fs::write(base.join("oauth2.conf"), settings).unwrap();
+                let args = base.join("oauth2.conf");
+                let passdb = format!(
+                    "passdb {{\n driver = oauth2\n mechanisms = xoauth2\n args = {}\n}}\n",
+                    args.display()
+                );
+                ("plain xoauth2", passdb)
+            }
+        };
         let plaintext = if options.require_tls { "yes" } else { "no" };
         let (imap, imaps, lmtp) = (self.imap, self.imaps, self.lmtp);
         let base = base.display();
         let config = format!(
             "base_dir = {base}/run\nstate_dir = {base}/run\nlog_path = {base}/log\nprotocols = imap lmtp\n\
              listen = 127.0.0.1\nssl = yes\nssl_cert = <{base}/cert.pem\nssl_key = <{base}/key.pem\n\
-             disable_plaintext_auth = {plaintext}\nauth_mechanisms = plain\nauth_failure_delay = 0 secs\n\
+             disable_plaintext_auth = {plaintext}\nauth_mechanisms = {mechanisms}\nauth_failure_delay = 0 secs\n\
              auth_username_format = %Ln\nlogin_trusted_networks =\n\
              first_valid_uid = {uid}\nfirst_valid_gid = 0\nmail_location = maildir:{base}/mail/%n\n\
-             mailbox_idle_check_interval = 1 secs\n{capability}{unprivileged}\
+             mailbox_idle_check_interval = 1 secs\n{capability}{unprivileged}{tokens}\
              passdb {{\n driver = passwd-file\n args = {base}/passwd\n}}\n\
              userdb {{\n driver = static\n args = uid={uid} gid={gid} home={base}/mail/%n\n}}\n\
              namespace inbox {{\n inbox = yes\n separator = /\n}}\n\

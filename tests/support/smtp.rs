@@ -75,8 +75,10 @@ impl Act {
 #[derive(Debug, Clone, Default)]
 pub struct Script {
     pub encryption: Encryption,
-    /// User and password that are asked for.
+    /// User and password that are asked for; with `XOAUTH2` among the mechanisms, user and token.
     pub login: Option<(String, String)>,
+    /// How a wrong token is refused: by a challenge (as Exchange Online does), or else at once.
+    pub refuse_by_challenge: bool,
     /// Mechanisms that are offered; empty: `PLAIN LOGIN`.
     pub mechanisms: String,
     pub greeting: Act,
@@ -421,6 +423,21 @@ impl<'a> Session<'a> {
                 let user = decode(&self.line().await?);
                 self.say("334 UGFzc3dvcmQ6").await?;
                 (user, decode(&self.line().await?))
+            }
+            "XOAUTH2" => {
+                let response = decode(words.next().unwrap_or_default());
+                let part = |name: &str| {
+                    let mut parts = response.split('\x01');
+                    let found = parts.find_map(|part| part.strip_prefix(name));
+                    found.unwrap_or_default().to_owned()
+                };
+                let given = (part("user="), part("auth=Bearer "));
+                if script.refuse_by_challenge && script.login.as_ref() != Some(&given) {
+                    // {"status":"401"}
+                    self.say("334 eyJzdGF0dXMiOiI0MDEifQ==").await?;
+                    self.line().await?;
+                }
+                given
             }
             _ => return self.say("504 5.5.4 unknown mechanism").await,
         };

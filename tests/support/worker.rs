@@ -190,8 +190,30 @@ impl Installation {
 
     /// Starts the worker.
     pub fn start(&self) -> Worker {
-        let mut child = self
-            .command(["run"])
+        Self::spawn(self.command(["run"]))
+    }
+
+    /// Starts the worker with these environment variables and, as a service manager does, with its own id in one more.
+    pub fn start_as_service(&self, variables: &[(&str, &str)]) -> Worker {
+        let run = self.command(["run"]);
+        let mut shell = Command::new("sh");
+        shell
+            .args(["-c", "WATCHDOG_PID=$$ exec \"$0\" \"$@\""])
+            .arg(run.get_program())
+            .args(run.get_args())
+            .current_dir(self.dir.path());
+        for (name, value) in run.get_envs() {
+            match value {
+                Some(value) => shell.env(name, value),
+                None => shell.env_remove(name),
+            };
+        }
+        shell.envs(variables.iter().copied());
+        Self::spawn(shell)
+    }
+
+    fn spawn(mut command: Command) -> Worker {
+        let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())

@@ -25,6 +25,7 @@ use tokio_rustls::TlsConnector;
 use super::super::SourceError;
 use super::tls::Tls;
 use crate::config::{self, Secret, Server};
+use crate::oauth::{OAuthError, Tokens};
 
 /// Looking up the host name.
 pub const DNS_TIMEOUT: Duration = Duration::from_secs(15);
@@ -111,6 +112,13 @@ const NEEDS_PERSON: [&str; 9] = [
 /// Codes by which a refused log-in may succeed later.
 const LOGIN_LATER: [&str; 5] = ["ALERT", "INUSE", "LIMIT", "SERVERBUG", "UNAVAILABLE"];
 
+/// What we log in with.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Proof<'a> {
+    Password(&'a Secret),
+    Tokens(&'a Tokens),
+}
+
 /// An open, logged-in connection.
 #[derive(Debug)]
 pub(super) struct Connection {
@@ -129,9 +137,12 @@ pub(super) struct Connection {
 
 impl Connection {
     /// Connects and logs in.
-    pub(super) async fn open(server: &Server) -> Result<Self, SourceError> {
+    pub(super) async fn open(
+        server: &Server,
+        tokens: Option<&Tokens>,
+    ) -> Result<Self, SourceError> {
         let place = format!("{}:{}", server.host, server.port);
-        let Some((user, password)) = &server.login else {
+        let Some(login) = &server.login else {
             return Err(SourceError::needs_person(
                 format!("no log-in is configured for {place}"),
                 "set user and password",
@@ -149,14 +160,24 @@ impl Connection {
                 Client::new(handshake(plain, server, &place).await?)
             }
         };
-        Self::log_in(client, user, password, place).await
+        let proof = match (&login.proof, tokens) {
+            (config::Proof::Password(password), _) => Proof::Password(password),
+            (config::Proof::OAuth(_), Some(tokens)) => Proof::Tokens(tokens),
+            (config::Proof::OAuth(_), None) => {
+                return Err(SourceError::temporary(
+                    format!("no source of tokens is at hand for {place}"),
+                    None,
+                ));
+            }
+        };
+        Self::log_in(client, &login.user, proof, place).await
     }
 
     /// The part that is the same on every kind of stream.
     pub(super) async fn log_in(
         mut client: Client<Stream>,
         user: &str,
-        password: &Secret,
+        proof: Proof<'_>,
         place: String,
     ) -> Result<Self, SourceError> {
         let offered = limited(
@@ -167,7 +188,12 @@ impl Connection {
         )
         .await?
         .map_err(|error| lost("asking what the server can do", &place, &error))?;
-        let session = login(client, &offered, user, password, &place).await?;
+        let session = match proof {
+            Proof::Password(password) => login(client, &offered, user, password, &place).await?,
+            Proof::Tokens(tokens) => {
+                login_with_token(client, &offered, user, tokens, &place).await?
+            }
+        };
         let mut connection = Self {
             session,
             place,
@@ -609,6 +635,94 @@ async fn login(
             "correct user and password in the configuration",
         )),
         Err((error, _)) => Err(lost(doing, place, &error)),
+    }
+}
+
+/// SASL XOAUTH2. A server that refuses the token tells why in a second challenge, which wants an empty answer.
+struct Xoauth2<'a> {
+    user: &'a str,
+    token: &'a Secret,
+    told: bool,
+}
+
+impl Authenticator for Xoauth2<'_> {
+    type Response = String;
+
+    fn process(&mut self, _challenge: &[u8]) -> String {
+        if std::mem::replace(&mut self.told, true) {
+            return String::new();
+        }
+        format!(
+            "user={}\x01auth=Bearer {}\x01\x01",
+            self.user,
+            self.token.reveal()
+        )
+    }
+}
+
+/// Logs in with a token. One that the server refuses may have been withdrawn: a new one is tried, once.
+async fn login_with_token(
+    mut client: Client<Stream>,
+    offered: &HashSet<String>,
+    user: &str,
+    tokens: &Tokens,
+    place: &str,
+) -> Result<Session<Stream>, SourceError> {
+    let doing = "logging in with a token";
+    if !offered.contains("AUTH=XOAUTH2") {
+        return Err(SourceError::needs_person(
+            format!("{place} takes no tokens (AUTH=XOAUTH2)"),
+            "use a password, or another server",
+        ));
+    }
+    for _ in 0..2 {
+        let token = tokens.token().await?;
+        let proof = Xoauth2 {
+            user,
+            token: &token,
+            told: false,
+        };
+        let attempt = limited(
+            LOGIN_TIMEOUT,
+            doing,
+            place,
+            client.authenticate("XOAUTH2", proof),
+        )
+        .await?;
+        match attempt {
+            Ok(session) => return Ok(session),
+            Err((ImapError::No(told), again)) => {
+                if let Some(code) = code_told(&told)
+                    && LOGIN_LATER.contains(&code.as_str())
+                {
+                    return Err(SourceError::temporary(
+                        format!("{place} cannot log anybody in now ({code})"),
+                        None,
+                    ));
+                }
+                tokens.forget(&token);
+                client = again;
+            }
+            Err((error, _)) => {
+                // Some servers hang up on a token that they do not like.
+                tokens.forget(&token);
+                return Err(lost(doing, place, &error));
+            }
+        }
+    }
+    Err(SourceError::needs_person(
+        format!("{place} rejects the token for this user"),
+        "give the application access to the mailbox, and check user and scope",
+    ))
+}
+
+impl From<OAuthError> for SourceError {
+    fn from(error: OAuthError) -> Self {
+        let what = error.to_string();
+        match error {
+            OAuthError::Temporary { .. } => Self::temporary(what, None),
+            OAuthError::NeedsPerson { advice, .. } => Self::needs_person(what, advice),
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, duplex};
 use tokio::task::JoinHandle;
 
 use super::super::SourceError;
-use super::connection::{Connection, greeted};
+use super::connection::{Connection, Proof, greeted};
 use crate::config::Secret;
 
 /// What the server does after its last line.
@@ -53,8 +53,9 @@ pub(super) async fn log_in(
     });
     let client = greeted(Box::new(here), "imap.example:993").await.unwrap();
     let password = Secret::new(password.to_owned());
-    let connection =
-        Connection::log_in(client, "post", &password, "imap.example:993".to_owned()).await;
+    let proof = Proof::Password(&password);
+    let place = "imap.example:993".to_owned();
+    let connection = Connection::log_in(client, "post", proof, place).await;
     (connection, server)
 }
 

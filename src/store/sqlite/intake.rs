@@ -67,8 +67,30 @@ pub(super) async fn store_raw(
             }
         }
     }
+    count_seen(&mut transaction, source, &stored).await?;
     transaction.commit().await?;
     Ok(stored)
+}
+
+/// Counts what the source has shown, in the transaction that stores it: the number that the reconciliation starts from.
+async fn count_seen(
+    connection: &mut SqliteConnection,
+    source: &str,
+    stored: &[Stored],
+) -> Result<(), StoreError> {
+    let is_new = |stored: &&Stored| matches!(stored, Stored::New(_) | Stored::Duplicate(_));
+    let new = stored.iter().filter(is_new).count();
+    if new > 0 {
+        sqlx::query(
+            "INSERT INTO source_cursor (source, uid_validity, last_uid, checked_at_ms, seen) VALUES ($1, 0, 0, 0, $2) \
+             ON CONFLICT (source) DO UPDATE SET seen = source_cursor.seen + excluded.seen",
+        )
+        .bind(source)
+        .bind(i64::try_from(new).unwrap_or(i64::MAX))
+        .execute(connection)
+        .await?;
+    }
+    Ok(())
 }
 
 async fn store_one(
@@ -207,13 +229,14 @@ pub(super) async fn raw(
     message_id: i64,
 ) -> Result<Option<Vec<u8>>, StoreError> {
     let mut connection = readers.acquire().await?;
-    let holder: Option<i64> = sqlx::query_scalar(
-        "SELECT CASE duplicate_of WHEN 0 THEN id ELSE duplicate_of END FROM message WHERE id = $1",
+    let holder: Option<(i64, i64)> = sqlx::query_as(
+        "SELECT h.id, h.content_deleted_at_ms FROM message m \
+         JOIN message h ON h.id = CASE m.duplicate_of WHEN 0 THEN m.id ELSE m.duplicate_of END WHERE m.id = $1",
     )
     .bind(message_id)
     .fetch_optional(&mut *connection)
     .await?;
-    let Some(holder) = holder else {
+    let Some((holder, 0)) = holder else {
         return Ok(None);
     };
     let chunks: Vec<Vec<u8>> =

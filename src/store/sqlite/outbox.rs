@@ -411,7 +411,8 @@ pub(super) async fn set(
         .execute(&mut *transaction)
         .await?
     } else {
-        sqlx::query("UPDATE outbox SET state = 'queued', next_attempt_at_ms = $1, unknown_outcomes = 0 WHERE id = $2 AND state IN ('queued', 'held', 'failed')")
+        sqlx::query("UPDATE outbox SET state = 'queued', next_attempt_at_ms = $1, unknown_outcomes = 0 WHERE id = $2 AND state IN ('queued', 'held', 'failed') \
+                     AND EXISTS (SELECT 1 FROM outbox_chunk k WHERE k.outbox_id = outbox.id)")
             .bind(now_ms)
             .bind(id)
             .execute(&mut *transaction)

@@ -25,11 +25,15 @@ CREATE TABLE message (
     duplicate_of     INTEGER NOT NULL DEFAULT 0,
     settled_at_ms    INTEGER NOT NULL DEFAULT 0,
     treated          INTEGER NOT NULL DEFAULT 0,
+    content_deleted_at_ms INTEGER NOT NULL DEFAULT 0,
     UNIQUE (source, mailbox, uid_validity, position_key)
 ) STRICT;
 CREATE INDEX message_content ON message (content_hash, id);
 CREATE INDEX message_pending ON message (attempts, id) WHERE outcome = 'pending';
 CREATE INDEX message_untreated ON message (source, id) WHERE treated = 0 AND outcome IN ('opened', 'joined', 'duplicate');
+CREATE INDEX message_left_alone ON message (settled_at_ms) WHERE outcome = 'left-alone' AND content_deleted_at_ms = 0;
+CREATE INDEX message_account ON message (source, outcome);
+CREATE INDEX message_duplicate ON message (duplicate_of) WHERE duplicate_of <> 0;
 CREATE INDEX message_case ON message (case_id) WHERE case_id <> 0;
 
 CREATE TABLE message_chunk (
@@ -108,6 +112,7 @@ CREATE TABLE cases (
     message_id          INTEGER NOT NULL,
     merged_into         TEXT    NOT NULL DEFAULT '',
     duplicate_of        TEXT    NOT NULL DEFAULT '',
+    content_deleted_at_ms INTEGER NOT NULL DEFAULT 0,
     UNIQUE (year, count)
 ) STRICT;
 CREATE INDEX cases_to_remind ON cases (due_day) WHERE state = 'sent' AND reminder = 'allowed';
@@ -214,5 +219,14 @@ CREATE TABLE source_cursor (
     uid_validity  INTEGER NOT NULL,
     last_uid      INTEGER NOT NULL,
     checked_at_ms INTEGER NOT NULL,
-    gone          INTEGER NOT NULL DEFAULT 0
+    gone          INTEGER NOT NULL DEFAULT 0,
+    seen          INTEGER NOT NULL DEFAULT 0
+) STRICT;
+
+-- The last reconciliation of each source.
+CREATE TABLE reconciliation (
+    source      TEXT    NOT NULL PRIMARY KEY,
+    at_ms       INTEGER NOT NULL,
+    differences INTEGER NOT NULL,
+    report      TEXT    NOT NULL
 ) STRICT;

@@ -1,0 +1,276 @@
+//! Daily upkeep: does everything add up, and deleting content whose time is over.
+
+use super::{begin, cases};
+use crate::case::{CaseNumber, EventKind};
+use crate::store::rows;
+use crate::store::{LooseEnd, Reconciled, RetentionCounts, SourceAccount, StoreError};
+use serde_json::json;
+use sqlx::{SqliteConnection, SqlitePool};
+
+/// Messages whose content one transaction deletes, at most.
+const DELETE_MESSAGES: i64 = 100;
+/// Bytes that one transaction deletes, unless one message alone is larger: deleted pages are overwritten, which takes time
+/// during which nobody else writes.
+const DELETE_BYTES: i64 = 16 << 20;
+
+rows::row! {
+    struct AccountRow {
+        source: String,
+        seen: i64,
+        opened: i64,
+        joined: i64,
+        duplicate: i64,
+        left_alone: i64,
+        pending: i64,
+        gone: i64,
+        checked_at_ms: i64,
+    }
+}
+
+pub(super) async fn accounts(readers: &SqlitePool) -> Result<Vec<SourceAccount>, StoreError> {
+    let rows: Vec<AccountRow> = sqlx::query_as(
+        "SELECT s.source, max(s.seen) AS seen, max(s.gone) AS gone, max(s.checked_at_ms) AS checked_at_ms, \
+         sum(s.opened) AS opened, sum(s.joined) AS joined, sum(s.duplicate) AS duplicate, sum(s.left_alone) AS left_alone, \
+         sum(s.pending) AS pending FROM ( \
+           SELECT source, 0 AS seen, 0 AS gone, 0 AS checked_at_ms, sum(outcome = 'opened') AS opened, \
+             sum(outcome = 'joined') AS joined, sum(outcome = 'duplicate') AS duplicate, \
+             sum(outcome = 'left-alone') AS left_alone, sum(outcome = 'pending') AS pending FROM message GROUP BY source \
+           UNION ALL SELECT source, seen, gone, checked_at_ms, 0, 0, 0, 0, 0 FROM source_cursor) s \
+         GROUP BY s.source ORDER BY s.source",
+    )
+    .fetch_all(readers)
+    .await?;
+    let account = |row: AccountRow| SourceAccount {
+        source: row.source,
+        seen: row.seen,
+        opened: row.opened,
+        joined: row.joined,
+        duplicate: row.duplicate,
+        left_alone: row.left_alone,
+        pending: row.pending,
+        gone: row.gone,
+        checked_at_ms: row.checked_at_ms,
+    };
+    Ok(rows.into_iter().map(account).collect())
+}
+
+pub(super) async fn loose_ends(
+    readers: &SqlitePool,
+    undecided_before_ms: i64,
+) -> Result<Vec<LooseEnd>, StoreError> {
+    let rows: Vec<(String, String, i64)> = sqlx::query_as(
+        "SELECT * FROM ( \
+         SELECT m.source AS source, 'without-case' AS kind, count(*) AS count FROM message m LEFT JOIN cases c ON c.id = m.case_id \
+           WHERE m.outcome IN ('opened', 'joined') AND c.id IS NULL GROUP BY m.source \
+         UNION ALL SELECT m.source, 'without-original', count(*) FROM message m LEFT JOIN message o ON o.id = m.duplicate_of \
+           WHERE m.outcome = 'duplicate' AND (o.id IS NULL OR o.outcome = 'duplicate') GROUP BY m.source \
+         UNION ALL SELECT source, 'without-reason', count(*) FROM message WHERE outcome = 'left-alone' AND reason = '' GROUP BY source \
+         UNION ALL SELECT m.source, 'without-content', count(*) FROM message m WHERE m.outcome <> 'duplicate' \
+           AND m.content_deleted_at_ms = 0 AND m.size_bytes > 0 \
+           AND NOT EXISTS (SELECT 1 FROM message_chunk k WHERE k.message_id = m.id AND k.seq = 0) GROUP BY m.source \
+         UNION ALL SELECT source, 'undecided', count(*) FROM message \
+           WHERE outcome = 'pending' AND first_seen_at_ms < $1 GROUP BY source \
+         UNION ALL SELECT '', 'without-acknowledgement', count(*) FROM cases c WHERE c.acknowledgement = 'queued' \
+           AND NOT EXISTS (SELECT 1 FROM outbox o WHERE o.case_id = c.id AND o.kind = 'kvittering') \
+         UNION ALL SELECT '', 'without-message', count(*) FROM cases c WHERE c.message_id <> 0 \
+           AND NOT EXISTS (SELECT 1 FROM message m WHERE m.id = c.message_id) \
+         ) WHERE count > 0 ORDER BY source, kind",
+    )
+    .bind(undecided_before_ms)
+    .fetch_all(readers)
+    .await?;
+    let loose_end = |(source, kind, count)| LooseEnd {
+        source,
+        kind,
+        count,
+    };
+    Ok(rows.into_iter().map(loose_end).collect())
+}
+
+pub(super) async fn reconciliations(readers: &SqlitePool) -> Result<Vec<Reconciled>, StoreError> {
+    let rows: Vec<(String, i64, i64, String)> = sqlx::query_as(
+        "SELECT source, at_ms, differences, report FROM reconciliation ORDER BY source",
+    )
+    .fetch_all(readers)
+    .await?;
+    let reconciled = |(source, at_ms, differences, report)| Reconciled {
+        source,
+        at_ms,
+        differences,
+        report,
+    };
+    Ok(rows.into_iter().map(reconciled).collect())
+}
+
+pub(super) async fn keep_reconciliation(
+    writer: &mut SqliteConnection,
+    reconciled: &Reconciled,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT INTO reconciliation (source, at_ms, differences, report) VALUES ($1, $2, $3, $4) \
+         ON CONFLICT (source) DO UPDATE SET at_ms = excluded.at_ms, differences = excluded.differences, report = excluded.report",
+    )
+    .bind(&reconciled.source)
+    .bind(reconciled.at_ms)
+    .bind(reconciled.differences)
+    .bind(&reconciled.report)
+    .execute(writer)
+    .await?;
+    Ok(())
+}
+
+/// What a verdict holds besides rule ids and terms: whom an answer would reach, and the reporter's own case number.
+const FORGET_REPORTER: &str = "UPDATE verdict SET verdict = json_set(verdict, '$.reporter.address', '', '$.reference', NULL) \
+     WHERE message_id = $1";
+
+/// Position, hash and reason stay.
+pub(super) async fn delete_left_alone(
+    writer: &mut SqliteConnection,
+    settled_before_ms: i64,
+    now_ms: i64,
+) -> Result<u64, StoreError> {
+    let mut transaction = begin(writer).await?;
+    let due: Vec<(i64, i64)> = sqlx::query_as(
+        "SELECT id, size_bytes FROM message WHERE outcome = 'left-alone' AND content_deleted_at_ms = 0 AND settled_at_ms <= $1 \
+         ORDER BY settled_at_ms, id LIMIT $2",
+    )
+    .bind(settled_before_ms)
+    .bind(DELETE_MESSAGES)
+    .fetch_all(&mut *transaction)
+    .await?;
+    let mut deleted = 0_u64;
+    let mut bytes = 0_i64;
+    for (id, size_bytes) in due {
+        bytes = bytes.saturating_add(size_bytes);
+        if deleted > 0 && bytes > DELETE_BYTES {
+            break;
+        }
+        delete_message(&mut transaction, id, now_ms).await?;
+        deleted = deleted.saturating_add(1);
+    }
+    transaction.commit().await?;
+    Ok(deleted)
+}
+
+/// Deletes the bytes of a message and what its row and verdict tell of its sender; the copies of it say so too.
+async fn delete_message(
+    connection: &mut SqliteConnection,
+    id: i64,
+    now_ms: i64,
+) -> Result<(), StoreError> {
+    sqlx::query("DELETE FROM message_chunk WHERE message_id = $1")
+        .bind(id)
+        .execute(&mut *connection)
+        .await?;
+    sqlx::query(FORGET_REPORTER)
+        .bind(id)
+        .execute(&mut *connection)
+        .await?;
+    sqlx::query(
+        "UPDATE message SET content_deleted_at_ms = $1, sender_domain = '' WHERE id = $2 OR (duplicate_of = $2 AND duplicate_of <> 0)",
+    )
+    .bind(now_ms)
+    .bind(id)
+    .execute(&mut *connection)
+    .await?;
+    Ok(())
+}
+
+/// Cases that are done, all of whose content was not deleted since the last thing that happened, which is before $2. What was
+/// shown to a person does not count, nor does a case whose last mail still waits.
+macro_rules! cases_due {
+    ($head:literal, $tail:literal) => {
+        concat!(
+            $head,
+            " FROM (SELECT c.id AS id, c.year AS year, c.count AS count, c.content_deleted_at_ms AS deleted, \
+             (SELECT max(e.at_ms) FROM case_event e WHERE e.case_id = c.id AND e.kind NOT IN ('shown', 'content-deleted')) AS last \
+             FROM cases c WHERE c.id > $1 AND c.state IN ('closed', 'registered', 'dismissed') \
+             AND NOT EXISTS (SELECT 1 FROM outbox o WHERE o.case_id = c.id AND o.state IN ('queued', 'sending'))) \
+             WHERE last > deleted AND last <= $2 ",
+            $tail
+        )
+    };
+}
+
+/// Number, history and all facets stay.
+pub(super) async fn delete_case(
+    writer: &mut SqliteConnection,
+    after_case_id: i64,
+    ended_before_ms: i64,
+    now_ms: i64,
+) -> Result<Option<(i64, CaseNumber)>, StoreError> {
+    let mut transaction = begin(writer).await?;
+    let due: Option<(i64, i64, i64)> =
+        sqlx::query_as(cases_due!("SELECT id, year, count", "ORDER BY id LIMIT 1"))
+            .bind(after_case_id)
+            .bind(ended_before_ms)
+            .fetch_optional(&mut *transaction)
+            .await?;
+    let Some((case_id, year, count)) = due else {
+        return Ok(None);
+    };
+    let messages: Vec<i64> = sqlx::query_scalar(
+        "SELECT id FROM message WHERE case_id = $1 AND case_id <> 0 AND content_deleted_at_ms = 0",
+    )
+    .bind(case_id)
+    .fetch_all(&mut *transaction)
+    .await?;
+    for id in &messages {
+        delete_message(&mut transaction, *id, now_ms).await?;
+    }
+    for sql in [
+        "DELETE FROM thread_id WHERE case_id = $1",
+        "DELETE FROM outbox_chunk WHERE outbox_id IN (SELECT id FROM outbox WHERE case_id = $1)",
+        "UPDATE outbox_recipient SET address = '' WHERE outbox_id IN (SELECT id FROM outbox WHERE case_id = $1)",
+    ] {
+        sqlx::query(sql)
+            .bind(case_id)
+            .execute(&mut *transaction)
+            .await?;
+    }
+    cases::amend(&mut transaction, case_id, |change| {
+        let data = json!({ "messages": messages.len() });
+        change.record(EventKind::ContentDeleted, now_ms, data);
+    })
+    .await?;
+    sqlx::query(
+        "UPDATE cases SET content_deleted_at_ms = $1, reporter_address = '', reporter_message_id = '', reference = '' WHERE id = $2",
+    )
+    .bind(now_ms)
+    .bind(case_id)
+    .execute(&mut *transaction)
+    .await?;
+    transaction.commit().await?;
+    Ok(Some((case_id, rows::number(year, count)?)))
+}
+
+pub(super) async fn retention_counts(
+    readers: &SqlitePool,
+    settled_before_ms: i64,
+    ended_before_ms: Option<i64>,
+) -> Result<RetentionCounts, StoreError> {
+    let (messages_deleted, left_alone_due, cases_deleted): (i64, i64, i64) = sqlx::query_as(
+        "SELECT (SELECT count(*) FROM message WHERE content_deleted_at_ms <> 0), \
+         (SELECT count(*) FROM message WHERE outcome = 'left-alone' AND content_deleted_at_ms = 0 AND settled_at_ms <= $1), \
+         (SELECT count(*) FROM cases WHERE content_deleted_at_ms <> 0)",
+    )
+    .bind(settled_before_ms)
+    .fetch_one(readers)
+    .await?;
+    let cases_due = match ended_before_ms {
+        None => 0,
+        Some(ended_before_ms) => {
+            sqlx::query_scalar(cases_due!("SELECT count(*)", ""))
+                .bind(0_i64)
+                .bind(ended_before_ms)
+                .fetch_one(readers)
+                .await?
+        }
+    };
+    Ok(RetentionCounts {
+        messages_deleted,
+        left_alone_due,
+        cases_deleted,
+        cases_due,
+    })
+}

@@ -1,0 +1,329 @@
+//! Is it well? «Connected» is not healthy: what counts is when each source was last checked to the end, how long the oldest mail
+//! has waited to be sent, whether the loops get on and whether everything adds up. [`Health::json`] and [`Health::metrics`]
+//! hold no personal data: names of mailboxes are those of the settings, everything else is a number.
+
+use super::reloading::{self, RulesInForce};
+use super::vitals::Vitals;
+use super::{Engine, LiveSince};
+use crate::store::{Counts, Reconciled, SourceAccount, StoreError};
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::time::Duration;
+
+/// When something counts as too old.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HealthLimits {
+    /// Longest time since the last completed check of each source, by name.
+    pub check_age: BTreeMap<String, Duration>,
+    /// Longest time that a mail may wait to be sent.
+    pub unsent_age: Duration,
+}
+
+/// Everything that is asked when somebody asks how it is.
+#[derive(Clone)]
+pub struct Examiner {
+    /// Store and clock.
+    pub engine: Engine,
+    /// The loops.
+    pub vitals: Vitals,
+    /// Limits.
+    pub limits: HealthLimits,
+    /// When the worker was started, Unix milliseconds.
+    pub started_at_ms: i64,
+}
+
+/// A source's last completed check.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceHealth {
+    /// Its name.
+    pub name: String,
+    /// When, Unix milliseconds; 0 when it was never checked.
+    pub checked_at_ms: i64,
+    /// Seconds since then, or since the start when it was never checked.
+    pub age_secs: i64,
+}
+
+/// How it is.
+#[derive(Debug, Clone)]
+pub struct Health {
+    /// What is wrong, for people; empty when all is well.
+    pub problems: Vec<String>,
+    /// The watched sources.
+    pub sources: Vec<SourceHealth>,
+    /// Seconds that the oldest mail has waited; `None` when none waits.
+    pub oldest_unsent_secs: Option<i64>,
+    /// The rules in force.
+    pub rules: Option<RulesInForce>,
+    /// The last reconciliations.
+    pub reconciled: Vec<Reconciled>,
+    accounts: Vec<SourceAccount>,
+    counts: Counts,
+    loops: Vec<(String, u64)>,
+    live_since: LiveSince,
+}
+
+const fn age_secs(now_ms: i64, then_ms: i64) -> i64 {
+    let ms = now_ms.saturating_sub(then_ms);
+    if ms < 0 { 0 } else { ms / 1000 }
+}
+
+impl Examiner {
+    /// Looks at everything.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store does not answer.
+    pub async fn examine(&self) -> Result<Health, StoreError> {
+        let store = &self.engine.store;
+        let now_ms = self.engine.clock.now_ms();
+        let accounts = store.accounts().await?;
+        let counts = store.counts().await?;
+        let mut problems = Vec::new();
+        let mut sources = Vec::new();
+        for (name, limit) in &self.limits.check_age {
+            let account = accounts.iter().find(|account| account.source == *name);
+            let checked_at_ms = account.map_or(0, |account| account.checked_at_ms);
+            let age_secs = age_secs(now_ms, checked_at_ms.max(self.started_at_ms));
+            if is_over(age_secs, *limit) {
+                problems.push(format!(
+                    "source {name}: last check completed {age_secs} s ago"
+                ));
+            }
+            sources.push(SourceHealth {
+                name: name.clone(),
+                checked_at_ms,
+                age_secs: if checked_at_ms == 0 {
+                    age_secs
+                } else {
+                    self::age_secs(now_ms, checked_at_ms)
+                },
+            });
+        }
+        let oldest_unsent_secs = counts.oldest_unsent_ms.map(|ms| age_secs(now_ms, ms));
+        if let Some(age) = oldest_unsent_secs.filter(|age| is_over(*age, self.limits.unsent_age)) {
+            problems.push(format!("the oldest unsent mail has waited {age} s"));
+        }
+        let reconciled = store.reconciliations().await?;
+        for last in reconciled.iter().filter(|last| last.differences > 0) {
+            let of = if last.source.is_empty() {
+                "the store"
+            } else {
+                &last.source
+            };
+            problems.push(format!(
+                "{of}: {} do not add up; see «linjevei reconcile»",
+                last.differences
+            ));
+        }
+        for name in self.vitals.stuck() {
+            problems.push(format!("the loop {name} does not get on"));
+        }
+        Ok(Health {
+            problems,
+            sources,
+            oldest_unsent_secs,
+            rules: reloading::in_force(store).await?,
+            reconciled,
+            accounts,
+            counts,
+            loops: self
+                .vitals
+                .all()
+                .iter()
+                .map(|pulse| (pulse.name().to_owned(), pulse.age().as_secs()))
+                .collect(),
+            live_since: self.engine.live_since.clone(),
+        })
+    }
+}
+
+fn is_over(age_secs: i64, limit: Duration) -> bool {
+    u64::try_from(age_secs).is_ok_and(|age| age > limit.as_secs())
+}
+
+/// A moment in RFC 3339, or nothing for 0.
+fn moment(ms: i64) -> Option<String> {
+    let moment = jiff::Timestamp::from_millisecond(ms).ok()?;
+    (ms != 0).then(|| moment.to_string())
+}
+
+impl Health {
+    /// All is well.
+    pub const fn is_well(&self) -> bool {
+        self.problems.is_empty()
+    }
+
+    /// For `/healthz`.
+    pub fn json(&self) -> serde_json::Value {
+        let sources: Vec<_> = self
+            .sources
+            .iter()
+            .map(|source| json!({ "name": source.name, "last_check": moment(source.checked_at_ms), "age_secs": source.age_secs }))
+            .collect();
+        let reconciled: Vec<_> = self
+            .reconciled
+            .iter()
+            .map(|last| json!({ "source": last.source, "at": moment(last.at_ms), "differences": last.differences }))
+            .collect();
+        let rules = self.rules.as_ref().map(|rules| {
+            json!({ "hash": rules.hash, "since": moment(rules.since_ms), "newer_set_refused": rules.refused.is_some() })
+        });
+        json!({
+            "status": if self.is_well() { "ok" } else { "failing" },
+            "problems": self.problems,
+            "version": env!("CARGO_PKG_VERSION"),
+            "sources": sources,
+            "oldest_unsent_age_secs": self.oldest_unsent_secs,
+            "rules": rules,
+            "reconciliation": reconciled,
+        })
+    }
+
+    /// For `/metrics`: the text format of Prometheus, version 0.0.4.
+    pub fn metrics(&self) -> String {
+        let mut page = Page::default();
+        page.family("linjevei_build_info", "The version that runs.");
+        page.value(&[("version", env!("CARGO_PKG_VERSION"))], 1);
+        page.family("linjevei_healthy", "1 when /healthz answers 200.");
+        page.value(&[], i64::from(self.is_well()));
+        page.family(
+            "linjevei_source_check_age_seconds",
+            "Time since the last completed check of the source.",
+        );
+        for source in &self.sources {
+            page.value(&[("source", &source.name)], source.age_secs);
+        }
+        page.family(
+            "linjevei_messages",
+            "Stored messages by source and outcome.",
+        );
+        for account in self.watched() {
+            for (outcome, count) in [
+                ("opened", account.opened),
+                ("joined", account.joined),
+                ("duplicate", account.duplicate),
+                ("left-alone", account.left_alone),
+                ("pending", account.pending),
+            ] {
+                page.value(&[("source", &account.source), ("outcome", outcome)], count);
+            }
+        }
+        page.family(
+            "linjevei_messages_seen",
+            "Messages that the source has shown and that were stored.",
+        );
+        for account in self.watched() {
+            page.value(&[("source", &account.source)], account.seen);
+        }
+        page.family(
+            "linjevei_messages_gone_before_fetch",
+            "Messages that were listed and gone before they could be fetched.",
+        );
+        for account in self.watched() {
+            page.value(&[("source", &account.source)], account.gone);
+        }
+        page.family("linjevei_cases", "Cases by state.");
+        for (state, count) in &self.counts.cases {
+            page.value(&[("state", state)], *count);
+        }
+        page.family("linjevei_outbox", "Mail by state.");
+        for (state, count) in &self.counts.outbox {
+            page.value(&[("state", state)], *count);
+        }
+        page.family(
+            "linjevei_oldest_unsent_age_seconds",
+            "How long the oldest mail has waited to be sent; 0 when none waits.",
+        );
+        page.value(&[], self.oldest_unsent_secs.unwrap_or_default());
+        page.family(
+            "linjevei_rules_loaded_timestamp_seconds",
+            "When the rules in force were loaded.",
+        );
+        let rules = self.rules.as_ref();
+        page.value(&[], rules.map_or(0, |rules| rules.since_ms / 1000));
+        page.family(
+            "linjevei_rules_refused",
+            "1 while a newer set of rules or templates is refused.",
+        );
+        let refused = rules.is_some_and(|rules| rules.refused.is_some());
+        page.value(&[], i64::from(refused));
+        page.family(
+            "linjevei_reconciliation_timestamp_seconds",
+            "When the source was last reconciled; an empty source is the store itself.",
+        );
+        for last in &self.reconciled {
+            page.value(&[("source", &last.source)], last.at_ms / 1000);
+        }
+        page.family(
+            "linjevei_reconciliation_differences",
+            "What did not add up at the last reconciliation.",
+        );
+        for last in &self.reconciled {
+            page.value(&[("source", &last.source)], last.differences);
+        }
+        page.family(
+            "linjevei_loop_age_seconds",
+            "Time since the loop last got on.",
+        );
+        for (name, age) in &self.loops {
+            page.value(&[("loop", name)], i64::try_from(*age).unwrap_or(i64::MAX));
+        }
+        page.text
+    }
+
+    /// Watched sources only: what was taken in by hand goes under the name of a file.
+    fn watched(&self) -> impl Iterator<Item = &SourceAccount> {
+        self.accounts
+            .iter()
+            .filter(|account| self.live_since.sources.contains(&account.source))
+    }
+}
+
+/// A page of metrics under construction. All are gauges: they are counted anew each time, and can shrink.
+#[derive(Debug, Default)]
+struct Page {
+    text: String,
+    name: &'static str,
+}
+
+impl Page {
+    fn family(&mut self, name: &'static str, help: &str) {
+        self.name = name;
+        // Writing to a String cannot fail, here and below.
+        write!(self.text, "# HELP {name} {help}\n# TYPE {name} gauge\n").ok();
+    }
+
+    fn value(&mut self, labels: &[(&str, &str)], value: i64) {
+        self.text.push_str(self.name);
+        for (at, (label, value)) in labels.iter().enumerate() {
+            let open = if at == 0 { '{' } else { ',' };
+            let value = value
+                .replace('\\', "\\\\")
+                .replace('"', "\\\"")
+                .replace('\n', "\\n");
+            write!(self.text, "{open}{label}=\"{value}\"").ok();
+        }
+        if !labels.is_empty() {
+            self.text.push('}');
+        }
+        writeln!(self.text, " {value}").ok();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metrics_are_written_as_prometheus_reads_them() {
+        let mut page = Page::default();
+        page.family("linjevei_cases", "Cases by state.");
+        page.value(&[("state", "a\"b\\c\nd"), ("other", "x")], 3);
+        page.value(&[], -1);
+        assert_eq!(
+            page.text,
+            "# HELP linjevei_cases Cases by state.\n# TYPE linjevei_cases gauge\n\
+             linjevei_cases{state=\"a\\\"b\\\\c\\nd\",other=\"x\"} 3\nlinjevei_cases -1\n"
+        );
+    }
+}
