@@ -84,7 +84,7 @@ async fn reconcile(
         }
     }
     source.close().await;
-    Ok(engine.report(config.name(), Some(look)).await?)
+    Ok(engine.account_for(config.name(), Some(look)).await?)
 }
 
 /// Waits until a check has been completed that began after now; `false` when none was in time.

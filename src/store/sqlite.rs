@@ -305,7 +305,7 @@ impl Store for SqliteStore {
         composer: &dyn Compose,
         now_ms: i64,
     ) -> Result<(Case, Case), StoreError> {
-        cases::rearrange(&mut *self.writer().await, rearrangement, composer, now_ms).await
+        cases::rearrange(&mut *self.writer().await?, rearrangement, composer, now_ms).await
     }
 
     async fn earlier(
@@ -330,7 +330,7 @@ impl Store for SqliteStore {
         mail: Option<&ReportMail>,
         now_ms: i64,
     ) -> Result<bool, StoreError> {
-        reports::queue(&mut *self.writer().await, days, mail, now_ms).await
+        reports::queue(&mut *self.writer().await?, days, mail, now_ms).await
     }
 
     async fn unacknowledged(&self, since_ms: i64) -> Result<Vec<Case>, StoreError> {
@@ -477,7 +477,7 @@ impl Store for SqliteStore {
     }
 
     async fn keep_reconciliation(&self, reconciled: &Reconciled) -> Result<(), StoreError> {
-        upkeep::keep_reconciliation(&mut *self.writer().await, reconciled).await
+        upkeep::keep_reconciliation(&mut *self.writer().await?, reconciled).await
     }
 
     async fn delete_left_alone_content(
@@ -485,7 +485,7 @@ impl Store for SqliteStore {
         settled_before_ms: i64,
         now_ms: i64,
     ) -> Result<u64, StoreError> {
-        upkeep::delete_left_alone(&mut *self.writer().await, settled_before_ms, now_ms).await
+        upkeep::delete_left_alone(&mut *self.writer().await?, settled_before_ms, now_ms).await
     }
 
     async fn delete_case_content(
@@ -495,7 +495,7 @@ impl Store for SqliteStore {
         now_ms: i64,
     ) -> Result<Option<(i64, CaseNumber)>, StoreError> {
         upkeep::delete_case(
-            &mut *self.writer().await,
+            &mut *self.writer().await?,
             after_case_id,
             ended_before_ms,
             now_ms,

@@ -140,7 +140,7 @@ impl Engine {
             look = self.look_for_not_stored(source, &tick).await?;
             look.not_stored.retain(|position| before.contains(position));
         }
-        let report = self.report(source.name(), Some(look)).await?;
+        let report = self.account_for(source.name(), Some(look)).await?;
         self.remember(&report).await?;
         Ok(report)
     }
@@ -149,7 +149,7 @@ impl Engine {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn report(&self, source: &str, look: Option<Look>) -> Result<Report, StoreError> {
+    pub async fn account_for(&self, source: &str, look: Option<Look>) -> Result<Report, StoreError> {
         let at_ms = self.clock.now_ms();
         let accounts = self.store.accounts().await?;
         let account = accounts
@@ -207,12 +207,12 @@ impl Engine {
     /// # Errors
     /// [`StoreError`].
     pub async fn reconcile_store(&self, watched: &[String]) -> Result<Report, StoreError> {
-        let mut whole = self.report("", None).await?;
+        let mut whole = self.account_for("", None).await?;
         for account in self.store.accounts().await? {
             if watched.contains(&account.source) {
                 continue;
             }
-            let one = self.report(&account.source, None).await?;
+            let one = self.account_for(&account.source, None).await?;
             whole.differences.extend(one.differences);
             let sum = &mut whole.account;
             sum.seen = sum.seen.saturating_add(account.seen);
