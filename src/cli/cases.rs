@@ -59,6 +59,10 @@ enum Command {
 }
 
 #[derive(Debug, ClapArgs)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "they are switches of a command line"
+)]
 struct List {
     /// Only this state: received, triage, approval, secure-handover, sent, answered, closed, registered, dismissed
     #[arg(long, value_parser = state)]
@@ -529,19 +533,10 @@ async fn show(engine: &Engine, args: &Show, as_json: bool) -> Result<ExitCode, F
         "Svarfrist",
         &case.due_day.map(|day| day.to_string()).unwrap_or_default(),
     );
-    if let Some(original) = case.duplicate_of {
-        line("Mulig dublett av", &original.to_string());
-    }
-    if let Some(into) = case.merged_into {
-        line("Slått sammen med", &into.to_string());
-    }
-    let related = undo::related(&events);
-    if !related.is_empty() {
-        line("Se også", &related.join(", "));
-    }
     let messages = engine.store.case_messages(case.id).await?;
-    let messages: Vec<String> = messages.iter().map(ToString::to_string).collect();
-    line("Meldinger", &messages.join(", "));
+    for (name, value) in relations(&case, &events, &messages) {
+        line(name, &value);
+    }
     if case.attention {
         anstream::println!(
             "{}Noe i saken må ses på av et menneske.{:#}",
@@ -551,39 +546,62 @@ async fn show(engine: &Engine, args: &Show, as_json: bool) -> Result<ExitCode, F
     }
     println!();
     print_history(&events);
-    if let Some(verdict) = verdict {
-        println!();
-        let rows: Vec<Vec<String>> = verdict
-            .because
-            .iter()
-            .map(|evidence| {
-                let zone = serde_json::to_value(evidence.zone)
-                    .ok()
-                    .and_then(|zone| zone.as_str().map(str::to_owned))
-                    .unwrap_or_default();
-                let strength = if evidence.strength >= crate::rules::DECISIVE {
-                    "avgjør".to_owned()
-                } else {
-                    evidence.strength.to_string()
-                };
-                vec![
-                    evidence.value.clone(),
-                    strength,
-                    evidence.rule.clone(),
-                    show::term(&evidence.term),
-                    zone,
-                ]
-            })
-            .collect();
-        show::table(
-            &["Taler for", "Styrke", "Regel", "Ord i regelen", "Sted"],
-            &rows,
-        );
+    if let Some(verdict) = &verdict {
+        print_evidence(verdict);
     }
     if let Some(content) = content {
         println!("\n{content}");
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What spoke for each decision.
+fn print_evidence(verdict: &crate::rules::Verdict) {
+    println!();
+    let rows: Vec<Vec<String>> = verdict
+        .because
+        .iter()
+        .map(|evidence| {
+            let zone = serde_json::to_value(evidence.zone)
+                .ok()
+                .and_then(|zone| zone.as_str().map(str::to_owned))
+                .unwrap_or_default();
+            let strength = if evidence.strength >= crate::rules::DECISIVE {
+                "avgjør".to_owned()
+            } else {
+                evidence.strength.to_string()
+            };
+            vec![
+                evidence.value.clone(),
+                strength,
+                evidence.rule.clone(),
+                show::term(&evidence.term),
+                zone,
+            ]
+        })
+        .collect();
+    show::table(
+        &["Taler for", "Styrke", "Regel", "Ord i regelen", "Sted"],
+        &rows,
+    );
+}
+
+/// What a case has to do with other cases, and the messages in it.
+fn relations(case: &Case, events: &[Event], messages: &[i64]) -> Vec<(&'static str, String)> {
+    let mut lines = Vec::new();
+    if let Some(original) = case.duplicate_of {
+        lines.push(("Mulig dublett av", original.to_string()));
+    }
+    if let Some(into) = case.merged_into {
+        lines.push(("Slått sammen med", into.to_string()));
+    }
+    let related = undo::related(events);
+    if !related.is_empty() {
+        lines.push(("Se også", related.join(", ")));
+    }
+    let messages: Vec<String> = messages.iter().map(ToString::to_string).collect();
+    lines.push(("Meldinger", messages.join(", ")));
+    lines
 }
 
 /// The report's text, identity numbers masked; that it was shown stands in the history before it is.

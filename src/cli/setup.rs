@@ -112,7 +112,7 @@ pub(super) fn data_folder(path: &Path) -> Result<(), Failure> {
         .permissions()
         .mode()
         & 0o777;
-    if mode & 0o077 == 0 {
+    if mode & 0o700 == mode {
         return Ok(());
     }
     std::fs::set_permissions(path, Permissions::from_mode(mode & 0o700)).map_err(failed)
