@@ -534,6 +534,7 @@ fn doctor_says_for_each_part_whether_it_is_ready_and_what_to_do() {
             "configuration",
             "rules",
             "own addresses",
+            "digest",
             "templates",
             "database",
             "source inn",

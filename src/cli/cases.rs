@@ -61,6 +61,10 @@ enum Command {
 }
 
 #[derive(Debug, ClapArgs)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "they are switches of a command line"
+)]
 struct List {
     /// Only this state: received, triage, approval, secure-handover, sent, answered, closed, registered, dismissed
     #[arg(long, value_parser = state)]
@@ -537,19 +541,10 @@ async fn show(engine: &Engine, args: &Show, as_json: bool) -> Result<ExitCode, F
         "Svarfrist",
         &case.due_day.map(|day| day.to_string()).unwrap_or_default(),
     );
-    if let Some(original) = case.duplicate_of {
-        line("Mulig dublett av", &original.to_string());
-    }
-    if let Some(into) = case.merged_into {
-        line("Slått sammen med", &into.to_string());
-    }
-    let related = undo::related(&events);
-    if !related.is_empty() {
-        line("Se også", &related.join(", "));
-    }
     let messages = engine.store.case_messages(case.id).await?;
-    let messages: Vec<String> = messages.iter().map(ToString::to_string).collect();
-    line("Meldinger", &messages.join(", "));
+    for (name, value) in relations(&case, &events, &messages) {
+        line(name, &value);
+    }
     if case.attention {
         anstream::println!(
             "{}Noe i saken må ses på av et menneske.{:#}",
@@ -592,6 +587,24 @@ fn print_evidence(because: &[Evidence]) {
         &["Taler for", "Styrke", "Regel", "Ord i regelen", "Sted"],
         &rows,
     );
+}
+
+/// What a case has to do with other cases, and the messages in it.
+fn relations(case: &Case, events: &[Event], messages: &[i64]) -> Vec<(&'static str, String)> {
+    let mut lines = Vec::new();
+    if let Some(original) = case.duplicate_of {
+        lines.push(("Mulig dublett av", original.to_string()));
+    }
+    if let Some(into) = case.merged_into {
+        lines.push(("Slått sammen med", into.to_string()));
+    }
+    let related = undo::related(events);
+    if !related.is_empty() {
+        lines.push(("Se også", related.join(", ")));
+    }
+    let messages: Vec<String> = messages.iter().map(ToString::to_string).collect();
+    lines.push(("Meldinger", messages.join(", ")));
+    lines
 }
 
 /// The report's text, identity numbers masked; that it was shown stands in the history before it is.

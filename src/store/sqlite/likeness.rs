@@ -59,6 +59,17 @@ pub(super) async fn keep(
     Ok(())
 }
 
+rows::row! {
+    struct OfficeRow {
+        id: i64,
+        year: i64,
+        count: i64,
+        merged_into: String,
+        shingles: Vec<u8>,
+        numbers: Vec<u8>,
+    }
+}
+
 /// Earlier cases that a report may repeat: those with one of its files, and those of its office from the days around.
 pub(super) async fn earlier(
     readers: &SqlitePool,
@@ -84,7 +95,7 @@ pub(super) async fn earlier(
     }
     if !sketch.office.is_empty() && !sketch.shingles.is_empty() {
         let window = WINDOW_DAYS.saturating_mul(DAY_MS);
-        let rows: Vec<(i64, i64, i64, String, Vec<u8>, Vec<u8>)> = sqlx::query_as(
+        let rows: Vec<OfficeRow> = sqlx::query_as(
             "SELECT c.id, c.year, c.count, c.merged_into, l.shingles, l.numbers FROM case_likeness l JOIN cases c ON c.id = l.case_id \
              WHERE l.office = $1 AND l.received_at_ms BETWEEN $2 AND $3 ORDER BY c.id DESC LIMIT $4",
         )
@@ -94,11 +105,11 @@ pub(super) async fn earlier(
         .bind(EARLIER_MAX)
         .fetch_all(&mut *connection)
         .await?;
-        for (id, year, count, merged_into, shingles, numbers) in rows {
-            let earlier = entry(&mut found, id, year, count, &merged_into)?;
+        for row in rows {
+            let earlier = entry(&mut found, row.id, row.year, row.count, &row.merged_into)?;
             earlier.office.clone_from(&sketch.office);
-            earlier.shingles = from_bytes(&shingles);
-            earlier.numbers = from_bytes(&numbers);
+            earlier.shingles = from_bytes(&row.shingles);
+            earlier.numbers = from_bytes(&row.numbers);
         }
     }
     Ok(found.into_values().collect())
