@@ -244,7 +244,7 @@ fn all_faults_at_once() {
             "20:25: «julaften» er ikke en dag; skriv MM-DD (hvert år) eller YYYY-MM-DD (for eksempel \"12-24\" eller \"2026-05-15\")",
             "21:17: 24 er ikke en time på døgnet (skriv et heltall fra 0 til 23)",
             "23:14: her skal det stå et heltall fra 0, ikke en tekst (skriv tallet uten anførselstegn)",
-            "24:1: det står ikke hvor passordet finnes (legg til password_file = \"…\", password_env = \"…\" eller password_credential = \"…\")",
+            "24:1: det står ikke hvor passordet finnes (legg til password_file = \"…\", password_env = \"…\", password_credential = \"…\" eller oauth = \"…\")",
             "24:1: nøkkelen «host» mangler (legg til host = \"post.…\")",
         ]
     );
