@@ -411,7 +411,7 @@ async fn content_of_a_case_goes_a_set_time_after_its_end_and_the_history_stays()
     let outbox = house.engine.store.outbox(true, 100).await.unwrap();
     let mail = outbox
         .iter()
-        .find(|row| row.case == number.to_string())
+        .find(|row| row.case.as_deref() == Some(number.to_string().as_str()))
         .unwrap();
     assert!(
         !house
