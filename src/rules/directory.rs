@@ -31,6 +31,8 @@ pub struct Portal {
     pub name: String,
     /// Addresses that it sends from, in lower case.
     pub addresses: Vec<String>,
+    /// Domains that only it sends from, in lower case.
+    pub domains: Vec<String>,
     /// Whether its Reply-To reaches the person behind it.
     pub use_reply_to: bool,
     pub(super) sender_labels: Vec<String>,
@@ -38,6 +40,14 @@ pub struct Portal {
     pub(super) drop_labels: Vec<String>,
     pub(super) boilerplate: Vec<String>,
     pub(super) footer: Vec<String>,
+}
+
+impl Portal {
+    /// Whether it sends from this address: a listed one, or one in a domain of its own.
+    pub(super) fn sends_from(&self, address: &str) -> bool {
+        self.addresses.contains(&plain(address))
+            || domain(address).is_some_and(|domain| self.domains.contains(&domain))
+    }
 }
 
 /// The parties and the own organisation.
@@ -94,10 +104,9 @@ impl Directory {
 
     /// The portal that sends from this address.
     pub fn portal_of(&self, address: &str) -> Option<&Portal> {
-        let address = plain(address);
         self.portals
             .iter()
-            .find(|portal| portal.addresses.contains(&address))
+            .find(|portal| portal.sends_from(address))
     }
 
     /// The party that an address belongs to: by its being listed (a +tag and letter case ignored), or by a domain that

@@ -102,6 +102,8 @@ pub(super) struct Portal {
     pub(super) name: String,
     pub(super) addresses: Vec<Text>,
     #[serde(default)]
+    pub(super) domains: Vec<Text>,
+    #[serde(default)]
     pub(super) use_reply_to: bool,
     #[serde(default)]
     pub(super) sender_labels: Vec<String>,

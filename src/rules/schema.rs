@@ -201,6 +201,7 @@ fn portal() -> Value {
             "id": text("Entydig, a–z, 0–9 og bindestrek."),
             "name": text("Navnet slik det står i avsenderfeltet."),
             "addresses": texts("Adressene den sender fra."),
+            "domains": texts("Det som står etter @ i adresser som bare denne portalen sender fra."),
             "use_reply_to": flag("Svar til Reply-To når mennesket bak."),
             "sender_labels": texts("Linjen som sier hvem som skriver: «Fra»."),
             "title_labels": texts("Linjen med emnet: «Tittel»."),

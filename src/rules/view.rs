@@ -283,11 +283,7 @@ pub(super) const fn sender_kind(kind: PartyKind) -> SenderKind {
 
 /// Whether the portal sent the message, or the innermost message that was handed on.
 fn is_from(portal: &Portal, author: Option<&Address>, message: &Message) -> bool {
-    let sent = |address: &Address| {
-        portal
-            .addresses
-            .contains(&super::directory::plain(&address.address))
-    };
+    let sent = |address: &Address| portal.sends_from(&address.address);
     author.is_some_and(sent)
         || message.forwarded.last().is_some_and(|inner| {
             sent(&inner.from)
@@ -492,6 +488,7 @@ mod tests {
             id: "edialog".to_owned(),
             name: "eDialog".to_owned(),
             addresses: Vec::new(),
+            domains: Vec::new(),
             use_reply_to: false,
             sender_labels: list(&["Fra"]),
             title_labels: list(&["Tittel"]),

@@ -41,6 +41,8 @@ const CHUNK_BYTES: usize = 1 << 20;
 pub struct SqliteStore {
     writer: Mutex<SqliteConnection>,
     readers: SqlitePool,
+    /// How the writer is connected, for when it has to be connected anew.
+    options: SqliteConnectOptions,
 }
 
 impl From<sqlx::Error> for StoreError {
@@ -48,6 +50,9 @@ impl From<sqlx::Error> for StoreError {
         match &error {
             sqlx::Error::Database(database) => {
                 let code = database.code().unwrap_or_default();
+                if refuses_the_row(&code) {
+                    return Self::Broken(format!("SQLite code {code}"));
+                }
                 Self::Temporary {
                     what: format!("SQLite code {code}{}", meaning(&code)),
                     source: error,
@@ -60,6 +65,14 @@ impl From<sqlx::Error> for StoreError {
             },
         }
     }
+}
+
+/// Whether a code says that this row alone cannot be stored, now or later: a constraint (except those that triggers raise),
+/// something too large, a value of the wrong type.
+fn refuses_the_row(code: &str) -> bool {
+    const RAISED_BY_A_TRIGGER: u32 = 1811;
+    code.parse::<u32>()
+        .is_ok_and(|code| matches!(code & 0xff, 18..=20) && code != RAISED_BY_A_TRIGGER)
 }
 
 /// What the codes mean that an operator can do something about (the low byte is the primary result code).
@@ -114,17 +127,28 @@ impl SqliteStore {
             .map_err(|error| failed(error.to_string()))?;
         let readers = SqlitePoolOptions::new()
             .max_connections(READERS)
-            .connect_with(options.read_only(true))
+            .connect_with(options.clone().read_only(true))
             .await
             .map_err(|error| failed(error.to_string()))?;
         Ok(Self {
             writer: Mutex::new(writer),
             readers,
+            options,
         })
     }
 
-    async fn writer(&self) -> MutexGuard<'_, SqliteConnection> {
-        self.writer.lock().await
+    /// The connection for writing. A full disk makes `SQLite` roll back by itself, after which sqlx believes for ever that the
+    /// transaction is open: then it is connected anew.
+    async fn writer(&self) -> Result<MutexGuard<'_, SqliteConnection>, StoreError> {
+        let mut writer = self.writer.lock().await;
+        if writer.is_in_transaction() {
+            // A transaction that was only dropped is rolled back by now.
+            writer.ping().await?;
+            if writer.is_in_transaction() {
+                *writer = self.options.connect().await?;
+            }
+        }
+        Ok(writer)
     }
 }
 
@@ -149,7 +173,7 @@ impl Store for SqliteStore {
         batch: &[Incoming],
         now_ms: i64,
     ) -> Result<Vec<Stored>, StoreError> {
-        intake::store_raw(&mut *self.writer().await, source, batch, now_ms).await
+        intake::store_raw(&mut *self.writer().await?, source, batch, now_ms).await
     }
 
     async fn source_checked(
@@ -159,7 +183,7 @@ impl Store for SqliteStore {
         gone: u32,
         now_ms: i64,
     ) -> Result<(), StoreError> {
-        intake::source_checked(&mut *self.writer().await, source, cursor, gone, now_ms).await
+        intake::source_checked(&mut *self.writer().await?, source, cursor, gone, now_ms).await
     }
 
     async fn undecided(&self, limit: u32) -> Result<Vec<i64>, StoreError> {
@@ -167,11 +191,11 @@ impl Store for SqliteStore {
     }
 
     async fn begin_attempt(&self, message_id: i64) -> Result<Option<Pending>, StoreError> {
-        intake::begin_attempt(&mut *self.writer().await, message_id).await
+        intake::begin_attempt(&mut *self.writer().await?, message_id).await
     }
 
     async fn take_back_attempt(&self, message_id: i64) -> Result<(), StoreError> {
-        intake::take_back_attempt(&mut *self.writer().await, message_id).await
+        intake::take_back_attempt(&mut *self.writer().await?, message_id).await
     }
 
     async fn raw(&self, message_id: i64) -> Result<Option<Vec<u8>>, StoreError> {
@@ -195,7 +219,7 @@ impl Store for SqliteStore {
         settlement: Settlement,
         composer: &dyn Compose,
     ) -> Result<Option<Case>, StoreError> {
-        cases::settle(&mut *self.writer().await, settlement, composer).await
+        cases::settle(&mut *self.writer().await?, settlement, composer).await
     }
 
     async fn untreated(&self, source: &str, limit: u32) -> Result<Vec<Position>, StoreError> {
@@ -203,7 +227,7 @@ impl Store for SqliteStore {
     }
 
     async fn mark_treated(&self, source: &str, positions: &[Position]) -> Result<(), StoreError> {
-        intake::mark_treated(&mut *self.writer().await, source, positions).await
+        intake::mark_treated(&mut *self.writer().await?, source, positions).await
     }
 
     async fn messages(&self, left_alone: bool, limit: u32) -> Result<Vec<MessageRow>, StoreError> {
@@ -232,7 +256,7 @@ impl Store for SqliteStore {
             .bind(engine_version)
             .bind(now_ms)
             .bind(files_json)
-            .execute(&mut *self.writer().await)
+            .execute(&mut *self.writer().await?)
             .await?;
         Ok(())
     }
@@ -261,7 +285,7 @@ impl Store for SqliteStore {
     }
 
     async fn apply(&self, change: Change, composer: &dyn Compose) -> Result<Case, StoreError> {
-        cases::apply(&mut *self.writer().await, change, composer).await
+        cases::apply(&mut *self.writer().await?, change, composer).await
     }
 
     async fn chaseable(
@@ -278,11 +302,11 @@ impl Store for SqliteStore {
         lease_ms: i64,
         now_ms: i64,
     ) -> Result<Vec<Claimed>, StoreError> {
-        outbox::claim(&mut *self.writer().await, limit, lease_ms, now_ms).await
+        outbox::claim(&mut *self.writer().await?, limit, lease_ms, now_ms).await
     }
 
     async fn recover_sending(&self, all: bool, now_ms: i64) -> Result<u64, StoreError> {
-        outbox::recover_sending(&mut *self.writer().await, all, now_ms).await
+        outbox::recover_sending(&mut *self.writer().await?, all, now_ms).await
     }
 
     async fn record_delivery(
@@ -292,7 +316,7 @@ impl Store for SqliteStore {
         next: Next,
         now_ms: i64,
     ) -> Result<(), StoreError> {
-        outbox::record_delivery(&mut *self.writer().await, claimed, delivery, next, now_ms).await
+        outbox::record_delivery(&mut *self.writer().await?, claimed, delivery, next, now_ms).await
     }
 
     async fn outbox(&self, all: bool, limit: u32) -> Result<Vec<OutboxRow>, StoreError> {
@@ -300,7 +324,7 @@ impl Store for SqliteStore {
     }
 
     async fn set_outbox(&self, id: i64, hold: bool, now_ms: i64) -> Result<bool, StoreError> {
-        outbox::set(&mut *self.writer().await, id, hold, now_ms).await
+        outbox::set(&mut *self.writer().await?, id, hold, now_ms).await
     }
 
     async fn next_due_ms(&self) -> Result<Option<i64>, StoreError> {
@@ -324,13 +348,13 @@ impl Store for SqliteStore {
         sqlx::query("INSERT INTO setting (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value")
             .bind(name)
             .bind(value)
-            .execute(&mut *self.writer().await)
+            .execute(&mut *self.writer().await?)
             .await?;
         Ok(())
     }
 
     async fn setting_once(&self, name: &str, value: &str) -> Result<String, StoreError> {
-        let mut writer = self.writer().await;
+        let mut writer = self.writer().await?;
         let mut transaction = begin(&mut writer).await?;
         sqlx::query("INSERT INTO setting (name, value) VALUES ($1, $2) ON CONFLICT DO NOTHING")
             .bind(name)
@@ -392,7 +416,7 @@ impl Store for SqliteStore {
     }
 
     async fn keep_reconciliation(&self, reconciled: &Reconciled) -> Result<(), StoreError> {
-        upkeep::keep_reconciliation(&mut *self.writer().await, reconciled).await
+        upkeep::keep_reconciliation(&mut *self.writer().await?, reconciled).await
     }
 
     async fn delete_left_alone_content(
@@ -400,7 +424,7 @@ impl Store for SqliteStore {
         settled_before_ms: i64,
         now_ms: i64,
     ) -> Result<u64, StoreError> {
-        upkeep::delete_left_alone(&mut *self.writer().await, settled_before_ms, now_ms).await
+        upkeep::delete_left_alone(&mut *self.writer().await?, settled_before_ms, now_ms).await
     }
 
     async fn delete_case_content(
@@ -410,7 +434,7 @@ impl Store for SqliteStore {
         now_ms: i64,
     ) -> Result<Option<(i64, CaseNumber)>, StoreError> {
         upkeep::delete_case(
-            &mut *self.writer().await,
+            &mut *self.writer().await?,
             after_case_id,
             ended_before_ms,
             now_ms,

@@ -219,6 +219,11 @@ impl Compiler {
                     id: portal.id.get_ref().clone(),
                     name: portal.name.clone(),
                     addresses,
+                    domains: portal
+                        .domains
+                        .iter()
+                        .map(|text| text.get_ref().trim().to_lowercase())
+                        .collect(),
                     use_reply_to: portal.use_reply_to,
                     sender_labels: fold(&portal.sender_labels),
                     title_labels: fold(&portal.title_labels),
