@@ -49,7 +49,7 @@ impl Worker {
         }
         let settings = "mode = \"live\"\ndata = \"data\"\nrules = \"rules\"\ntemplates = \"templates\"\n\
             [identity]\naddress = \"samhandlingsavvik@so-hf.example\"\nname = \"Samhandling\"\n\
-            [[maildir]]\nname = \"inn\"\npath = \"inn\"\n[send_maildir]\npath = \"ut\"\n";
+            [[maildir]]\nname = \"inn\"\npath = \"inn\"\n[send_maildir]\npath = \"ut\"\n[digest]\nsend = false\n";
         std::fs::write(dir.path().join("linjevei.toml"), settings).unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_linjevei"))
             .args(["run", "--config", "linjevei.toml"])

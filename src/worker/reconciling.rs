@@ -149,7 +149,11 @@ impl Engine {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn account_for(&self, source: &str, look: Option<Look>) -> Result<Report, StoreError> {
+    pub async fn account_for(
+        &self,
+        source: &str,
+        look: Option<Look>,
+    ) -> Result<Report, StoreError> {
         let at_ms = self.clock.now_ms();
         let accounts = self.store.accounts().await?;
         let account = accounts
