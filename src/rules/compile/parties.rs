@@ -158,9 +158,10 @@ impl Compiler {
         addresses
     }
 
-    fn party_domains(&mut self, file: &str, party: &raw::Party, index: usize) -> Vec<String> {
+    /// The domains that a party or a portal lists, in lower case, without those that cannot be meant.
+    fn domains(&mut self, file: &str, texts: &[raw::Text]) -> Vec<String> {
         let mut domains: Vec<String> = Vec::new();
-        for text in &party.domains {
+        for text in texts {
             let domain = text.get_ref().trim().to_lowercase();
             if domain.is_empty() || domain.contains(['@', ' ', '*']) || domain.starts_with('.') {
                 self.fault(
@@ -184,13 +185,20 @@ impl Compiler {
                     "behold én",
                 );
             } else {
-                self.directory
-                    .by_domain
-                    .entry(domain.clone())
-                    .or_default()
-                    .insert(index);
                 domains.push(domain);
             }
+        }
+        domains
+    }
+
+    fn party_domains(&mut self, file: &str, party: &raw::Party, index: usize) -> Vec<String> {
+        let domains = self.domains(file, &party.domains);
+        for domain in &domains {
+            self.directory
+                .by_domain
+                .entry(domain.clone())
+                .or_default()
+                .insert(index);
         }
         domains
     }
@@ -206,6 +214,7 @@ impl Compiler {
                         addresses.push(plain(text.get_ref()));
                     }
                 }
+                let domains = self.domains(file, &portal.domains);
                 let fold =
                     |texts: &[String]| texts.iter().map(|text| line_key(text)).collect::<Vec<_>>();
                 let drop: Vec<String> = DROP_LABELS
@@ -216,11 +225,7 @@ impl Compiler {
                     id: portal.id.get_ref().clone(),
                     name: portal.name.clone(),
                     addresses,
-                    domains: portal
-                        .domains
-                        .iter()
-                        .map(|text| text.get_ref().trim().to_lowercase())
-                        .collect(),
+                    domains,
                     use_reply_to: portal.use_reply_to,
                     sender_labels: fold(&portal.sender_labels),
                     title_labels: fold(&portal.title_labels),
