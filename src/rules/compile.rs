@@ -2,6 +2,7 @@
 
 mod doubts;
 mod parties;
+mod regexes;
 mod rules;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,7 +11,7 @@ use std::ops::Range;
 use std::sync::LazyLock;
 
 use regex::Regex;
-use regex::bytes::{RegexSet, RegexSetBuilder};
+use regex::bytes::RegexSet;
 use sha2::{Digest, Sha256};
 use toml::Spanned;
 
@@ -19,9 +20,11 @@ use super::directory::{Directory, plain};
 use super::examples::{Example, ExampleMail};
 use super::fold::{ClauseBreaks, fold_word, tokenise};
 use super::lexicon::{Builder, Lexicon, Style};
-use super::model::{Entry, Pattern, Rule, Settings, Term, Threshold, Use, term_at};
+use super::model::{Entry, Rule, Settings, Term, Threshold, Use, term_at};
 use super::raw::{self, Text};
 use crate::diagnostic::{Fault, Faults, line_column, parse_toml_partial, quoted, suggest};
+
+pub(super) use regexes::Pattern;
 
 /// The files of a rule set: relative path → text.
 pub type RuleFiles = BTreeMap<String, String>;
@@ -32,11 +35,6 @@ pub const FILE_BYTES_MAX: usize = 4 * 1024 * 1024;
 pub const SET_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Different terms a rule set may have.
 pub const TERMS_MAX: u32 = 200_000;
-/// Bytes that all compiled regular expressions may take together.
-const REGEX_SET_BYTES_MAX: usize = 64 << 20;
-/// Bytes that the states of the regular expressions met so far may take. With the 2 MB that the regex engine would take, the
-/// rules of Østfold fell back on its slow matcher, which was most of the time of a verdict.
-const REGEX_CACHE_BYTES_MAX: usize = 64 << 20;
 /// Greatest strength of a rule that is not decisive.
 const STRENGTH_MAX: i64 = 20;
 
@@ -289,15 +287,7 @@ impl Compiler {
                 "skriv minst én [[parties]]",
             ));
         }
-        let mut regexes =
-            RegexSetBuilder::new(self.patterns.iter().map(|pattern| pattern.regex.as_str()));
-        let pattern_set = regexes
-            .case_insensitive(true)
-            .unicode(false)
-            .size_limit(REGEX_SET_BYTES_MAX)
-            .dfa_size_limit(REGEX_CACHE_BYTES_MAX)
-            .build();
-        let pattern_set = pattern_set.unwrap_or_else(|_| {
+        let pattern_set = regexes::together(&self.patterns).unwrap_or_else(|| {
             let name = files.first().map_or("", |(name, _)| name.as_str());
             self.faults.push(Fault::whole(
                 name,

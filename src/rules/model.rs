@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use regex::bytes::Regex;
-
 use super::fold::ClauseBreaks;
 use super::{Facet, PartyKind, raw};
 use crate::message::{FieldName, Mark, Zone};
@@ -115,14 +113,6 @@ pub(super) struct Term {
     pub(super) raw: String,
     pub(super) has_cue: bool,
     pub(super) uses: Vec<Use>,
-}
-
-/// A regular expression with the rules that use it.
-#[derive(Debug, Clone)]
-pub(super) struct Pattern {
-    pub(super) raw: String,
-    pub(super) regex: Regex,
-    pub(super) rules: Vec<usize>,
 }
 
 /// What must be known already.

@@ -56,10 +56,10 @@ impl Scan {
                 let found = set
                     .patterns
                     .get(number)
-                    .and_then(|pattern| pattern.regex.find(folded.as_bytes()));
+                    .and_then(|pattern| pattern.find(&folded));
                 if let Some(found) = found {
                     let place = places
-                        .get(found.start())
+                        .get(found)
                         .and_then(|place| usize::try_from(*place).ok());
                     patterns.push((number, place.unwrap_or_default()));
                 }

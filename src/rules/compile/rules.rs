@@ -2,18 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use regex::bytes::RegexBuilder;
 use toml::Spanned;
 
 use super::{Compiler, STRENGTH_MAX, facets};
 use crate::message::Zone;
 use crate::rules::lexicon::Style;
-use crate::rules::model::{Fields, Pattern, Rule, Use, When, ZONES_DEFAULT, Zones};
+use crate::rules::model::{Fields, Rule, Use, When, ZONES_DEFAULT, Zones};
 use crate::rules::raw::{self, Text};
 use crate::rules::{DECISIVE, Facet};
 
-/// Bytes that one compiled regular expression may take.
-const REGEX_BYTES_MAX: usize = 1 << 20;
 /// Words that `near` looks across when the rule does not say.
 const WITHIN_DEFAULT: usize = 6;
 /// Most words that `within` may say.
@@ -299,87 +296,6 @@ impl Compiler {
         numbers.into_iter().collect()
     }
 
-    fn regexes(
-        &mut self,
-        file: &str,
-        list: Option<&Spanned<Vec<Text>>>,
-        rule: usize,
-    ) -> Vec<usize> {
-        let mut numbers = Vec::new();
-        for text in list.into_iter().flat_map(Spanned::get_ref) {
-            let raw = text.get_ref();
-            if raw
-                .chars()
-                .any(|c| matches!(c, 'æ' | 'ø' | 'å' | 'Æ' | 'Ø' | 'Å'))
-            {
-                let help = "regulære uttrykk leser foldet tekst: skriv ae, oe og aa";
-                self.fault(file, text.span(), "æ, ø og å treffer aldri her", help);
-                continue;
-            }
-            let known = self.pattern_numbers.get(raw).copied();
-            let number = match known {
-                Some(number) => number,
-                None => match RegexBuilder::new(&across_lines(raw))
-                    .case_insensitive(true)
-                    .unicode(false)
-                    .size_limit(REGEX_BYTES_MAX)
-                    .build()
-                {
-                    Ok(regex) if regex.is_match(b"") => {
-                        self.fault(
-                            file,
-                            text.span(),
-                            "uttrykket treffer tom tekst",
-                            "da treffer det alltid; krev minst ett tegn",
-                        );
-                        continue;
-                    }
-                    Ok(regex) => {
-                        let number = self.patterns.len();
-                        self.patterns.push(Pattern {
-                            raw: raw.clone(),
-                            regex,
-                            rules: Vec::new(),
-                        });
-                        self.pattern_numbers.insert(raw.clone(), number);
-                        number
-                    }
-                    Err(regex::Error::CompiledTooBig(_)) => {
-                        self.fault(
-                            file,
-                            text.span(),
-                            "det regulære uttrykket er for stort",
-                            "bruk færre eller mindre gjentakelser",
-                        );
-                        continue;
-                    }
-                    Err(error) => {
-                        let reason = error.to_string();
-                        let reason = reason
-                            .lines()
-                            .last()
-                            .unwrap_or_default()
-                            .trim_start_matches("error: ");
-                        self.fault(
-                            file,
-                            text.span(),
-                            "ugyldig regulært uttrykk",
-                            regex_advice(reason),
-                        );
-                        continue;
-                    }
-                },
-            };
-            if let Some(pattern) = self.patterns.get_mut(number)
-                && pattern.rules.last() != Some(&rule)
-            {
-                pattern.rules.push(rule);
-            }
-            numbers.push(number);
-        }
-        numbers
-    }
-
     fn when(&mut self, file: &str, when: &Spanned<raw::When>, given: Facet) -> When {
         let table = when.get_ref();
         let lists = [
@@ -465,108 +381,6 @@ impl Compiler {
             marks: table.marks.clone(),
             party_in_to: table.party_in_to,
             attachments: table.attachments,
-        }
-    }
-}
-
-/// The pattern with each space of it standing for a line feed too, so that a line break does not break what it looks for.
-/// (Folded text has one space or one line feed between words.) With `(?x)` a space means nothing, and stays.
-fn across_lines(pattern: &str) -> String {
-    if pattern.contains("(?x") {
-        return pattern.to_owned();
-    }
-    let mut out = String::with_capacity(pattern.len());
-    let mut classes = 0_usize;
-    let mut escaped = false;
-    for c in pattern.chars() {
-        let plain = !escaped;
-        escaped = plain && c == '\\';
-        match c {
-            ' ' if plain && classes == 0 => out.push_str("[ \\n]"),
-            // In front, so that a range that begins with the space keeps its end.
-            ' ' if plain => out.push_str("\\n "),
-            _ => out.push(c),
-        }
-        match c {
-            '[' if plain => classes = classes.saturating_add(1),
-            ']' if plain => classes = classes.saturating_sub(1),
-            _ => {}
-        }
-    }
-    out
-}
-
-/// What to write instead, for the faults that people make; the words of the regex engine for the others.
-fn regex_advice(reason: &str) -> String {
-    let advice = match reason {
-        "unclosed group" => "det mangler en «)»; skriv \\( for et vanlig parentestegn",
-        "unopened group" => "det står en «)» for mye; skriv \\) for et vanlig parentestegn",
-        "unclosed character class" => "det mangler en «]»; skriv \\[ for et vanlig klammetegn",
-        "repetition operator missing expression" => {
-            "«*», «+», «?» og «{» må stå etter noe; skriv \\ foran for tegnet selv"
-        }
-        "unclosed counted repetition" => "det mangler en «}»; skriv \\{ for et vanlig krølltegn",
-        "unrecognized escape sequence" => {
-            "«\\» må stå foran et tegn som har en egen mening, for eksempel \\. eller \\("
-        }
-        "incomplete escape sequence, reached end of pattern prematurely" => {
-            "det mangler et tegn etter «\\» på slutten"
-        }
-        "look-around, including look-ahead and look-behind, is not supported" => {
-            "«(?=», «(?!» og «(?<» finnes ikke her; bruk «none» i regelen"
-        }
-        "backreferences are not supported" => "tilbakevisninger som \\1 finnes ikke her",
-        deep if deep.starts_with("exceed the maximum number of nested parentheses") => {
-            "for mange parenteser inni hverandre"
-        }
-        other => return other.to_owned(),
-    };
-    advice.to_owned()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_space_of_a_regular_expression_is_any_white_space() {
-        for (pattern, text, matches) in [
-            ("ikke mottatt", "ikke\nmottatt", true),
-            ("kl ?16", "kl\n16", true),
-            ("a[a-z ]{0,5}d", "ab\ncd", true),
-            ("a[^ ]c", "a\nc", false),
-            (r"a\[ b\]", "a[\nb]", true),
-            ("[ -~]x", "\nx", true),
-            ("(?x) a b", "ab", true),
-            (r"a\\ b", "a\\\nb", true),
-            ("ab", "a\nb", false),
-        ] {
-            let regex = RegexBuilder::new(&across_lines(pattern)).build().unwrap();
-            assert_eq!(regex.is_match(text.as_bytes()), matches, "{pattern}");
-        }
-    }
-
-    #[test]
-    fn faults_of_regular_expressions_are_explained_in_norwegian() {
-        for pattern in [
-            "faktura(nr",
-            "nr)",
-            "[a-z",
-            "*nr",
-            "a{2",
-            r"\q",
-            "nr\\",
-            "(?=nr)",
-            r"(a)\1",
-        ] {
-            let error = RegexBuilder::new(pattern).build().unwrap_err().to_string();
-            let reason = error
-                .lines()
-                .last()
-                .unwrap()
-                .trim_start_matches("error: ")
-                .to_owned();
-            assert_ne!(regex_advice(&reason), reason, "{pattern}");
         }
     }
 }
