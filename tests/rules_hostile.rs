@@ -335,7 +335,10 @@ fn text_beyond_the_limit_is_said_to_be_left_out() {
         "epikrise\n",
         "> epikrise\n",
     ] {
-        let raw = format!("{header}{}", pattern.repeat(TEXT_BYTES_MAX / pattern.len() + 100));
+        let raw = format!(
+            "{header}{}",
+            pattern.repeat(TEXT_BYTES_MAX / pattern.len() + 100)
+        );
         let read = parse(raw.as_bytes(), &Limits::default()).unwrap();
         assert!(read.defects.contains(&Defect::TextTruncated), "{pattern:?}");
         assert!(set.classify(&read, &context).truncated, "{pattern:?}");

@@ -279,10 +279,8 @@ impl Desk<'_> {
         if self.case.state.is_open() && self.case.state != State::Answered {
             return Err(self.refuse("it is open"));
         }
-        self.change.case.state = State::Triage;
+        self.change.case.to_triage();
         self.change.case.merged_into = None;
-        self.change.case.answered_at_ms = None;
-        self.change.case.closed_at_ms = None;
         self.note(EventKind::Reopened, json!({}));
         Ok(())
     }

@@ -108,6 +108,15 @@ pub struct Case {
     pub duplicate_of: Option<CaseNumber>,
 }
 
+impl Case {
+    /// A person must place it, whatever had been done with it before.
+    pub(super) const fn to_triage(&mut self) {
+        self.state = State::Triage;
+        self.answered_at_ms = None;
+        self.closed_at_ms = None;
+    }
+}
+
 /// Who changes a case.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Actor {

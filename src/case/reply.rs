@@ -214,7 +214,9 @@ fn answer(change: &mut Change, kind: &str, around: &Surroundings<'_>) {
         }
         "forelopig" | "sporsmal" => relay(change, around),
         "feil-adressat" => {
-            change.case.state = State::Triage;
+            if change.case.state.is_open() {
+                change.case.to_triage();
+            }
             change.case.attention = true;
         }
         "takk" => {}
@@ -229,7 +231,7 @@ fn from_reporter(change: &mut Change, kind: &str) {
     }
     change.case.attention = true;
     if matches!(change.case.state, State::Answered | State::Closed) && kind != "purring" {
-        change.case.state = State::Triage;
+        change.case.to_triage();
     }
 }
 

@@ -50,10 +50,10 @@ pub(super) fn place(change: &mut Change, placing: &Placing<'_>) {
         Some(_) => State::SecureHandover,
     };
     case.state = state;
+    case.answered_at_ms = None;
+    case.closed_at_ms = None;
     if matches!(state, State::Sent | State::SecureHandover) {
         case.sent_at_ms = (state == State::Sent).then_some(placing.now_ms);
-        case.answered_at_ms = None;
-        case.closed_at_ms = None;
     }
     change.note(
         EventKind::Placed,

@@ -15,7 +15,7 @@ pub fn note(change: &mut Change, kind: MailKind, party: &str, why: &str, now_ms:
             if party == change.case.destination
                 && matches!(change.case.state, State::Sent | State::SecureHandover) =>
         {
-            change.case.state = State::Triage;
+            change.case.to_triage();
         }
         _ => {}
     }
