@@ -287,6 +287,28 @@ impl Dovecot {
         new
     }
 
+    /// Fills the INBOX of a user with so many messages that have been read; INTERNALDATE is what comes with them.
+    pub fn fill(
+        &self,
+        user: &str,
+        messages: usize,
+        message: impl Fn(usize) -> (Vec<u8>, SystemTime),
+    ) {
+        let cur = self.maildir(user).join("cur");
+        for number in 0..messages {
+            let (bytes, arrived) = message(number);
+            let seconds = arrived
+                .duration_since(SystemTime::UNIX_EPOCH)
+                .unwrap()
+                .as_secs();
+            let path = cur.join(format!("{seconds}.M{number}P1.test:2,S"));
+            let mut file = fs::File::create(&path).unwrap();
+            file.write_all(&bytes).unwrap();
+            file.set_modified(arrived).unwrap();
+            self.own(&path);
+        }
+    }
+
     /// Delivers a message over LMTP to these users.
     pub fn deliver(&self, users: &[&str], bytes: &[u8]) {
         let mut wire = Wire::connect(self.lmtp);
