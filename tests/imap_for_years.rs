@@ -2,7 +2,7 @@
 //! dies and comes back, folders that are replaced, mail that goes away while it is read, a 60 MB mail, one sick mailbox among
 //! several, and a mailbox full of old mail.
 //!
-//! `LINJEVEI_TEST_MAILBOX=100000` sets how many old messages lie in that last one (2 000 without it); the worker's peak
+//! `LINJEVEI_TEST_MAILBOX=100000` sets how many old messages lie in that last one (600 without it); the worker's peak
 //! memory is printed (`--nocapture`) and has the same limit for every number.
 #![allow(
     clippy::unwrap_used,
@@ -128,7 +128,7 @@ impl Scene {
         write!(
             text,
             "\n[smtp]\nhost = \"127.0.0.1\"\nport = {}\ntls = \"none\"\n\n\
-             [health]\nlisten = \"127.0.0.1:{health}\"\nmax_check_age_secs = 4\n",
+             [health]\nlisten = \"127.0.0.1:{health}\"\nmax_check_age_secs = 5\n",
             smtp.addr.port()
         )
         .unwrap();
@@ -600,7 +600,7 @@ const PEAK_KB: u64 = 128 * 1024;
 fn old_messages() -> usize {
     match std::env::var("LINJEVEI_TEST_MAILBOX") {
         Ok(number) => number.parse().expect("LINJEVEI_TEST_MAILBOX is a number"),
-        Err(_) => 2_000,
+        Err(_) => 600,
     }
 }
 
