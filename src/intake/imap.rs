@@ -625,12 +625,11 @@ impl ImapSource {
                 fetched.push(Fetched::Gone(position));
                 continue;
             };
-            let body = match bodies.remove(&uid) {
-                Some(body) => body,
-                None => {
-                    let size = candidate.size;
-                    self.fetch_one(uid, uid_validity, size, end).await?
-                }
+            let body = if let Some(body) = bodies.remove(&uid) {
+                body
+            } else {
+                self.fetch_one(uid, uid_validity, candidate.size, end)
+                    .await?
             };
             fetched.push(match body {
                 Body::Bytes(bytes) => Fetched::Message(RawMessage {

@@ -474,6 +474,24 @@ impl BareImap {
         }
     }
 
+    /// Waits (IDLE) until the server tells of more messages than `known`; how many there are.
+    pub fn idle_until_more_than(&mut self, known: u32) -> u32 {
+        self.tag += 1;
+        let tag = format!("t{}", self.tag);
+        self.wire.send(&format!("{tag} IDLE"));
+        let mut exists = known;
+        while exists <= known {
+            let line = self.wire.line();
+            let number = line
+                .strip_prefix("* ")
+                .and_then(|line| line.strip_suffix(" EXISTS"));
+            exists = number.map_or(exists, |number| number.parse().unwrap());
+        }
+        self.wire.send("DONE");
+        while !self.wire.line().starts_with(&format!("{tag} ")) {}
+        exists
+    }
+
     /// Sends a command that must succeed.
     pub fn ok(&mut self, command: &str) -> Vec<String> {
         let lines = self.command(command);
