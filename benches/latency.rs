@@ -4,7 +4,7 @@
 //! `cargo bench --bench latency` (300 messages, some five minutes) or `cargo bench --bench latency -- 50`. Everything is real:
 //! Dovecot, delivery over LMTP, the program with the rules of Østfold, IMAP with TLS, SMTP with STARTTLS and log-in, a database
 //! that is written through to the disk. Each mail comes when the one before is done and everybody waits again, so each is told
-//! by IDLE on its own. Dovecot waits about half a second before it tells.
+//! by IDLE on its own. Dovecot waits about half a second before it tells. `LINJEVEI_BENCH_LOG=FILE` keeps the worker's log.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -83,7 +83,9 @@ fn bare_client(dovecot: &Dovecot) -> Receiver<Instant> {
     std::thread::spawn(move || {
         let mut known = 0;
         loop {
-            let exists = client.idle_until_more_than(known);
+            let Some(exists) = client.idle_until_more_than(known) else {
+                return;
+            };
             let fetched = client.ok(&format!("FETCH {exists} (BODY.PEEK[])"));
             assert!(fetched.len() > 10);
             known = exists;
@@ -151,7 +153,11 @@ fn main() {
             eprintln!("{number} of {messages}");
         }
     }
+    drop(bare);
     let (_, _, log) = worker.stop();
+    if let Some(path) = std::env::var_os("LINJEVEI_BENCH_LOG") {
+        std::fs::write(path, log.join("\n")).unwrap();
+    }
     let ms = |duration: Duration| duration.as_secs_f64() * 1e3;
     println!("{messages} messages, from the end of the LMTP delivery, in milliseconds:");
     println!("{:32} {:>8} {:>8}", "", "p50", "p99");

@@ -1016,6 +1016,11 @@ async fn after_a_lost_final_reply_the_same_bytes_go_once_more_and_then_a_person_
         let case = house.report("Avviksmelding. Medisinsak.").await;
         // The acknowledgement and the case itself.
         assert_eq!(server.received().len(), 2);
+        assert_eq!(
+            server.received()[0].from,
+            "",
+            "the acknowledgement goes first"
+        );
         let states = |rows: Vec<String>| -> Vec<String> {
             let state = |row: String| row.rsplit_once(' ').unwrap().1.to_owned();
             rows.into_iter().map(state).collect()

@@ -474,22 +474,26 @@ impl BareImap {
         }
     }
 
-    /// Waits (IDLE) until the server tells of more messages than `known`; how many there are.
-    pub fn idle_until_more_than(&mut self, known: u32) -> u32 {
+    /// Waits (IDLE) until the server tells of more messages than `known`; how many there are. `None`: it tells nothing for
+    /// so long as an answer may take, or hangs up.
+    pub fn idle_until_more_than(&mut self, known: u32) -> Option<u32> {
         self.tag += 1;
         let tag = format!("t{}", self.tag);
         self.wire.send(&format!("{tag} IDLE"));
         let mut exists = known;
         while exists <= known {
-            let line = self.wire.line();
+            let mut line = String::new();
+            if !matches!(self.wire.stream.read_line(&mut line), Ok(1..)) {
+                return None;
+            }
             let number = line
                 .strip_prefix("* ")
-                .and_then(|line| line.strip_suffix(" EXISTS"));
+                .and_then(|line| line.trim_end().strip_suffix(" EXISTS"));
             exists = number.map_or(exists, |number| number.parse().unwrap());
         }
         self.wire.send("DONE");
         while !self.wire.line().starts_with(&format!("{tag} ")) {}
-        exists
+        Some(exists)
     }
 
     /// Sends a command that must succeed.
