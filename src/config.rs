@@ -181,6 +181,8 @@ pub enum SourceConfig {
         idle: bool,
         /// Time between two checks without IDLE, and the longest with it.
         poll: Duration,
+        /// A server that is silent for so long while it is asked something is given up.
+        timeout: Duration,
     },
     /// A Maildir that a mail server delivers to.
     Maildir {

@@ -44,6 +44,7 @@ fn settings(server: Server, folder: &str, ours: Ours) -> SourceConfig {
         ours,
         idle: true,
         poll: Duration::from_mins(1),
+        timeout: Duration::from_mins(1),
     }
 }
 

@@ -72,6 +72,7 @@ fn source(dovecot: &Dovecot, endpoint: &TokenServer) -> ImapSource {
         ours: Ours::Leave,
         idle: true,
         poll: Duration::from_mins(1),
+        timeout: Duration::from_mins(1),
     })
     .unwrap()
 }

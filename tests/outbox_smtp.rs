@@ -8,11 +8,14 @@
     clippy::arithmetic_side_effects
 )]
 
+#[path = "support/house.rs"]
+mod house;
 #[path = "support/smtp.rs"]
 mod smtp;
 
 use std::time::Duration;
 
+use linjevei::clock::Clock as _;
 use linjevei::config::{Login, Secret, Server, Tls};
 use linjevei::outbox::smtp::Timeouts;
 use linjevei::outbox::{Delivery, Envelope, MailTransport, RecipientOutcome, Reply, SmtpTransport};
@@ -851,5 +854,211 @@ async fn many_at_once_do_not_mix() {
             mail.bytes,
             format!("Subject: {at}\r\n\r\n{at}\r\n").as_bytes()
         );
+    }
+}
+
+#[tokio::test]
+async fn a_421_at_any_step_is_for_later() {
+    let busy = || Act::say("421 4.3.2 too busy");
+    let server = SmtpServer::start(Script::default());
+    let cases = [
+        Script {
+            greeting: busy(),
+            ..Script::default()
+        },
+        Script {
+            mail: busy(),
+            ..Script::default()
+        },
+        Script {
+            rcpt: vec![("a@".into(), busy())],
+            ..Script::default()
+        },
+        Script {
+            data: busy(),
+            ..Script::default()
+        },
+    ];
+    for script in cases {
+        server.set(script.clone());
+        let delivery = send_one(&plain(&server)).await;
+        assert_eq!(seen(&delivery), [temporary(421, (4, 3, 2))], "{script:?}");
+    }
+    assert!(server.received().is_empty());
+    server.set(Script::default());
+    assert_eq!(seen(&send_one(&plain(&server)).await), [accepted()]);
+}
+
+#[tokio::test]
+async fn a_starttls_that_is_refused_ends_the_attempt() {
+    let refusing = |starttls| Script {
+        encryption: Encryption::Starttls,
+        starttls,
+        ..Script::default()
+    };
+    let server = SmtpServer::start(Script::default());
+    let transport = SmtpTransport::new(server_config(&server, Tls::Starttls), "linjevei.example");
+    for (answer, expected) in [
+        (
+            Act::say("454 4.7.0 TLS not available"),
+            temporary(454, (4, 7, 0)),
+        ),
+        // Wrong settings of the server, not of the mail.
+        (
+            Act::say("501 5.5.4 no parameters"),
+            temporary(501, (5, 5, 4)),
+        ),
+        (Act::Close, no_answer()),
+    ] {
+        server.set(refusing(answer));
+        let delivery = send_one(&transport).await;
+        assert_eq!(seen(&delivery), [expected]);
+        assert!(delivery.note.contains("STARTTLS"), "{}", delivery.note);
+    }
+    let said = server.commands();
+    assert!(
+        said.iter()
+            .all(|word| ["EHLO", "STARTTLS", "QUIT"].contains(&word.as_str())),
+        "nothing in the clear: {said:?}"
+    );
+}
+
+#[tokio::test]
+async fn what_the_server_cannot_take_is_not_forced_on_it() {
+    let eight_bit = "Subject: x\r\n\r\nblåbær\r\n".as_bytes();
+    let server = SmtpServer::start(Script {
+        seven_bit: true,
+        ..Script::default()
+    });
+    let transport = plain(&server);
+    let to_a = envelope(&["a@x.example"]);
+    let delivery = transport.send(&to_a, eight_bit).await;
+    assert_eq!(seen(&delivery), [permanent(0, (0, 0, 0))]);
+    assert!(delivery.note.contains("8BITMIME"), "{}", delivery.note);
+    assert_eq!(server.commands(), ["EHLO", "QUIT"]);
+    assert_eq!(seen(&send_one(&transport).await), [accepted()]);
+    server.set(Script::default());
+    let delivery = transport.send(&to_a, eight_bit).await;
+    assert_eq!(seen(&delivery), [accepted()]);
+    assert_eq!(server.received().last().unwrap().bytes, eight_bit);
+
+    let to = envelope(&["åse@x.example", "a@x.example"]);
+    let delivery = transport.send(&to, MAIL).await;
+    assert_eq!(seen(&delivery), [permanent(0, (0, 0, 0)), accepted()]);
+    assert!(delivery.note.contains("SMTPUTF8"), "{}", delivery.note);
+    assert_eq!(server.received().last().unwrap().to, ["a@x.example"]);
+    server.set(Script {
+        utf8: true,
+        ..Script::default()
+    });
+    let delivery = transport.send(&to, MAIL).await;
+    assert_eq!(seen(&delivery), [accepted(), accepted()]);
+    assert_eq!(server.received().last().unwrap().to[0], "åse@x.example");
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_certificate_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let ca_file = folder.path().join("ca.pem");
+    for (encryption, tls) in [
+        (Encryption::Implicit, Tls::Implicit),
+        (Encryption::Starttls, Tls::Starttls),
+    ] {
+        let usual = Script {
+            encryption,
+            login: Some(("linjevei".into(), "ord".into())),
+            ..Script::default()
+        };
+        let expired = Script {
+            expired: true,
+            ..usual.clone()
+        };
+        let other = Script {
+            certificate_for: Some("annen.example".into()),
+            ..usual.clone()
+        };
+        for (script, trusted, complaint) in [
+            (expired, true, "it has expired"),
+            (other, true, "it is for another host name"),
+            (usual, false, "its issuer is not known"),
+        ] {
+            let server = SmtpServer::start(script);
+            std::fs::write(&ca_file, &server.certificate_pem).unwrap();
+            let config = Server {
+                tls,
+                host: "localhost".into(),
+                ca_file: trusted.then(|| ca_file.clone()),
+                ..login(&server, "ord")
+            };
+            let transport = SmtpTransport::new(config, "linjevei.example");
+            let delivery = send_one(&transport).await;
+            assert_eq!(seen(&delivery), [no_answer()], "the mail waits");
+            assert!(delivery.note.contains(complaint), "{}", delivery.note);
+            assert!(transport.check().await.unwrap_err().contains(complaint));
+            let said = server.commands();
+            assert!(!said.contains(&"AUTH".to_owned()) && !said.contains(&"MAIL".to_owned()));
+        }
+    }
+}
+
+#[tokio::test]
+async fn after_a_lost_final_reply_the_same_bytes_go_once_more_and_then_a_person_is_told() {
+    const MINUTE_MS: i64 = 60_000;
+    // Lost twice; and lost once, then accepted.
+    for accepted_at_last in [false, true] {
+        let server = SmtpServer::start(Script {
+            end: Act::Close,
+            ..Script::default()
+        });
+        let mut house = house::House::on("2026-03-02").await;
+        house.engine.transport = std::sync::Arc::new(plain(&server));
+        let begun = house.clock.now_ms();
+        let case = house.report("Avviksmelding. Medisinsak.").await;
+        // The acknowledgement and the case itself.
+        assert_eq!(server.received().len(), 2);
+        assert_eq!(
+            server.received()[0].from,
+            "",
+            "the acknowledgement goes first"
+        );
+        let states = |rows: Vec<String>| -> Vec<String> {
+            let state = |row: String| row.rsplit_once(' ').unwrap().1.to_owned();
+            rows.into_iter().map(state).collect()
+        };
+        assert_eq!(states(house.outbox().await), ["queued", "queued"]);
+
+        house.clock.set(begun + 29 * MINUTE_MS);
+        house.send().await;
+        assert_eq!(server.received().len(), 2, "not before half an hour");
+
+        if accepted_at_last {
+            server.set(Script::default());
+        }
+        house.clock.set(begun + 30 * MINUTE_MS);
+        house.send().await;
+        let received = server.received();
+        assert_eq!(received.len(), 4);
+        assert_ne!(received[0].bytes, received[1].bytes);
+        for at in 0..2 {
+            assert!(received[at].bytes == received[at + 2].bytes, "other bytes");
+            assert_eq!(
+                (&received[at].from, &received[at].to),
+                (&received[at + 2].from, &received[at + 2].to)
+            );
+        }
+        let expected = if accepted_at_last { "sent" } else { "failed" };
+        assert_eq!(states(house.outbox().await), [expected, expected]);
+
+        house.clock.set(begun + 3 * 24 * 60 * MINUTE_MS);
+        house.send().await;
+        assert_eq!(server.received().len(), 4, "never a third time");
+        let told = house.engine.store.not_delivered(0).await.unwrap();
+        assert_eq!(told.len(), if accepted_at_last { 0 } else { 2 });
+        let noted = house.history(&case).await;
+        let noted = noted
+            .iter()
+            .filter(|event| event.data.to_string().contains("unknown outcome"))
+            .count();
+        assert_eq!(noted, if accepted_at_last { 0 } else { 2 });
     }
 }

@@ -26,6 +26,7 @@ const PARSE_MAX_BYTES: u64 = 50_000_000;
 /// Below the 30 seconds that container platforms give.
 const GRACE_SECS: u64 = 25;
 const IMAP_POLL_SECS: u64 = 60;
+const IMAP_TIMEOUT_SECS: u64 = 60;
 const MAILDIR_POLL_SECS: u64 = 10;
 const REMINDER_HOUR: i64 = 8;
 /// Before people come to work.
@@ -310,6 +311,7 @@ impl Check<'_> {
             (None, None) => Some(Ours::Leave),
         };
         let poll = self.number(keys.poll_secs.as_ref(), IMAP_POLL_SECS, 1..=SECONDS_A_DAY);
+        let timeout = self.number(keys.timeout_secs.as_ref(), IMAP_TIMEOUT_SECS, 1..=600);
         Some(SourceConfig::Imap {
             name: name?,
             server: server?,
@@ -317,6 +319,7 @@ impl Check<'_> {
             ours: ours?,
             idle: keys.idle.unwrap_or(true),
             poll: Duration::from_secs(poll),
+            timeout: Duration::from_secs(timeout),
         })
     }
 

@@ -172,7 +172,7 @@ fn the_digest_and_the_duty_address() {
 fn a_full_imap_source() {
     let text = format!(
         "mode = \"live\"\n{HEAD}{SEND}[[imap]]\nname = \"a\"\nhost = \"imap.so-hf.example\"\ntls = \"starttls\"\nuser = \"u\"\n\
-         password_credential = \"imap\"\nfolder = \"Innboks/Avvik\"\nmove_to = \"Ferdig\"\nidle = false\npoll_secs = 5\n\
+         password_credential = \"imap\"\nfolder = \"Innboks/Avvik\"\nmove_to = \"Ferdig\"\nidle = false\npoll_secs = 5\ntimeout_secs = 20\n\
          ca_file = \"ca.pem\"\npin_sha256 = \"{}\"\n",
         "AB:".repeat(31) + "cd"
     );
@@ -192,6 +192,7 @@ fn a_full_imap_source() {
         ours: Ours::Move("Ferdig".into()),
         idle: false,
         poll: Duration::from_secs(5),
+        timeout: Duration::from_secs(20),
     };
     assert_eq!(config.sources, [expected]);
 }

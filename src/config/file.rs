@@ -102,6 +102,7 @@ pub(super) struct Imap {
     pub(super) move_to: Given<String>,
     pub(super) idle: Option<bool>,
     pub(super) poll_secs: Given<u64>,
+    pub(super) timeout_secs: Given<u64>,
 }
 
 #[derive(Debug, Deserialize)]

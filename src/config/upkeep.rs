@@ -50,7 +50,7 @@ impl Check<'_> {
         let check = self.number(
             keys.max_check_age_secs.as_ref(),
             MAX_CHECK_AGE_SECS,
-            60..=SECONDS_A_MONTH,
+            5..=SECONDS_A_MONTH,
         );
         let unsent = self.number(
             keys.max_unsent_age_secs.as_ref(),

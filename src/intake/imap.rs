@@ -10,17 +10,19 @@ use std::time::Duration;
 
 use async_imap::imap_proto::{AttributeValue, MailboxDatum, NameAttribute, Response};
 use async_trait::async_trait;
+use tokio::time::Instant;
 
 use super::{Candidate, Cursor, Fetched, Listing, MailSource, Position, RawMessage, SourceError};
 use crate::config::{Ours, Proof, Server, SourceConfig};
 use crate::oauth::Tokens;
-use connection::{BODY_TIMEOUT, COMMAND_TIMEOUT, Connection, FOLDER_TIMEOUT};
+use connection::{Connection, Limit, Timeouts};
 use wire::{
     Folder, body_of, can_set, internal_date_ms, is_keyword, note_folder, quoted, same_folder,
     uid_set,
 };
 
 pub mod connection;
+mod counted;
 #[cfg(test)]
 mod scripted;
 mod tls;
@@ -40,6 +42,10 @@ pub const MESSAGE_MAX_BYTES: usize = 256 * 1024 * 1024;
 const BATCH_MESSAGES: usize = 50;
 /// Bytes fetched by one command, as the server tells the sizes, at most (or one message).
 const BATCH_BYTES: u64 = 4 * 1024 * 1024;
+/// One call for messages takes no longer than this, by much: who waits for it must not take a slow line for a dead program.
+const FETCH_MAX: Duration = Duration::from_mins(20);
+/// A folder that is open is opened anew after this time even when the server tells of new mail again and again.
+const OPEN_MAX: Duration = Duration::from_mins(5);
 /// UIDs in one command; keeps the line short.
 const UIDS_PER_COMMAND: usize = 200;
 
@@ -97,6 +103,7 @@ enum Access {
 struct Open {
     access: Access,
     uid_validity: u32,
+    since: Instant,
 }
 
 /// UIDs found by the last search and not listed yet.
@@ -126,6 +133,7 @@ pub struct ImapSource {
     ours: Ours,
     idle: bool,
     poll: Duration,
+    timeouts: Timeouts,
     connection: Option<Connection>,
     open: Option<Open>,
     rest: Option<Rest>,
@@ -149,6 +157,7 @@ impl ImapSource {
             ours,
             idle,
             poll,
+            timeout,
         } = config
         else {
             return Err(SourceError::needs_person(
@@ -182,6 +191,7 @@ impl ImapSource {
             ours: ours.clone(),
             idle: *idle,
             poll: *poll,
+            timeouts: Timeouts::with(*timeout),
             connection: None,
             open: None,
             rest: None,
@@ -233,7 +243,8 @@ impl ImapSource {
     async fn connection(&mut self) -> Result<&mut Connection, SourceError> {
         if self.connection.as_ref().is_none_or(Connection::is_broken) {
             self.hang_up();
-            self.connection = Some(Connection::open(&self.server, self.tokens.as_ref()).await?);
+            let opening = Connection::open(&self.server, self.tokens.as_ref(), self.timeouts);
+            self.connection = Some(opening.await?);
         }
         self.connection.as_mut().ok_or_else(|| {
             SourceError::temporary("the connection vanished while it was opened", None)
@@ -259,19 +270,15 @@ impl ImapSource {
         };
         let command = format!("{verb} {}", quoted(&self.folder));
         let what = format!("the folder «{}»", self.folder);
+        let limit = self.timeouts.command;
         self.connection().await?;
         self.open = None;
         let connection = self.connection().await?;
         let mut folder = Folder::default();
         let answer = connection
-            .exchange(
-                "opening the folder",
-                &command,
-                COMMAND_TIMEOUT,
-                |response| {
-                    note_folder(response, &mut folder);
-                },
-            )
+            .exchange("opening the folder", &command, limit, |response| {
+                note_folder(response, &mut folder);
+            })
             .await?;
         if !answer.ok {
             let absent = answer.is(&["NONEXISTENT", "TRYCREATE"])
@@ -304,6 +311,7 @@ impl ImapSource {
         self.open = Some(Open {
             access,
             uid_validity: folder.uid_validity,
+            since: Instant::now(),
         });
         Ok(folder)
     }
@@ -326,10 +334,11 @@ impl ImapSource {
             return Ok(true);
         }
         let command = format!("LIST \"\" {}", quoted(folder));
+        let limit = self.timeouts.command;
         let connection = self.connection().await?;
         let mut found = false;
         let answer = connection
-            .exchange(doing, &command, COMMAND_TIMEOUT, |response| {
+            .exchange(doing, &command, limit, |response| {
                 if let Response::MailboxData(MailboxDatum::List(list)) = response {
                     found |= !list.name_attributes.contains(&NameAttribute::NoSelect);
                 }
@@ -345,13 +354,14 @@ impl ImapSource {
     /// UIDs that match, ascending.
     async fn search(&mut self, criteria: &str) -> Result<Vec<u32>, SourceError> {
         let doing = "looking for messages";
+        let limit = self.timeouts.folder;
         let connection = self.connection().await?;
         let mut uids = Vec::new();
         let answer = connection
             .exchange(
                 doing,
                 &format!("UID SEARCH {criteria}"),
-                FOLDER_TIMEOUT,
+                limit,
                 |response| {
                     if let Response::MailboxData(MailboxDatum::Search(found)) = response {
                         uids.extend_from_slice(found);
@@ -369,6 +379,13 @@ impl ImapSource {
 
     async fn try_list(&mut self, cursor: &Cursor, limit: usize) -> Result<Listing, SourceError> {
         let reused = self.connection.as_ref().is_some_and(|c| !c.is_broken());
+        if let Some(uid_validity) = self.still_open(cursor) {
+            match self.list_open(cursor, limit, uid_validity, None).await {
+                // The server may have closed the connection, or taken the folder away.
+                Err(error) if error.is_temporary() => self.hang_up(),
+                other => return other,
+            }
+        }
         let folder = match self.open_folder(Access::Read).await {
             // The server may have closed a connection that lay idle.
             Err(error) if reused && error.is_temporary() => {
@@ -377,9 +394,33 @@ impl ImapSource {
             }
             other => other?,
         };
+        self.list_open(cursor, limit, folder.uid_validity, Some(&folder))
+            .await
+    }
+
+    /// UIDVALIDITY of the folder where it need not be opened anew for this listing: the server has told of new mail in it, or
+    /// the rest of the last search is asked for.
+    fn still_open(&self, cursor: &Cursor) -> Option<u32> {
+        let (connection, open) = (self.connection.as_ref()?, self.open.as_ref()?);
+        let goes_on = self.rest.as_ref().is_some_and(|rest| rest.after == *cursor);
+        let usable = !connection.is_broken()
+            && open.access == Access::Read
+            && open.uid_validity == cursor.uid_validity
+            && open.since.elapsed() < OPEN_MAX;
+        (usable && (goes_on || connection.has_news())).then_some(open.uid_validity)
+    }
+
+    /// Lists what is behind the cursor in the open folder; `opened` where it was opened for this.
+    async fn list_open(
+        &mut self,
+        cursor: &Cursor,
+        limit: usize,
+        uid_validity: u32,
+        opened: Option<&Folder>,
+    ) -> Result<Listing, SourceError> {
         let mut cursor = Cursor {
-            uid_validity: folder.uid_validity,
-            last_uid: if cursor.uid_validity == folder.uid_validity {
+            uid_validity,
+            last_uid: if cursor.uid_validity == uid_validity {
                 cursor.last_uid
             } else {
                 0
@@ -389,22 +430,27 @@ impl ImapSource {
             Some(rest) if rest.after == cursor => rest.uids,
             _ => {
                 self.connection().await?.set_news(false);
-                self.searched_at = folder.uid_next;
-                if folder.exists == 0 {
-                    VecDeque::new()
+                let found = if opened.is_some_and(|folder| folder.exists == 0) {
+                    Vec::new()
                 } else {
                     let from = cursor.last_uid.saturating_add(1);
                     let mut found = self.search(&format!("UID {from}:*")).await?;
                     // `*` is the last message, even when its UID is lower (RFC 3501 section 6.4.8).
                     found.retain(|uid| *uid > cursor.last_uid);
-                    found.into()
+                    found
+                };
+                match (opened, found.last()) {
+                    (Some(folder), _) => self.searched_at = folder.uid_next,
+                    (None, Some(last)) => self.searched_at = Some(last.saturating_add(1)),
+                    (None, None) => {}
                 }
+                found.into()
             }
         };
         let page: Vec<u32> = uids.drain(..limit.max(1).min(uids.len())).collect();
         let mut candidates = Vec::with_capacity(page.len());
         for chunk in page.chunks(UIDS_PER_COMMAND) {
-            self.describe_all(chunk, folder.uid_validity, &mut candidates)
+            self.describe_all(chunk, uid_validity, &mut candidates)
                 .await?;
         }
         if let Some(last) = page.last() {
@@ -492,11 +538,12 @@ impl ImapSource {
         candidates: &mut Vec<Candidate>,
     ) -> Result<(), SourceError> {
         let doing = "reading sizes and dates";
+        let limit = self.timeouts.folder;
         let connection = self.connection().await?;
         let mut found: HashMap<u32, (u32, Option<i64>)> = HashMap::new();
         let command = format!("UID FETCH {} (UID RFC822.SIZE INTERNALDATE)", uid_set(uids));
         let answer = connection
-            .exchange(doing, &command, FOLDER_TIMEOUT, |response| {
+            .exchange(doing, &command, limit, |response| {
                 let Response::Fetch(_, attributes) = response else {
                     return;
                 };
@@ -536,6 +583,7 @@ impl ImapSource {
     }
 
     async fn try_fetch(&mut self, candidates: &[Candidate]) -> Result<Vec<Fetched>, SourceError> {
+        let end = Instant::now().checked_add(FETCH_MAX);
         let uid_validity = self.ensure_open(Access::Read).await?;
         let uid_of = |candidate: &Candidate| {
             let position = &candidate.position;
@@ -557,7 +605,8 @@ impl ImapSource {
             }
             let bytes = batch_bytes.saturating_add(candidate.size);
             if batch.len() >= BATCH_MESSAGES || (bytes > BATCH_BYTES && !batch.is_empty()) {
-                self.fetch_batch(&batch, uid_validity, &mut bodies).await?;
+                self.fetch_batch(&batch, uid_validity, end, &mut bodies)
+                    .await?;
                 batch.clear();
                 batch_bytes = 0;
             }
@@ -565,7 +614,8 @@ impl ImapSource {
             batch_bytes = batch_bytes.saturating_add(candidate.size);
         }
         if !batch.is_empty() {
-            self.fetch_batch(&batch, uid_validity, &mut bodies).await?;
+            self.fetch_batch(&batch, uid_validity, end, &mut bodies)
+                .await?;
         }
 
         let mut fetched = Vec::with_capacity(wanted.len());
@@ -575,9 +625,11 @@ impl ImapSource {
                 fetched.push(Fetched::Gone(position));
                 continue;
             };
-            let body = match bodies.remove(&uid) {
-                Some(body) => body,
-                None => self.fetch_one(uid, uid_validity).await?,
+            let body = if let Some(body) = bodies.remove(&uid) {
+                body
+            } else {
+                self.fetch_one(uid, uid_validity, candidate.size, end)
+                    .await?
             };
             fetched.push(match body {
                 Body::Bytes(bytes) => Fetched::Message(RawMessage {
@@ -601,13 +653,21 @@ impl ImapSource {
         &mut self,
         uids: &[u32],
         uid_validity: u32,
+        end: Option<Instant>,
         bodies: &mut HashMap<u32, Body>,
     ) -> Result<(), SourceError> {
         let doing = "reading messages";
+        if is_over(end) {
+            return Err(SourceError::temporary(
+                "reading messages takes too long; the line is too slow",
+                None,
+            ));
+        }
         let command = format!("UID FETCH {} (UID BODY.PEEK[])", uid_set(uids));
+        let limit = Limit::silence(self.timeouts.body);
         let connection = self.connection().await?;
         let result = connection
-            .exchange(doing, &command, BODY_TIMEOUT, |response| {
+            .exchange(doing, &command, limit, |response| {
                 if let Some((uid, Some(bytes))) = body_of(response) {
                     bodies.insert(uid, Body::Bytes(bytes.to_vec()));
                 }
@@ -623,38 +683,62 @@ impl ImapSource {
         }
     }
 
-    /// Fetches one message. When the server hangs up over it twice, it counts as unreadable, so that it blocks no other.
-    async fn fetch_one(&mut self, uid: u32, uid_validity: u32) -> Result<Body, SourceError> {
-        for _ in 0..2 {
-            match self.fetch_sliced(uid).await {
+    /// Fetches one message, in slices: what has come is kept when the connection is lost. When the server hangs up over it twice
+    /// without giving anything, it counts as unreadable, so that it blocks no other.
+    async fn fetch_one(
+        &mut self,
+        uid: u32,
+        uid_validity: u32,
+        size: u64,
+        end: Option<Instant>,
+    ) -> Result<Body, SourceError> {
+        let size = usize::try_from(size).unwrap_or(MESSAGE_MAX_BYTES);
+        // Growing by doubling would take up to twice the memory.
+        let mut bytes = Vec::with_capacity(size.min(MESSAGE_MAX_BYTES));
+        let mut in_vain = 0_u8;
+        while in_vain < 2 {
+            let before = bytes.len();
+            match self.fetch_sliced(uid, &mut bytes, end).await {
                 Err(_) if self.was_hung_up_on() => self.reopen(uid_validity).await?,
                 other => return other,
             }
+            in_vain = if bytes.len() > before {
+                0
+            } else {
+                in_vain.saturating_add(1)
+            };
         }
         Ok(Body::Refused("the server hangs up when asked for it"))
     }
 
-    /// Fetches one message in slices, whatever size the server told: it ends with the first slice that is not full.
-    async fn fetch_sliced(&mut self, uid: u32) -> Result<Body, SourceError> {
+    /// Fetches what is missing of one message in slices, whatever size the server told: it ends with the first slice that is
+    /// not full.
+    async fn fetch_sliced(
+        &mut self,
+        uid: u32,
+        bytes: &mut Vec<u8>,
+        end: Option<Instant>,
+    ) -> Result<Body, SourceError> {
         let doing = "reading a message";
+        let limit = Limit::silence(self.timeouts.body);
         let connection = self.connection().await?;
-        let mut bytes: Vec<u8> = Vec::new();
         loop {
+            if is_over(end) {
+                return Ok(Body::Refused("reading it takes too long"));
+            }
             let command = format!(
                 "UID FETCH {uid} (UID BODY.PEEK[]<{}.{SLICE_BYTES}>)",
                 bytes.len()
             );
             let mut slice: Option<Option<usize>> = None;
             let answer = connection
-                .exchange(doing, &command, BODY_TIMEOUT, |response| {
-                    match body_of(response) {
-                        Some((of, Some(part))) if of == uid => {
-                            bytes.extend_from_slice(part);
-                            slice = Some(Some(part.len()));
-                        }
-                        Some((of, None)) if of == uid => slice = Some(slice.flatten()),
-                        _ => {}
+                .exchange(doing, &command, limit, |response| match body_of(response) {
+                    Some((of, Some(part))) if of == uid => {
+                        bytes.extend_from_slice(part);
+                        slice = Some(Some(part.len()));
                     }
+                    Some((of, None)) if of == uid => slice = Some(slice.flatten()),
+                    _ => {}
                 })
                 .await?;
             match slice {
@@ -671,7 +755,9 @@ impl ImapSource {
                 _ if !answer.ok => return Ok(Body::Refused("the server refuses to give its text")),
                 None => return Ok(Body::Missing),
                 Some(None) => return Ok(Body::Refused("the server has no text for it")),
-                Some(Some(length)) if length < SLICE_BYTES => return Ok(Body::Bytes(bytes)),
+                Some(Some(length)) if length < SLICE_BYTES => {
+                    return Ok(Body::Bytes(std::mem::take(bytes)));
+                }
                 Some(Some(_)) if bytes.len() > MESSAGE_MAX_BYTES => {
                     return Ok(Body::Refused("it is larger than 256 MB"));
                 }
@@ -723,14 +809,13 @@ impl ImapSource {
             .collect();
         uids.sort_unstable();
         uids.dedup();
+        let limit = self.timeouts.folder;
         for chunk in uids.chunks(UIDS_PER_COMMAND) {
             for way in &ways {
                 let command = way.replace("{uids}", &uid_set(chunk));
                 let doing = "treating messages that are ours";
                 let connection = self.connection().await?;
-                let answer = connection
-                    .exchange(doing, &command, FOLDER_TIMEOUT, |_| ())
-                    .await?;
+                let answer = connection.exchange(doing, &command, limit, |_| ()).await?;
                 if !answer.ok {
                     let refused = connection.refused(
                         doing,
@@ -779,6 +864,11 @@ impl ImapSource {
         tokio::time::sleep(at_most.min(self.poll)).await;
         Ok(())
     }
+}
+
+/// Whether this time has come.
+fn is_over(end: Option<Instant>) -> bool {
+    end.is_some_and(|end| Instant::now() >= end)
 }
 
 #[async_trait]
@@ -855,6 +945,7 @@ mod tests {
             ours,
             idle: true,
             poll: Duration::from_secs(1),
+            timeout: Duration::from_mins(1),
         })
         .unwrap();
         source.connection = Some(connection);

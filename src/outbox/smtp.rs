@@ -278,7 +278,7 @@ fn certificate_problem(error: &lettre::transport::smtp::Error) -> Option<String>
         if let Some(tls) = found {
             return Some(match tls {
                 rustls::Error::InvalidCertificate(reason) => {
-                    format!("its certificate is not trusted ({reason:?})")
+                    format!("its certificate is not trusted: {}", fault(reason))
                 }
                 _ => "TLS could not be set up".to_owned(),
             });
@@ -286,6 +286,25 @@ fn certificate_problem(error: &lettre::transport::smtp::Error) -> Option<String>
         cause = current.source();
     }
     None
+}
+
+/// What is wrong with a certificate, and what helps.
+fn fault(reason: &rustls::CertificateError) -> String {
+    use rustls::CertificateError as Fault;
+    let right = "set ca_file or pin_sha256 if it is the right server";
+    match reason {
+        Fault::Expired | Fault::ExpiredContext { .. } => {
+            "it has expired; have it renewed".to_owned()
+        }
+        Fault::NotValidYet | Fault::NotValidYetContext { .. } => {
+            "it is not valid yet; look at the clock of this machine".to_owned()
+        }
+        Fault::NotValidForName | Fault::NotValidForNameContext { .. } => {
+            "it is for another host name; correct host, or set pin_sha256".to_owned()
+        }
+        Fault::UnknownIssuer => format!("its issuer is not known; {right}"),
+        other => format!("{other}; {right}"),
+    }
 }
 
 /// Enhanced status code (RFC 3463) at the beginning of a reply's text; zeros without one.
@@ -324,10 +343,7 @@ impl Link {
         if let Failure::Lost(problem) = failure
             && !problem.is_empty()
         {
-            note = format!(
-                "{}: {what}: {problem}; set ca_file or pin_sha256 if it is the right server",
-                self.place()
-            );
+            note = format!("{}: {what}: {problem}", self.place());
         } else if !advice.is_empty() {
             note.push_str("; ");
             note.push_str(advice);
@@ -642,6 +658,9 @@ async fn attempt(
     }
 }
 
+/// An address that this server cannot be told.
+const NO_UTF8: &str = "has letters beyond ASCII, which the server does not take (SMTPUTF8)";
+
 /// Everything up to the server's 354; after it the server waits for the body.
 async fn prepare(
     link: &Link,
@@ -667,6 +686,19 @@ async fn prepare(
         Ok(connection) => connection,
         Err(trouble) => return Err(ledger.close(&temporary(trouble.reply), trouble.note, None)),
     };
+    let info = connection.server_info();
+    if !bytes.is_ascii() && !info.supports_feature(Extension::EightBitMime) {
+        let note = "the mail has 8-bit text, which the server does not take (8BITMIME)".to_owned();
+        link.quit(&mut connection).await;
+        return Err(ledger.close(&RecipientOutcome::Permanent(Reply::default()), note, None));
+    }
+    let utf8 = info.supports_feature(Extension::SmtpUtfEight);
+    let is_ascii = |address: &Option<String>| address.as_ref().is_none_or(|a| a.is_ascii());
+    if !utf8 && !is_ascii(&envelope.from) {
+        let note = format!("the return path {NO_UTF8}");
+        link.quit(&mut connection).await;
+        return Err(ledger.close(&RecipientOutcome::Permanent(Reply::default()), note, None));
+    }
     let mail = Mail::new(from, mail_parameters(&connection, envelope, bytes));
     if let Err(failure) = step(link.timeouts.mail, connection.command(mail)).await {
         let note = format!("MAIL: {}", failure.describe());
@@ -682,6 +714,11 @@ async fn prepare(
             ledger.note("a recipient is not a mail address".to_owned());
             continue;
         };
+        if !utf8 && !recipient.is_ascii() {
+            ledger.set(at, RecipientOutcome::Permanent(Reply::default()));
+            ledger.note(format!("a recipient {NO_UTF8}"));
+            continue;
+        }
         match step(
             link.timeouts.rcpt,
             connection.command(Rcpt::new(address, Vec::new())),

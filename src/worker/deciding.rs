@@ -85,16 +85,16 @@ impl Engine {
     /// # Errors
     /// [`WorkError`] when the store cannot take anything now; the rest stays undecided and is picked up later.
     pub async fn decide_pending(&self) -> Result<usize, WorkError> {
-        self.decide_pending_with(&|| ()).await
+        self.decide_pending_with(&|_| ()).await
     }
 
-    /// The same; calls `tick` after each message.
+    /// The same; calls `tick` after each message, with whether mail was queued for it.
     ///
     /// # Errors
     /// As [`Self::decide_pending`].
     pub async fn decide_pending_with(
         &self,
-        tick: &(dyn Fn() + Send + Sync),
+        tick: &(dyn Fn(bool) + Send + Sync),
     ) -> Result<usize, WorkError> {
         let mut decided = 0_usize;
         let mut failed = BTreeSet::new();
@@ -106,9 +106,9 @@ impl Engine {
                     continue;
                 }
                 let outcome = self.decide(id).await;
-                tick();
+                tick(matches!(outcome, Ok(true)));
                 match outcome {
-                    Ok(()) => decided = decided.saturating_add(1),
+                    Ok(_) => decided = decided.saturating_add(1),
                     Err(WorkError::Store(error)) if error.is_temporary() => {
                         return Err(WorkError::Store(error));
                     }
@@ -124,13 +124,13 @@ impl Engine {
         }
     }
 
-    /// Decides one stored message.
+    /// Decides one stored message. Returns whether mail was queued for it.
     ///
     /// # Errors
     /// [`WorkError`] when the store fails; the message stays undecided.
-    pub async fn decide(&self, message_id: i64) -> Result<(), WorkError> {
+    pub async fn decide(&self, message_id: i64) -> Result<bool, WorkError> {
         let Some(pending) = self.store.begin_attempt(message_id).await? else {
-            return Ok(());
+            return Ok(false);
         };
         let in_force = self.rulebook.current();
         let read = if pending.attempts > ATTEMPTS_MAX {
@@ -180,7 +180,7 @@ impl Engine {
         pending: &Pending,
         read: &Read,
         in_force: &InForce,
-    ) -> Result<(), WorkError> {
+    ) -> Result<bool, WorkError> {
         let now_ms = self.clock.now_ms();
         let received_at_ms = admit::received_at_ms(
             pending.internal_date_ms,
@@ -205,6 +205,7 @@ impl Engine {
             Outcome::Opened(change) | Outcome::Joined(change) => &change.mails,
             Outcome::LeftAlone(_) => &[],
         };
+        let queues = !mails.is_empty();
         let content = mails
             .iter()
             .any(|order| order.kind.carries_content())
@@ -246,7 +247,7 @@ impl Engine {
         } else {
             info!(message.row = pending.id, reason, "message {what}");
         }
-        Ok(())
+        Ok(queues)
     }
 
     async fn admit(

@@ -290,19 +290,40 @@ async fn watch_source(
                 continue;
             }
         }
-        tokio::select! {
-            () = soft.cancelled() => {}
-            // What was decided meanwhile is treated at the source at once.
-            _ = decided.changed() => {}
-            waited = source.wait(poll) => if let Err(error) = waited {
-                warn!(mailbox.name = name, error = %chain(&error.into()), "waiting for mail was cut off");
-                pause_after.wait(&soft).await;
-            },
+        if let Err(error) = wait(&engine, source.as_mut(), poll, &mut decided, &soft).await {
+            if error.is_temporary() {
+                warn!(mailbox.name = name, error = %chain(&error), "waiting for mail was cut off");
+            } else {
+                error!(mailbox.name = name, error = %chain(&error), "the source needs a person; trying again slowly");
+            }
+            failing = true;
+            pause_after.wait(&soft).await;
         }
     }
     pulse.end();
     source.close().await;
     name
+}
+
+/// Waits until there may be new mail. What is decided meanwhile is treated at the source at once.
+async fn wait(
+    engine: &Engine,
+    source: &mut dyn MailSource,
+    poll: Duration,
+    decided: &mut watch::Receiver<u64>,
+    soft: &CancellationToken,
+) -> Result<(), WorkError> {
+    let end = Instant::now().checked_add(poll);
+    loop {
+        let left = end.map_or(poll, |end| end.saturating_duration_since(Instant::now()));
+        tokio::select! {
+            () = soft.cancelled() => return Ok(()),
+            // This never fails: the sender lives as long as the loops.
+            _ = decided.changed() => {}
+            waited = source.wait(left) => return Ok(waited?),
+        }
+        engine.treat(source).await?;
+    }
 }
 
 /// Once a day everything at the source is counted.
@@ -373,11 +394,16 @@ async fn decide(
     let mut pause_after = Pause::new();
     while !soft.is_cancelled() {
         pulse.beat();
-        match engine.decide_pending_with(&|| pulse.beat()).await {
+        let tick = |queued: bool| {
+            pulse.beat();
+            if queued {
+                bell.queued.notify_one();
+            }
+        };
+        match engine.decide_pending_with(&tick).await {
             Ok(0) => pause_after.reset(),
             Ok(_) => {
                 pause_after.reset();
-                bell.queued.notify_one();
                 bell.decided
                     .send_modify(|round| *round = round.wrapping_add(1));
             }

@@ -287,6 +287,28 @@ impl Dovecot {
         new
     }
 
+    /// Fills the INBOX of a user with so many messages that have been read; INTERNALDATE is what comes with them.
+    pub fn fill(
+        &self,
+        user: &str,
+        messages: usize,
+        message: impl Fn(usize) -> (Vec<u8>, SystemTime),
+    ) {
+        let cur = self.maildir(user).join("cur");
+        for number in 0..messages {
+            let (bytes, arrived) = message(number);
+            let seconds = arrived
+                .duration_since(SystemTime::UNIX_EPOCH)
+                .unwrap()
+                .as_secs();
+            let path = cur.join(format!("{seconds}.M{number}P1.test:2,S"));
+            let mut file = fs::File::create(&path).unwrap();
+            file.write_all(&bytes).unwrap();
+            file.set_modified(arrived).unwrap();
+            self.own(&path);
+        }
+    }
+
     /// Delivers a message over LMTP to these users.
     pub fn deliver(&self, users: &[&str], bytes: &[u8]) {
         let mut wire = Wire::connect(self.lmtp);
@@ -450,6 +472,28 @@ impl BareImap {
                 return lines;
             }
         }
+    }
+
+    /// Waits (IDLE) until the server tells of more messages than `known`; how many there are. `None`: it tells nothing for
+    /// so long as an answer may take, or hangs up.
+    pub fn idle_until_more_than(&mut self, known: u32) -> Option<u32> {
+        self.tag += 1;
+        let tag = format!("t{}", self.tag);
+        self.wire.send(&format!("{tag} IDLE"));
+        let mut exists = known;
+        while exists <= known {
+            let mut line = String::new();
+            if !matches!(self.wire.stream.read_line(&mut line), Ok(1..)) {
+                return None;
+            }
+            let number = line
+                .strip_prefix("* ")
+                .and_then(|line| line.trim_end().strip_suffix(" EXISTS"));
+            exists = number.map_or(exists, |number| number.parse().unwrap());
+        }
+        self.wire.send("DONE");
+        while !self.wire.line().starts_with(&format!("{tag} ")) {}
+        Some(exists)
     }
 
     /// Sends a command that must succeed.

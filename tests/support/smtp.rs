@@ -17,7 +17,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use sha2::Digest as _;
@@ -95,8 +95,18 @@ pub struct Script {
     pub end: Act,
     /// The final reply is Exchange's, with this Message-ID.
     pub exchange_id: Option<String>,
+    /// Instead of the answer to STARTTLS.
+    pub starttls: Act,
     /// STARTTLS is answered together with more lines, in plain text.
     pub inject_behind_starttls: bool,
+    /// 8BITMIME is not offered.
+    pub seven_bit: bool,
+    /// SMTPUTF8 is offered.
+    pub utf8: bool,
+    /// The certificate is for this host name; counts at the start only.
+    pub certificate_for: Option<String>,
+    /// The certificate is of the last century; counts at the start only.
+    pub expired: bool,
     /// Every mail is appended to this file as one line of JSON.
     pub log: Option<PathBuf>,
 }
@@ -114,6 +124,8 @@ pub struct Received {
     pub user: Option<String>,
     /// Whether it came through TLS.
     pub encrypted: bool,
+    /// When it was accepted.
+    pub accepted: Option<Instant>,
 }
 
 #[derive(Debug, Default)]
@@ -140,13 +152,19 @@ pub struct SmtpServer {
 impl SmtpServer {
     /// Starts a server that follows `script`.
     pub fn start(script: Script) -> Self {
-        let made = rcgen::generate_simple_self_signed(vec![
-            "localhost".to_owned(),
-            "127.0.0.1".to_owned(),
-        ])
-        .unwrap();
-        let certificate = CertificateDer::from(made.cert.der().to_vec());
-        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()));
+        let hosts = match &script.certificate_for {
+            Some(host) => vec![host.clone()],
+            None => vec!["localhost".to_owned(), "127.0.0.1".to_owned()],
+        };
+        let mut params = rcgen::CertificateParams::new(hosts).unwrap();
+        if script.expired {
+            params.not_before = rcgen::date_time_ymd(1998, 1, 1);
+            params.not_after = rcgen::date_time_ymd(1999, 1, 1);
+        }
+        let signing_key = rcgen::KeyPair::generate().unwrap();
+        let made = params.self_signed(&signing_key).unwrap();
+        let certificate = CertificateDer::from(made.der().to_vec());
+        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(signing_key.serialize_der()));
         let provider = Arc::new(tokio_rustls::rustls::crypto::ring::default_provider());
         let config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
@@ -183,7 +201,7 @@ impl SmtpServer {
             .fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
         Self {
             addr,
-            certificate_pem: made.cert.pem(),
+            certificate_pem: made.pem(),
             certificate_sha256,
             shared,
             stop: Some(stop),
@@ -199,6 +217,15 @@ impl SmtpServer {
     /// The mails that came in whole, also those whose final reply was withheld or negative.
     pub fn received(&self) -> Vec<Received> {
         self.shared.received.lock().unwrap().clone()
+    }
+
+    /// When the first mail to this address was accepted.
+    pub fn accepted(&self, address: &str) -> Option<Instant> {
+        let received = self.shared.received.lock().unwrap();
+        let mut to = received
+            .iter()
+            .filter(|mail| mail.to.iter().any(|to| to == address));
+        to.find_map(|mail| mail.accepted)
     }
 
     /// First word of every command so far.
@@ -353,6 +380,9 @@ impl<'a> Session<'a> {
             let script = self.script();
             let goes = match word.as_str() {
                 "EHLO" => self.ehlo(&script).await,
+                "STARTTLS" if script.starttls != Act::Normal => {
+                    self.act(&script.starttls).await.map(drop)
+                }
                 "STARTTLS" if script.encryption == Encryption::Starttls && !self.encrypted => {
                     let more = if script.inject_behind_starttls {
                         "\r\n250-test.example\r\n250 AUTH PLAIN\r\n235 ok"
@@ -396,8 +426,13 @@ impl<'a> Session<'a> {
             };
             self.say(&format!("250-AUTH {mechanisms}")).await?;
         }
-        self.say("250-ENHANCEDSTATUSCODES").await?;
-        self.say("250 8BITMIME").await
+        if !script.seven_bit {
+            self.say("250-8BITMIME").await?;
+        }
+        if script.utf8 {
+            self.say("250-SMTPUTF8").await?;
+        }
+        self.say("250 ENHANCEDSTATUSCODES").await
     }
 
     async fn auth(&mut self, script: &Script, line: &str) -> Goes {
@@ -532,12 +567,13 @@ impl<'a> Session<'a> {
             bytes,
             user: self.user.clone(),
             encrypted: self.encrypted,
+            accepted: None,
         };
-        self.keep(script, mail);
+        let kept = self.keep(script, mail);
         if !self.act(&script.end).await? {
             return Ok(());
         }
-        match &script.exchange_id {
+        let said = match &script.exchange_id {
             Some(id) => {
                 let line = format!(
                     "250 2.6.0 <{id}> [InternalId=4711, Hostname=MX1.exchange.example] 5219 bytes in 0.136, 37 KB/sec Queued mail for delivery"
@@ -545,10 +581,15 @@ impl<'a> Session<'a> {
                 self.say(&line).await
             }
             None => self.say("250 2.0.0 queued").await,
+        };
+        if let Some(mail) = self.shared.received.lock().unwrap().get_mut(kept) {
+            mail.accepted = Some(Instant::now());
         }
+        said
     }
 
-    fn keep(&self, script: &Script, mail: Received) {
+    /// Its place among those that are kept.
+    fn keep(&self, script: &Script, mail: Received) -> usize {
         if let Some(path) = &script.log {
             let line = serde_json::json!({ "from": mail.from, "to": mail.to, "mail": String::from_utf8_lossy(&mail.bytes) });
             let mut file = std::fs::OpenOptions::new()
@@ -559,8 +600,10 @@ impl<'a> Session<'a> {
             file.write_all(format!("{line}\n").as_bytes()).unwrap();
         }
         let mut received = self.shared.received.lock().unwrap();
-        if received.len() < MAILS_MAX {
+        let place = received.len();
+        if place < MAILS_MAX {
             received.push(mail);
         }
+        place
     }
 }

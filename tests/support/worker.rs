@@ -346,6 +346,15 @@ impl Worker {
         assert!(found, "no «{text}» in the log:\n{}", self.log().join("\n"));
     }
 
+    /// The most memory it has used so far, in kilobytes.
+    pub fn peak_kb(&self) -> u64 {
+        let status = format!("/proc/{}/status", self.child.as_ref().unwrap().id());
+        let status = fs::read_to_string(status).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmHWM:"));
+        let number = line.unwrap().split_whitespace().nth(1).unwrap();
+        number.parse().unwrap()
+    }
+
     /// Whether it has ended by itself.
     pub fn has_ended(&mut self) -> bool {
         self.child.as_mut().unwrap().try_wait().unwrap().is_some()

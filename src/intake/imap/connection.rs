@@ -8,6 +8,9 @@ use std::collections::HashSet;
 use std::io;
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_imap::error::Error as ImapError;
@@ -19,34 +22,92 @@ use futures_util::FutureExt as _;
 use rustls_pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpStream, lookup_host};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
 
 use super::super::SourceError;
+use super::counted::Counted;
 use super::tls::Tls;
 use crate::config::{self, Secret, Server};
 use crate::oauth::{OAuthError, Tokens};
 
-/// Looking up the host name.
-pub const DNS_TIMEOUT: Duration = Duration::from_secs(15);
-/// Connecting to one address.
-pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
-/// The TLS handshake.
-pub const TLS_TIMEOUT: Duration = Duration::from_secs(20);
-/// The server's greeting.
-pub const GREETING_TIMEOUT: Duration = Duration::from_secs(30);
-/// Logging in; servers make wrong passwords wait.
-pub const LOGIN_TIMEOUT: Duration = Duration::from_mins(1);
-/// A command that answers little.
-pub const COMMAND_TIMEOUT: Duration = Duration::from_mins(1);
-/// A command that walks through the folder: SEARCH, sizes and dates, COPY, MOVE.
-pub const FOLDER_TIMEOUT: Duration = Duration::from_mins(3);
-/// Text of messages, a few megabytes at most a command.
-pub const BODY_TIMEOUT: Duration = Duration::from_mins(3);
-/// The end of IDLE after DONE.
-pub const DONE_TIMEOUT: Duration = Duration::from_secs(30);
 /// LOGOUT, all of it.
 pub const LOGOUT_TIMEOUT: Duration = Duration::from_secs(3);
+/// One command for text of messages, a few megabytes at most, however steadily it comes.
+const BODY_WHOLE: Duration = Duration::from_mins(6);
+
+/// How long each step may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timeouts {
+    /// Looking up the host name.
+    pub dns: Duration,
+    /// Connecting to one address.
+    pub connect: Duration,
+    /// The TLS handshake.
+    pub tls: Duration,
+    /// The server's greeting.
+    pub greeting: Duration,
+    /// Logging in; servers make wrong passwords wait.
+    pub login: Duration,
+    /// A command that answers little.
+    pub command: Duration,
+    /// A command that walks through the folder: SEARCH, sizes and dates, COPY, MOVE.
+    pub folder: Duration,
+    /// Text of messages: the longest silence in it. A slow line is no reason to give up, a dead one is.
+    pub body: Duration,
+    /// The end of IDLE after DONE.
+    pub done: Duration,
+}
+
+impl Timeouts {
+    /// For a server that may be silent for so long after a simple command.
+    pub fn with(silence: Duration) -> Self {
+        let at_most = |seconds: u64| silence.min(Duration::from_secs(seconds));
+        Self {
+            dns: at_most(15),
+            connect: at_most(15),
+            tls: at_most(20),
+            greeting: at_most(30),
+            login: silence,
+            command: silence,
+            folder: silence.saturating_mul(3),
+            body: silence.saturating_mul(3),
+            done: at_most(30),
+        }
+    }
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self::with(Duration::from_mins(1))
+    }
+}
+
+/// How long one step may take: without a byte from the server, and as a whole.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limit {
+    silence: Duration,
+    whole: Duration,
+}
+
+impl Limit {
+    /// For a command that brings much.
+    pub(super) fn silence(silence: Duration) -> Self {
+        Self {
+            silence,
+            whole: BODY_WHOLE.max(silence),
+        }
+    }
+}
+
+impl From<Duration> for Limit {
+    fn from(whole: Duration) -> Self {
+        Self {
+            silence: whole,
+            whole,
+        }
+    }
+}
 
 /// What async-imap reads from and writes to.
 pub(super) trait Wire: AsyncRead + AsyncWrite + Unpin + Send + std::fmt::Debug {}
@@ -112,6 +173,14 @@ const NEEDS_PERSON: [&str; 9] = [
 /// Codes by which a refused log-in may succeed later.
 const LOGIN_LATER: [&str; 5] = ["ALERT", "INUSE", "LIMIT", "SERVERBUG", "UNAVAILABLE"];
 
+/// IDLE as it has been asked for.
+#[derive(Debug)]
+struct Idle {
+    tag: RequestId,
+    /// The server has said that it idles.
+    agreed: bool,
+}
+
 /// What we log in with.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Proof<'a> {
@@ -130,7 +199,10 @@ pub(super) struct Connection {
     broken: bool,
     /// It broke because the server hung up, not for lack of an answer.
     hung_up: bool,
-    idle: Option<RequestId>,
+    idle: Option<Idle>,
+    timeouts: Timeouts,
+    /// Bytes that have come from the server.
+    received: Arc<AtomicU64>,
     /// There may be new messages: the server spoke of some since this was last set.
     news: bool,
 }
@@ -140,6 +212,7 @@ impl Connection {
     pub(super) async fn open(
         server: &Server,
         tokens: Option<&Tokens>,
+        timeouts: Timeouts,
     ) -> Result<Self, SourceError> {
         let place = format!("{}:{}", server.host, server.port);
         let Some(login) = &server.login else {
@@ -148,16 +221,19 @@ impl Connection {
                 "set user and password",
             ));
         };
-        let tcp = connect(server, &place).await?;
+        let received = Arc::new(AtomicU64::new(0));
+        let tcp = connect(server, &place, &timeouts).await?;
+        let tcp = Box::new(Counted::new(tcp, Arc::clone(&received)));
         let client = match server.tls {
-            config::Tls::None => greeted(Box::new(tcp), &place).await?,
+            config::Tls::None => greeted(tcp, &place, &timeouts).await?,
             config::Tls::Implicit => {
-                let tls = handshake(Box::new(tcp), server, &place).await?;
-                greeted(tls, &place).await?
+                let tls = handshake(tcp, server, &place, &timeouts).await?;
+                greeted(tls, &place, &timeouts).await?
             }
             config::Tls::Starttls => {
-                let plain = starttls(greeted(Box::new(tcp), &place).await?, &place).await?;
-                Client::new(handshake(plain, server, &place).await?)
+                let greeted = greeted(tcp, &place, &timeouts).await?;
+                let plain = starttls(greeted, &place, &timeouts).await?;
+                Client::new(handshake(plain, server, &place, &timeouts).await?)
             }
         };
         let proof = match (&login.proof, tokens) {
@@ -170,7 +246,9 @@ impl Connection {
                 ));
             }
         };
-        Self::log_in(client, &login.user, proof, place).await
+        let mut connection = Self::log_in(client, &login.user, proof, place, timeouts).await?;
+        connection.received = received;
+        Ok(connection)
     }
 
     /// The part that is the same on every kind of stream.
@@ -179,9 +257,10 @@ impl Connection {
         user: &str,
         proof: Proof<'_>,
         place: String,
+        timeouts: Timeouts,
     ) -> Result<Self, SourceError> {
         let offered = limited(
-            COMMAND_TIMEOUT,
+            timeouts.command,
             "asking what the server can do",
             &place,
             ask_capabilities(&mut client),
@@ -189,9 +268,13 @@ impl Connection {
         .await?
         .map_err(|error| lost("asking what the server can do", &place, &error))?;
         let session = match proof {
-            Proof::Password(password) => login(client, &offered, user, password, &place).await?,
+            Proof::Password(password) => {
+                let limit = timeouts.login;
+                login(client, &offered, (user, password), &place, limit).await?
+            }
             Proof::Tokens(tokens) => {
-                login_with_token(client, &offered, user, tokens, &place).await?
+                let limit = timeouts.login;
+                login_with_token(client, &offered, (user, tokens), &place, limit).await?
             }
         };
         let mut connection = Self {
@@ -201,12 +284,14 @@ impl Connection {
             broken: false,
             hung_up: false,
             idle: None,
+            timeouts,
+            received: Arc::default(),
             news: false,
         };
         let mut capabilities = HashSet::new();
         let doing = "asking what the server can do";
         let answer = connection
-            .exchange(doing, "CAPABILITY", COMMAND_TIMEOUT, |response| {
+            .exchange(doing, "CAPABILITY", timeouts.command, |response| {
                 note_capabilities(response, &mut capabilities);
             })
             .await?;
@@ -262,7 +347,7 @@ impl Connection {
         &mut self,
         doing: &str,
         command: &str,
-        limit: Duration,
+        limit: impl Into<Limit>,
         mut see: impl FnMut(&Response<'_>) + Send,
     ) -> Result<Answer, SourceError> {
         self.end_idle().await?;
@@ -270,7 +355,8 @@ impl Connection {
         let place = self.place.clone();
         let session = &mut self.session;
         let news = &mut self.news;
-        let answer = limited(limit, doing, &place, async {
+        let received = Arc::clone(&self.received);
+        let answer = limited_silence(limit.into(), doing, &place, &received, async {
             let tag = session.run_command(command).await?;
             loop {
                 let last_word = next(session, |response| match response {
@@ -304,38 +390,54 @@ impl Connection {
         }
     }
 
-    /// Begins IDLE; `false` when the server refuses.
+    /// Begins IDLE; `false` when the server refuses. Cancelled while the server has not answered, the connection stays good:
+    /// the answer is read when IDLE is ended.
     pub(super) async fn begin_idle(&mut self) -> Result<bool, SourceError> {
         let doing = "beginning to wait for mail";
         self.end_idle().await?;
         self.broken = true;
-        let place = self.place.clone();
-        let session = &mut self.session;
-        let news = &mut self.news;
-        let tag = limited(COMMAND_TIMEOUT, doing, &place, async {
-            let tag = session.run_command("IDLE").await?;
-            loop {
-                let idles = next(session, |response| match response {
-                    Response::Continue(_) => Some(true),
-                    Response::Done { tag: of, .. } if *of == tag => Some(false),
-                    other => {
-                        *news |= is_news(other);
-                        None
-                    }
-                })
-                .await?;
-                match idles {
-                    Some(true) => return Ok(Some(tag)),
-                    Some(false) => return Ok(None),
-                    None => {}
-                }
-            }
-        })
-        .await?
-        .map_err(|error| lost(doing, &place, &error))?;
+        let (limit, place) = (self.timeouts.command, self.place.clone());
+        let tag = limited(limit, doing, &place, self.session.run_command("IDLE"))
+            .await?
+            .map_err(|error| lost(doing, &place, &error))?;
+        self.idle = Some(Idle { tag, agreed: false });
         self.broken = false;
-        self.idle = tag;
-        Ok(self.idle.is_some())
+        match limited(limit, doing, &place, self.idle_answer()).await {
+            Ok(Ok(agreed)) => Ok(agreed),
+            Ok(Err(error)) => {
+                self.broken = true;
+                Err(lost(doing, &place, &error))
+            }
+            Err(error) => {
+                self.broken = true;
+                Err(error)
+            }
+        }
+    }
+
+    /// Reads the answer to IDLE; `false` when the server refuses. Cancel-safe.
+    async fn idle_answer(&mut self) -> Result<bool, ImapError> {
+        while let Some(idle) = &mut self.idle {
+            if idle.agreed {
+                return Ok(true);
+            }
+            let (tag, news) = (&idle.tag, &mut self.news);
+            let answer = next(&mut self.session, |response| match response {
+                Response::Continue(_) => Some(true),
+                Response::Done { tag: of, .. } if of == tag => Some(false),
+                other => {
+                    *news |= is_news(other);
+                    None
+                }
+            })
+            .await?;
+            match answer {
+                Some(true) => idle.agreed = true,
+                Some(false) => self.idle = None,
+                None => {}
+            }
+        }
+        Ok(false)
     }
 
     /// While idle: until the server speaks of messages, at most `at_most`. Cancel-safe.
@@ -360,24 +462,30 @@ impl Connection {
 
     /// Ends IDLE where it is on.
     pub(super) async fn end_idle(&mut self) -> Result<(), SourceError> {
-        let Some(tag) = self.idle.take() else {
+        if self.idle.is_none() {
             return Ok(());
-        };
+        }
         let doing = "ending the wait for mail";
         self.broken = true;
-        let session = &mut self.session;
-        let news = &mut self.news;
-        limited(DONE_TIMEOUT, doing, &self.place, async {
-            session.run_command_untagged("DONE").await?;
+        let (limit, place) = (self.timeouts.done, self.place.clone());
+        limited(limit, doing, &place, async {
+            if !self.idle_answer().await? {
+                return Ok(());
+            }
+            self.session.run_command_untagged("DONE").await?;
+            let Some(Idle { tag, .. }) = self.idle.take() else {
+                return Ok(());
+            };
+            let news = &mut self.news;
             let mut is_end = |response: &Response<'_>| {
                 *news |= is_news(response);
                 matches!(response, Response::Done { tag: of, .. } if *of == tag)
             };
-            while !next(session, &mut is_end).await? {}
+            while !next(&mut self.session, &mut is_end).await? {}
             Ok(())
         })
         .await?
-        .map_err(|error| lost(doing, &self.place, &error))?;
+        .map_err(|error| lost(doing, &place, &error))?;
         self.broken = false;
         Ok(())
     }
@@ -460,9 +568,13 @@ async fn ask_capabilities(client: &mut Client<Stream>) -> Result<HashSet<String>
     }
 }
 
-async fn connect(server: &Server, place: &str) -> Result<TcpStream, SourceError> {
+async fn connect(
+    server: &Server,
+    place: &str,
+    timeouts: &Timeouts,
+) -> Result<TcpStream, SourceError> {
     let looking = lookup_host((server.host.as_str(), server.port));
-    let found = limited(DNS_TIMEOUT, "looking up the host name", place, looking).await?;
+    let found = limited(timeouts.dns, "looking up the host name", place, looking).await?;
     let mut addresses: Vec<SocketAddr> = found
         .map_err(|error| {
             SourceError::temporary(
@@ -484,7 +596,7 @@ async fn connect(server: &Server, place: &str) -> Result<TcpStream, SourceError>
     }
     let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
     for address in addresses {
-        match timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await {
+        match timeout(timeouts.connect, TcpStream::connect(address)).await {
             Ok(Ok(stream)) => {
                 // Small commands should not wait for each other; without it they only get slower.
                 stream.set_nodelay(true).ok();
@@ -502,7 +614,12 @@ async fn connect(server: &Server, place: &str) -> Result<TcpStream, SourceError>
     Err(SourceError::temporary(what, Some(last.into())))
 }
 
-async fn handshake(stream: Stream, server: &Server, place: &str) -> Result<Stream, SourceError> {
+async fn handshake(
+    stream: Stream,
+    server: &Server,
+    place: &str,
+    timeouts: &Timeouts,
+) -> Result<Stream, SourceError> {
     let tls = Tls::new(server)?;
     let name = ServerName::try_from(server.host.clone()).map_err(|_| {
         SourceError::needs_person(
@@ -511,17 +628,21 @@ async fn handshake(stream: Stream, server: &Server, place: &str) -> Result<Strea
         )
     })?;
     let connecting = TlsConnector::from(std::sync::Arc::clone(&tls.config)).connect(name, stream);
-    match limited(TLS_TIMEOUT, "agreeing on TLS", place, connecting).await? {
+    match limited(timeouts.tls, "agreeing on TLS", place, connecting).await? {
         Ok(stream) => Ok(Box::new(stream)),
         Err(error) => Err(tls.explain(place, &error)),
     }
 }
 
 /// Reads the greeting.
-pub(super) async fn greeted(stream: Stream, place: &str) -> Result<Client<Stream>, SourceError> {
+pub(super) async fn greeted(
+    stream: Stream,
+    place: &str,
+    timeouts: &Timeouts,
+) -> Result<Client<Stream>, SourceError> {
     let doing = "waiting for the greeting";
     let mut client = Client::new(stream);
-    let response = limited(GREETING_TIMEOUT, doing, place, client.read_response())
+    let response = limited(timeouts.greeting, doing, place, client.read_response())
         .await?
         .map_err(|error| lost(doing, place, &error.into()))?;
     match response.as_ref().map(|response| response.parsed()) {
@@ -555,10 +676,14 @@ pub(super) async fn greeted(stream: Stream, place: &str) -> Result<Client<Stream
 }
 
 /// Asks for TLS. What the server sent after its OK is thrown away with the client: it was not encrypted.
-async fn starttls(mut client: Client<Stream>, place: &str) -> Result<Stream, SourceError> {
+async fn starttls(
+    mut client: Client<Stream>,
+    place: &str,
+    timeouts: &Timeouts,
+) -> Result<Stream, SourceError> {
     let doing = "asking for TLS";
     let asking = client.run_command_and_check_ok("STARTTLS", None);
-    match limited(COMMAND_TIMEOUT, doing, place, asking).await? {
+    match limited(timeouts.command, doing, place, asking).await? {
         Ok(()) => Ok(client.into_inner()),
         Err(ImapError::No(_) | ImapError::Bad(_)) => Err(SourceError::needs_person(
             format!("{place} does not offer STARTTLS"),
@@ -585,9 +710,9 @@ impl Authenticator for Plain<'_> {
 async fn login(
     client: Client<Stream>,
     offered: &HashSet<String>,
-    user: &str,
-    password: &Secret,
+    (user, password): (&str, &Secret),
     place: &str,
+    limit: Duration,
 ) -> Result<Session<Stream>, SourceError> {
     let doing = "logging in";
     let plain = offered.contains("AUTH=PLAIN");
@@ -602,20 +727,14 @@ async fn login(
     let ascii = user.is_ascii() && password.reveal().is_ascii();
     let attempt = if disabled || (plain && !ascii) {
         limited(
-            LOGIN_TIMEOUT,
+            limit,
             doing,
             place,
             client.authenticate("PLAIN", Plain { user, password }),
         )
         .await?
     } else {
-        limited(
-            LOGIN_TIMEOUT,
-            doing,
-            place,
-            client.login(user, password.reveal()),
-        )
-        .await?
+        limited(limit, doing, place, client.login(user, password.reveal())).await?
     };
     match attempt {
         Ok(session) => Ok(session),
@@ -664,9 +783,9 @@ impl Authenticator for Xoauth2<'_> {
 async fn login_with_token(
     mut client: Client<Stream>,
     offered: &HashSet<String>,
-    user: &str,
-    tokens: &Tokens,
+    (user, tokens): (&str, &Tokens),
     place: &str,
+    limit: Duration,
 ) -> Result<Session<Stream>, SourceError> {
     let doing = "logging in with a token";
     if !offered.contains("AUTH=XOAUTH2") {
@@ -682,13 +801,7 @@ async fn login_with_token(
             token: &token,
             told: false,
         };
-        let attempt = limited(
-            LOGIN_TIMEOUT,
-            doing,
-            place,
-            client.authenticate("XOAUTH2", proof),
-        )
-        .await?;
+        let attempt = limited(limit, doing, place, client.authenticate("XOAUTH2", proof)).await?;
         match attempt {
             Ok(session) => return Ok(session),
             Err((ImapError::No(told), again)) => {
@@ -750,6 +863,27 @@ async fn limited<T>(
             None,
         )
     })
+}
+
+/// The same for a step in which much may come: it goes on as long as something does.
+async fn limited_silence<T>(
+    limit: Limit,
+    doing: &str,
+    place: &str,
+    received: &AtomicU64,
+    step: impl Future<Output = T>,
+) -> Result<T, SourceError> {
+    let begun = Instant::now();
+    let mut step = pin!(step);
+    loop {
+        let before = received.load(Ordering::Relaxed);
+        let left = limit.whole.saturating_sub(begun.elapsed());
+        match limited(limit.silence.min(left), doing, place, &mut step).await {
+            Err(_)
+                if received.load(Ordering::Relaxed) != before && begun.elapsed() < limit.whole => {}
+            other => return other,
+        }
+    }
 }
 
 /// A connection that is of no more use. Errors of async-imap may hold what the server sent, so only their kind is kept.
@@ -936,7 +1070,9 @@ mod tests {
             there.write_all(greeting.as_bytes()).await.unwrap();
             drop(there);
             assert!(
-                greeted(Box::new(here), "imap.example:993").await.is_err(),
+                greeted(Box::new(here), "imap.example:993", &Timeouts::default())
+                    .await
+                    .is_err(),
                 "{greeting}"
             );
         }

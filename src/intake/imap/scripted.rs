@@ -4,7 +4,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, duplex};
 use tokio::task::JoinHandle;
 
 use super::super::SourceError;
-use super::connection::{Connection, Proof, greeted};
+use super::connection::{Connection, Proof, Timeouts, greeted};
 use crate::config::Secret;
 
 /// What the server does after its last line.
@@ -51,11 +51,14 @@ pub(super) async fn log_in(
             while there.read_line(&mut line).await.is_ok_and(|read| read > 0) {}
         }
     });
-    let client = greeted(Box::new(here), "imap.example:993").await.unwrap();
+    let timeouts = Timeouts::default();
+    let client = greeted(Box::new(here), "imap.example:993", &timeouts)
+        .await
+        .unwrap();
     let password = Secret::new(password.to_owned());
     let proof = Proof::Password(&password);
     let place = "imap.example:993".to_owned();
-    let connection = Connection::log_in(client, "post", proof, place).await;
+    let connection = Connection::log_in(client, "post", proof, place, timeouts).await;
     (connection, server)
 }
 

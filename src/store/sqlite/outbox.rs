@@ -105,7 +105,7 @@ pub(super) async fn claim(
     hold_needless_reminders(&mut transaction, now_ms).await?;
     let rows: Vec<ClaimedRow> = sqlx::query_as(
         "UPDATE outbox SET state = 'sending', attempts = attempts + 1, claimed_at_ms = $1, lease_until_ms = $2 \
-         WHERE id IN (SELECT id FROM outbox WHERE state = 'queued' AND next_attempt_at_ms <= $1 ORDER BY next_attempt_at_ms, id LIMIT $3) \
+         WHERE id IN (SELECT id FROM outbox WHERE state = 'queued' AND next_attempt_at_ms <= $1 ORDER BY kind <> 'kvittering', next_attempt_at_ms, id LIMIT $3) \
          RETURNING id, case_id, kind, attempts, created_at_ms, envelope_from",
     )
     .bind(now_ms)
