@@ -21,6 +21,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::net::TcpListener;
 use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, SystemTime};
 
 use checks::{
@@ -246,17 +247,32 @@ fn a_store_that_fails_for_a_while_does_not_count_against_the_message() {
     let installation = offline();
     fs::write(installation.path().join("en.eml"), report(1)).unwrap();
     installation.ok(["cases", "list"]);
-    // As a full disk does it: a small change fits, the case does not.
-    execute(
-        &installation,
-        "CREATE TRIGGER fullt BEFORE INSERT ON cases BEGIN SELECT RAISE(FAIL, 'disk full'); END",
-    );
-    for _ in 0..6 {
-        let said = installation.refused(75, ["ingest", "en.eml"]);
-        assert!(said.contains("try again"), "{said}");
+    // As a disk does it that has little room left: the message fits, its case does not. The limit on the size of files is the
+    // operating system's; how much fits is found by trying.
+    let limited = |blocks: u32| {
+        let mut shell = Command::new("sh");
+        shell.args([
+            "-c",
+            r#"trap "" XFSZ; ulimit -f "$1"; exec "$2" ingest en.eml"#,
+            "sh",
+        ]);
+        shell
+            .arg(blocks.to_string())
+            .arg(env!("CARGO_BIN_EXE_linjevei"));
+        shell.env("LINJEVEI_CONFIG", installation.path().join("linjevei.toml"));
+        shell.current_dir(installation.path()).output().unwrap()
+    };
+    let fits = (64..2048).step_by(32).find(|blocks| {
+        let output = limited(*blocks);
+        assert_eq!(output.status.code(), Some(75), "{}", said(&output));
+        count(&installation.messages(), "pending") == 1
+    });
+    for _ in 0..3 {
+        let output = limited(fits.expect("the message alone fits somewhere"));
+        assert_eq!(output.status.code(), Some(75), "{}", said(&output));
+        assert!(said(&output).contains("try again"), "{}", said(&output));
         assert_eq!(count(&installation.messages(), "pending"), 1);
     }
-    execute(&installation, "DROP TRIGGER fullt");
     installation.ok(["ingest", "en.eml"]);
     let case = &installation.cases()[0];
     assert_eq!(
@@ -1100,10 +1116,12 @@ fn chase_tells_what_is_due_and_does_it_once() {
     let installation = offline();
     fs::write(installation.path().join("en.eml"), report(1)).unwrap();
     installation.ok(["ingest", "en.eml"]);
+    let lines = |args: &[&str]| installation.json([&["chase", "--json"], args].concat());
     let due = |args: &[&str]| {
-        installation
-            .json([&["chase", "--json"], args].concat())
-            .len()
+        lines(args)
+            .iter()
+            .filter(|line| line["case"].is_string())
+            .count()
     };
     assert_eq!(due(&["--dry-run"]), 0);
     assert_eq!(due(&["--dry-run", "--now", "2027-06-01"]), 1);
@@ -1120,7 +1138,16 @@ fn chase_tells_what_is_due_and_does_it_once() {
             .count(),
         0
     );
-    // For people it also shows what the digest would say.
+    // It also shows what the digest would say.
+    let digest = lines(&["--dry-run", "--now", "2027-06-01"]).pop().unwrap();
+    assert!(digest["digest"]["lines"].as_u64().unwrap() > 0, "{digest}");
+    assert!(
+        digest["digest"]["text"]
+            .as_str()
+            .unwrap()
+            .contains("Over fristen (1)"),
+        "{digest}"
+    );
     let told = installation.ok(["chase", "--dry-run", "--now", "2027-06-01"]);
     assert!(told.contains("Over fristen (1)"), "{told}");
     assert_eq!(
