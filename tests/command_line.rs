@@ -283,6 +283,143 @@ fn a_store_that_fails_for_a_while_does_not_count_against_the_message() {
 }
 
 #[test]
+fn a_decision_is_replayed_from_what_is_stored() {
+    use linjevei::message::{Limits, parse};
+    use linjevei::rules::{ClassifyContext, RuleFiles, RuleSet};
+    let installation = offline();
+    fs::write(installation.path().join("en.eml"), report(1)).unwrap();
+    installation.ok(["ingest", "en.eml"]);
+    let (verdict, hash, version, files, raw) = runtime().block_on(async {
+        let mut connection = open(&installation.database()).await;
+        let (hash, verdict): (String, String) =
+            sqlx::query_as("SELECT ruleset, verdict FROM verdict WHERE message_id = 1")
+                .fetch_one(&mut connection)
+                .await
+                .unwrap();
+        let (version, files): (String, String) =
+            sqlx::query_as("SELECT engine_version, files FROM ruleset WHERE hash = $1")
+                .bind(&hash)
+                .fetch_one(&mut connection)
+                .await
+                .unwrap();
+        let raw: Vec<u8> =
+            sqlx::query_scalar("SELECT bytes FROM message_chunk WHERE message_id = 1 AND seq = 0")
+                .fetch_one(&mut connection)
+                .await
+                .unwrap();
+        connection.close().await.unwrap();
+        (verdict, hash, version, files, raw)
+    });
+    assert_eq!(version, env!("CARGO_PKG_VERSION"));
+    let files: RuleFiles = serde_json::from_str(&files).unwrap();
+    let rules = RuleSet::compile(&files).unwrap();
+    assert_eq!(rules.hash(), hash);
+    let message = parse(&raw, &Limits::default()).unwrap();
+    let again = rules.classify(&message, &ClassifyContext::default());
+    let verdict: serde_json::Value = serde_json::from_str(&verdict).unwrap();
+    assert_eq!(serde_json::to_value(&again).unwrap(), verdict);
+    // Each piece of evidence names its rule, the term as the rule has it, and the place.
+    let because = verdict["because"].as_array().unwrap();
+    assert!(because.len() > 2, "{verdict}");
+    for piece in because {
+        for key in ["facet", "rule", "zone", "offset", "term"] {
+            assert!(!piece[key].is_null(), "{key}: {piece}");
+        }
+    }
+    let named = |piece: &&serde_json::Value| piece["term"] == "lungepost*";
+    assert!(because.iter().any(|piece| named(&piece)), "{verdict}");
+}
+
+#[test]
+fn what_is_stored_is_for_its_owner_alone_and_no_core_is_dumped() {
+    use std::io::Write as _;
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::process::Stdio;
+    let installation = offline();
+    let mut shell = Command::new("sh");
+    shell.args([
+        "-c",
+        r#"ulimit -c unlimited 2>/dev/null; exec "$1" ingest -"#,
+        "sh",
+    ]);
+    shell.arg(env!("CARGO_BIN_EXE_linjevei"));
+    shell.env("LINJEVEI_CONFIG", installation.path().join("linjevei.toml"));
+    shell.current_dir(installation.path());
+    let mut child = shell
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut input = child.stdin.take().unwrap();
+    // More than a pipe holds, so that the program has begun to read when this returns; it ends when the input does.
+    let mut mail = report(1);
+    mail.extend(vec![b'\n'; 200_000]);
+    input.write_all(&mail).unwrap();
+    let limits = fs::read_to_string(format!("/proc/{}/limits", child.id())).unwrap();
+    let core = limits
+        .lines()
+        .find(|line| line.starts_with("Max core file size"))
+        .unwrap();
+    assert!(core.split_whitespace().nth(4) == Some("0"), "{core}");
+    drop(input);
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    let mode = fs::metadata(installation.path().join("data"))
+        .unwrap()
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o777, 0o700);
+}
+
+#[test]
+fn mail_that_came_back_is_sent_again_by_a_persons_word_only() {
+    let installation = offline();
+    fs::write(installation.path().join("en.eml"), report(1)).unwrap();
+    installation.ok(["ingest", "en.eml"]);
+    let row = installation
+        .outbox()
+        .into_iter()
+        .find(|row| row["kind"] == "sak")
+        .unwrap();
+    let (id, message_id) = (row["id"].to_string(), row["message_id"].as_str().unwrap());
+    let dsn = format!(
+        "Return-Path: <>\r\nFrom: MAILER-DAEMON@mx.annet.example\r\nTo: samhandlingsavvik@so-hf.example\r\nSubject: Undelivered Mail \
+         Returned to Sender\r\nDate: Mon, 2 Nov 2026 09:05:00 +0100\r\nMessage-ID: <dsn@mx.annet.example>\r\n\r\nThis is the mail \
+         system.\r\n\r\n550 5.1.1 User unknown\r\n\r\nMessage-ID: <{message_id}>\r\n"
+    );
+    fs::write(installation.path().join("dsn.eml"), dsn).unwrap();
+    installation.ok(["ingest", "dsn.eml"]);
+    let state = || {
+        let rows = installation.outbox();
+        let row = rows.iter().find(|row| row["kind"] == "sak").unwrap();
+        (
+            row["state"].clone(),
+            installation.cases()[0]["state"].clone(),
+        )
+    };
+    assert_eq!(state(), ("bounced".into(), "triage".into()));
+    assert!(installation.ok(["cases", "list"]).contains("se på"));
+    let refused = installation.refused(1, ["outbox", "retry", &id]);
+    for part in ["5.1.1", "--address-works --reason"] {
+        assert!(refused.contains(part), "{refused}");
+    }
+    assert!(!refused.contains('@'), "{refused}");
+    installation.refused(2, ["outbox", "retry", &id, "--address-works"]);
+    let reason = "postkassen er åpnet igjen";
+    installation.ok([
+        "outbox",
+        "retry",
+        &id,
+        "--address-works",
+        "--reason",
+        reason,
+    ]);
+    assert_eq!(state(), ("queued".into(), "sent".into()));
+    let number = installation.cases()[0]["case"].as_str().unwrap().to_owned();
+    let history = installation.ok(["cases", "history", &number]);
+    assert!(history.contains(reason), "{history}");
+}
+
+#[test]
 fn ingest_beside_the_worker_leaves_alone_what_the_worker_would() {
     let installation = offline();
     let old = SystemTime::now() - Duration::from_hours(72);
@@ -1236,6 +1373,8 @@ fn the_demo_leaves_database_sent_mail_and_summary() {
         "fordi:",
         "purres",
         "oppsummering.md",
+        "står i dagens oversikt",
+        "│ Til vurdering: en person må plassere saken",
     ] {
         assert!(told.contains(text), "{text} is not in\n{told}");
     }

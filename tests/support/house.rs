@@ -52,7 +52,8 @@ id = "moss"
 name = "Moss kommune"
 kind = "kommune"
 send_to = ["avvik@moss.kommune.example"]
-domains = ["moss.kommune.example"]
+addresses = ["moss.avvik@gmail.com"]
+domains = ["moss.kommune.example", "felles.example"]
 
 [[parties]]
 id = "psykisk"
@@ -66,6 +67,7 @@ id = "annet-sykehus"
 name = "Annet sykehus"
 kind = "annet-sykehus"
 send_to = ["kvalitet@annet-sykehus.example"]
+domains = ["felles.example"]
 secure = true
 
 [[parties]]
