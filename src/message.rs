@@ -169,6 +169,55 @@ pub struct BounceReport {
     pub status: String,
     /// Message-ID of the message that came back, without angle brackets.
     pub original_message_id: Option<String>,
+    /// `X-Linjevei-Id` among the headers that came back: Exchange Online replaces the Message-ID and keeps this.
+    pub linjevei_id: Option<String>,
+}
+
+/// What a bounce means for the mail and for the address that it went to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// It arrived, or was handed on.
+    Arrived,
+    /// It is tried again by others; nothing is lost yet.
+    Delayed,
+    /// This mail did not arrive; the next one may.
+    MailFailed,
+    /// The address takes no mail.
+    AddressFailed,
+}
+
+impl Fate {
+    /// Stable id.
+    pub const fn id(self) -> &'static str {
+        match self {
+            Self::Arrived => "arrived",
+            Self::Delayed => "delayed",
+            Self::MailFailed => "mail-failed",
+            Self::AddressFailed => "address-failed",
+        }
+    }
+}
+
+impl BounceReport {
+    /// What it means. An action without a status, and a permanent status (RFC 3463 class 5), are about the address, except
+    /// where the subject of the status is the mail itself (too large, not to be converted). «Failed» with a status of class
+    /// 4 is a mail that was given up after days: the address may well work again.
+    pub fn fate(&self) -> Fate {
+        let mut status = self.status.split('.');
+        let (class, subject, detail) = (status.next(), status.next(), status.next());
+        match (self.action.as_str(), class) {
+            ("delivered" | "relayed" | "expanded", _) | ("", Some("2")) => Fate::Arrived,
+            ("delayed", _) | ("", Some("4")) => Fate::Delayed,
+            (_, Some("5")) => match (subject, detail) {
+                (Some("6"), _) | (Some("2"), Some("3")) | (Some("3"), Some("4")) => {
+                    Fate::MailFailed
+                }
+                _ => Fate::AddressFailed,
+            },
+            ("failed", Some("")) => Fate::AddressFailed,
+            _ => Fate::MailFailed,
+        }
+    }
 }
 
 /// One `Authentication-Results` header (RFC 8601), the topmost one of the message.

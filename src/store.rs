@@ -13,10 +13,12 @@ pub use upkeep::{LooseEnd, Reconciled, RetentionCounts, SourceAccount};
 
 use crate::case::likeness::{Earlier, Sketch};
 use crate::case::surroundings::Thread;
+use crate::case::undeliverable::{DeadAddresses, RetryWord, Returned, SentMail};
 use crate::case::{Case, CaseField, CaseNumber, Change, Event, MailKind, MailOrder, State};
 use crate::intake::{Cursor, Position, RawMessage};
 use crate::message::ContentHash;
 use crate::outbox::compose::Composed;
+use crate::outbox::message_id::Verp;
 use crate::outbox::retry::Next;
 use crate::outbox::{Delivery, Envelope};
 use crate::rules::RuleFiles;
@@ -118,6 +120,49 @@ pub struct ThreadKeys {
     pub tokens: Vec<CaseNumber>,
     /// All Message-IDs that it cites, nearest first.
     pub cited: Vec<String>,
+    /// The sender's own reference.
+    pub own: Option<OwnReference>,
+}
+
+/// A sender's own reference, and whose it is: two offices may count alike.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnReference {
+    /// As the sender wrote it.
+    pub reference: String,
+    /// The sender's address; empty when unknown.
+    pub address: String,
+    /// The party that the sender belongs to; empty when none.
+    pub party: String,
+}
+
+/// By what a delivery report proves which mail of ours it is about.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ReturnKeys {
+    /// Local parts of Message-IDs whose signature holds.
+    pub signed: Vec<String>,
+    /// Message-IDs that it cites: a server that replaced ours may have told us one of them.
+    pub cited: Vec<String>,
+    /// Our return paths to which it came.
+    pub verps: Vec<Verp>,
+}
+
+/// What became of a person's word about a mail.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Retried {
+    /// There is no such mail, it was sent, or its content was deleted.
+    NotWaiting,
+    /// Mail came back from its address, and nobody says that it works again: since when, and with which status.
+    DeadAddress {
+        /// When it came back, Unix milliseconds.
+        since_ms: i64,
+        /// Enhanced status code; empty when unknown.
+        status: String,
+    },
+    /// It goes out at the next round, and so much other mail with it that was held for the same addresses.
+    Queued {
+        /// How many others.
+        others: u64,
+    },
 }
 
 /// What becomes of a message, to be stored.
@@ -131,12 +176,16 @@ pub struct Settlement {
     pub sender_domain: String,
     /// Its own Message-ID.
     pub rfc_message_id: Option<String>,
+    /// The sender's own reference.
+    pub own: Option<OwnReference>,
     /// Rule set hash and verdict as JSON.
     pub verdict: Option<(String, String)>,
     /// The outcome.
     pub outcome: Outcome,
     /// By what a later report is known as possibly the same, for a new case.
     pub sketch: Option<Sketch>,
+    /// The message says that a mail of ours came back.
+    pub returned: Option<Returned>,
     /// The message was left alone until now, and a person makes a case of it.
     pub adopted: bool,
     /// Now.
@@ -212,6 +261,8 @@ pub struct NotDelivered {
     pub party: String,
     /// Held for a person; else refused, bounced or of unknown fate.
     pub held: bool,
+    /// It came back, or is held because its address takes no mail.
+    pub address: bool,
 }
 
 /// A message that was left alone.
@@ -312,8 +363,10 @@ pub struct OutboxRow {
     pub kind: String,
     /// Party id; empty for the reporter.
     pub party: String,
-    /// `queued`, `sending`, `sent`, `failed`, `held`.
+    /// `queued`, `sending`, `sent`, `failed`, `held`, `bounced`.
     pub state: String,
+    /// Why it is held, where nothing else tells: `dead-address`.
+    pub hold_reason: String,
     /// Attempts so far.
     pub attempts: i64,
     /// Attempts whose outcome is unknown.
@@ -478,8 +531,24 @@ pub trait Store: Send + Sync {
     ) -> Result<(), StoreError>;
     /// Mail for lists: what waits, failed or is held; with `all` also what was sent.
     async fn outbox(&self, all: bool, limit: u32) -> Result<Vec<OutboxRow>, StoreError>;
-    /// A person's word: try again now (`queued`), or keep it (`held`). `false` when the row is not in a state for that.
-    async fn set_outbox(&self, id: i64, hold: bool, now_ms: i64) -> Result<bool, StoreError>;
+    /// A person's word: keep it. `false` when the row is not in a state for that.
+    async fn hold_mail(&self, id: i64) -> Result<bool, StoreError>;
+    /// A person's word: try again now.
+    async fn retry_mail(
+        &self,
+        id: i64,
+        word: &RetryWord,
+        now_ms: i64,
+    ) -> Result<Retried, StoreError>;
+    /// The mail of ours that a delivery report is about, and its case, unless it is about many.
+    async fn sent_mail(
+        &self,
+        keys: &ReturnKeys,
+    ) -> Result<Option<(SentMail, Option<CaseNumber>)>, StoreError>;
+    /// Addresses to which nothing is sent.
+    async fn dead_addresses(&self) -> Result<DeadAddresses, StoreError>;
+    /// When the content of a message was deleted, Unix milliseconds.
+    async fn content_deleted_ms(&self, message_id: i64) -> Result<Option<i64>, StoreError>;
     /// When the next queued mail is due.
     async fn next_due_ms(&self) -> Result<Option<i64>, StoreError>;
     /// A remembered setting.

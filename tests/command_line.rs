@@ -21,6 +21,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::net::TcpListener;
 use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, SystemTime};
 
 use checks::{
@@ -246,17 +247,32 @@ fn a_store_that_fails_for_a_while_does_not_count_against_the_message() {
     let installation = offline();
     fs::write(installation.path().join("en.eml"), report(1)).unwrap();
     installation.ok(["cases", "list"]);
-    // As a full disk does it: a small change fits, the case does not.
-    execute(
-        &installation,
-        "CREATE TRIGGER fullt BEFORE INSERT ON cases BEGIN SELECT RAISE(FAIL, 'disk full'); END",
-    );
-    for _ in 0..6 {
-        let said = installation.refused(75, ["ingest", "en.eml"]);
-        assert!(said.contains("try again"), "{said}");
+    // As a disk does it that has little room left: the message fits, its case does not. The limit on the size of files is the
+    // operating system's; how much fits is found by trying.
+    let limited = |blocks: u32| {
+        let mut shell = Command::new("sh");
+        shell.args([
+            "-c",
+            r#"trap "" XFSZ; ulimit -f "$1"; exec "$2" ingest en.eml"#,
+            "sh",
+        ]);
+        shell
+            .arg(blocks.to_string())
+            .arg(env!("CARGO_BIN_EXE_linjevei"));
+        shell.env("LINJEVEI_CONFIG", installation.path().join("linjevei.toml"));
+        shell.current_dir(installation.path()).output().unwrap()
+    };
+    let fits = (64..2048).step_by(32).find(|blocks| {
+        let output = limited(*blocks);
+        assert_eq!(output.status.code(), Some(75), "{}", said(&output));
+        count(&installation.messages(), "pending") == 1
+    });
+    for _ in 0..3 {
+        let output = limited(fits.expect("the message alone fits somewhere"));
+        assert_eq!(output.status.code(), Some(75), "{}", said(&output));
+        assert!(said(&output).contains("try again"), "{}", said(&output));
         assert_eq!(count(&installation.messages(), "pending"), 1);
     }
-    execute(&installation, "DROP TRIGGER fullt");
     installation.ok(["ingest", "en.eml"]);
     let case = &installation.cases()[0];
     assert_eq!(
@@ -264,6 +280,143 @@ fn a_store_that_fails_for_a_while_does_not_count_against_the_message() {
         "decided as if nothing had been: {case}"
     );
     assert_eq!(case["state"], "sent");
+}
+
+#[test]
+fn a_decision_is_replayed_from_what_is_stored() {
+    use linjevei::message::{Limits, parse};
+    use linjevei::rules::{ClassifyContext, RuleFiles, RuleSet};
+    let installation = offline();
+    fs::write(installation.path().join("en.eml"), report(1)).unwrap();
+    installation.ok(["ingest", "en.eml"]);
+    let (verdict, hash, version, files, raw) = runtime().block_on(async {
+        let mut connection = open(&installation.database()).await;
+        let (hash, verdict): (String, String) =
+            sqlx::query_as("SELECT ruleset, verdict FROM verdict WHERE message_id = 1")
+                .fetch_one(&mut connection)
+                .await
+                .unwrap();
+        let (version, files): (String, String) =
+            sqlx::query_as("SELECT engine_version, files FROM ruleset WHERE hash = $1")
+                .bind(&hash)
+                .fetch_one(&mut connection)
+                .await
+                .unwrap();
+        let raw: Vec<u8> =
+            sqlx::query_scalar("SELECT bytes FROM message_chunk WHERE message_id = 1 AND seq = 0")
+                .fetch_one(&mut connection)
+                .await
+                .unwrap();
+        connection.close().await.unwrap();
+        (verdict, hash, version, files, raw)
+    });
+    assert_eq!(version, env!("CARGO_PKG_VERSION"));
+    let files: RuleFiles = serde_json::from_str(&files).unwrap();
+    let rules = RuleSet::compile(&files).unwrap();
+    assert_eq!(rules.hash(), hash);
+    let message = parse(&raw, &Limits::default()).unwrap();
+    let again = rules.classify(&message, &ClassifyContext::default());
+    let verdict: serde_json::Value = serde_json::from_str(&verdict).unwrap();
+    assert_eq!(serde_json::to_value(&again).unwrap(), verdict);
+    // Each piece of evidence names its rule, the term as the rule has it, and the place.
+    let because = verdict["because"].as_array().unwrap();
+    assert!(because.len() > 2, "{verdict}");
+    for piece in because {
+        for key in ["facet", "rule", "zone", "offset", "term"] {
+            assert!(!piece[key].is_null(), "{key}: {piece}");
+        }
+    }
+    let named = |piece: &&serde_json::Value| piece["term"] == "lungepost*";
+    assert!(because.iter().any(|piece| named(&piece)), "{verdict}");
+}
+
+#[test]
+fn what_is_stored_is_for_its_owner_alone_and_no_core_is_dumped() {
+    use std::io::Write as _;
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::process::Stdio;
+    let installation = offline();
+    let mut shell = Command::new("sh");
+    shell.args([
+        "-c",
+        r#"ulimit -c unlimited 2>/dev/null; exec "$1" ingest -"#,
+        "sh",
+    ]);
+    shell.arg(env!("CARGO_BIN_EXE_linjevei"));
+    shell.env("LINJEVEI_CONFIG", installation.path().join("linjevei.toml"));
+    shell.current_dir(installation.path());
+    let mut child = shell
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut input = child.stdin.take().unwrap();
+    // More than a pipe holds, so that the program has begun to read when this returns; it ends when the input does.
+    let mut mail = report(1);
+    mail.extend(vec![b'\n'; 200_000]);
+    input.write_all(&mail).unwrap();
+    let limits = fs::read_to_string(format!("/proc/{}/limits", child.id())).unwrap();
+    let core = limits
+        .lines()
+        .find(|line| line.starts_with("Max core file size"))
+        .unwrap();
+    assert!(core.split_whitespace().nth(4) == Some("0"), "{core}");
+    drop(input);
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    let mode = fs::metadata(installation.path().join("data"))
+        .unwrap()
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o777, 0o700);
+}
+
+#[test]
+fn mail_that_came_back_is_sent_again_by_a_persons_word_only() {
+    let installation = offline();
+    fs::write(installation.path().join("en.eml"), report(1)).unwrap();
+    installation.ok(["ingest", "en.eml"]);
+    let row = installation
+        .outbox()
+        .into_iter()
+        .find(|row| row["kind"] == "sak")
+        .unwrap();
+    let (id, message_id) = (row["id"].to_string(), row["message_id"].as_str().unwrap());
+    let dsn = format!(
+        "Return-Path: <>\r\nFrom: MAILER-DAEMON@mx.annet.example\r\nTo: samhandlingsavvik@so-hf.example\r\nSubject: Undelivered Mail \
+         Returned to Sender\r\nDate: Mon, 2 Nov 2026 09:05:00 +0100\r\nMessage-ID: <dsn@mx.annet.example>\r\n\r\nThis is the mail \
+         system.\r\n\r\n550 5.1.1 User unknown\r\n\r\nMessage-ID: <{message_id}>\r\n"
+    );
+    fs::write(installation.path().join("dsn.eml"), dsn).unwrap();
+    installation.ok(["ingest", "dsn.eml"]);
+    let state = || {
+        let rows = installation.outbox();
+        let row = rows.iter().find(|row| row["kind"] == "sak").unwrap();
+        (
+            row["state"].clone(),
+            installation.cases()[0]["state"].clone(),
+        )
+    };
+    assert_eq!(state(), ("bounced".into(), "triage".into()));
+    assert!(installation.ok(["cases", "list"]).contains("se på"));
+    let refused = installation.refused(1, ["outbox", "retry", &id]);
+    for part in ["5.1.1", "--address-works --reason"] {
+        assert!(refused.contains(part), "{refused}");
+    }
+    assert!(!refused.contains('@'), "{refused}");
+    installation.refused(2, ["outbox", "retry", &id, "--address-works"]);
+    let reason = "postkassen er åpnet igjen";
+    installation.ok([
+        "outbox",
+        "retry",
+        &id,
+        "--address-works",
+        "--reason",
+        reason,
+    ]);
+    assert_eq!(state(), ("queued".into(), "sent".into()));
+    let number = installation.cases()[0]["case"].as_str().unwrap().to_owned();
+    let history = installation.ok(["cases", "history", &number]);
+    assert!(history.contains(reason), "{history}");
 }
 
 #[test]
@@ -1100,10 +1253,12 @@ fn chase_tells_what_is_due_and_does_it_once() {
     let installation = offline();
     fs::write(installation.path().join("en.eml"), report(1)).unwrap();
     installation.ok(["ingest", "en.eml"]);
+    let lines = |args: &[&str]| installation.json([&["chase", "--json"], args].concat());
     let due = |args: &[&str]| {
-        installation
-            .json([&["chase", "--json"], args].concat())
-            .len()
+        lines(args)
+            .iter()
+            .filter(|line| line["case"].is_string())
+            .count()
     };
     assert_eq!(due(&["--dry-run"]), 0);
     assert_eq!(due(&["--dry-run", "--now", "2027-06-01"]), 1);
@@ -1120,7 +1275,16 @@ fn chase_tells_what_is_due_and_does_it_once() {
             .count(),
         0
     );
-    // For people it also shows what the digest would say.
+    // It also shows what the digest would say.
+    let digest = lines(&["--dry-run", "--now", "2027-06-01"]).pop().unwrap();
+    assert!(digest["digest"]["lines"].as_u64().unwrap() > 0, "{digest}");
+    assert!(
+        digest["digest"]["text"]
+            .as_str()
+            .unwrap()
+            .contains("Over fristen (1)"),
+        "{digest}"
+    );
     let told = installation.ok(["chase", "--dry-run", "--now", "2027-06-01"]);
     assert!(told.contains("Over fristen (1)"), "{told}");
     assert_eq!(
@@ -1209,6 +1373,8 @@ fn the_demo_leaves_database_sent_mail_and_summary() {
         "fordi:",
         "purres",
         "oppsummering.md",
+        "står i dagens oversikt",
+        "│ Til vurdering: en person må plassere saken",
     ] {
         assert!(told.contains(text), "{text} is not in\n{told}");
     }

@@ -389,9 +389,10 @@ async fn a_digest_that_is_refused_is_told_by_the_next() {
         .unwrap();
     assert_eq!(claimed.len(), 1);
     assert_eq!(claimed[0].number, None);
-    assert_eq!(
-        claimed[0].envelope.from.as_deref(),
-        Some("retur+alle.oversikt.20260303@so-hf.example")
+    let from = claimed[0].envelope.from.as_deref().unwrap();
+    assert!(
+        from.starts_with("retur+alle.oversikt.20260303.") && from.ends_with("@so-hf.example"),
+        "{from}"
     );
     let refused = linjevei::outbox::Delivery {
         recipients: vec![linjevei::outbox::RecipientOutcome::Permanent(

@@ -144,3 +144,54 @@ fn all_sql_is_in_the_store() {
         }
     }
 }
+
+/// `docs/loefter.md` names tests as `file::test`; each of them is there, and each promise has one.
+#[test]
+fn every_test_that_the_promises_name_exists() {
+    let repository = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = std::fs::read_to_string(repository.join("docs/loefter.md")).unwrap();
+    let mut named = 0;
+    for line in page.lines() {
+        for span in line.split('`').skip(1).step_by(2) {
+            let Some((file, test)) = span.split_once("::") else {
+                continue;
+            };
+            if !std::path::Path::new(file)
+                .extension()
+                .is_some_and(|extension| extension == "rs")
+            {
+                continue;
+            }
+            named += 1;
+            let code = std::fs::read_to_string(repository.join(file))
+                .unwrap_or_else(|error| panic!("{file}: {error}"));
+            assert!(is_test(&code, test), "{file} has no test {test}");
+        }
+    }
+    assert!(named > 50, "{named}");
+    for promise in 1..=11 {
+        let row = format!("| {promise} | ");
+        assert!(
+            page.lines()
+                .any(|line| line.starts_with(&row) && line.contains("::")),
+            "promise {promise} has no test"
+        );
+    }
+}
+
+/// A function with a test attribute above it, or an entry of a macro that makes such functions.
+fn is_test(code: &str, name: &str) -> bool {
+    let lines: Vec<&str> = code.lines().map(str::trim).collect();
+    let attribute = |line: &str| line.starts_with("#[test]") || line.starts_with("#[tokio::test");
+    let function = format!("fn {name}(");
+    let entry = format!("{name}: ");
+    lines.iter().enumerate().any(|(at, line)| {
+        let above = || {
+            lines[at.saturating_sub(3)..at]
+                .iter()
+                .any(|line| attribute(line))
+        };
+        line.contains(&function) && above()
+            || line.starts_with(&entry) && line.ends_with(';') && line.contains(" => ")
+    })
+}

@@ -458,6 +458,436 @@ async fn with_a_trusted_mail_server_the_token_needs_an_aligned_pass() {
 }
 
 #[tokio::test]
+async fn only_the_topmost_result_of_the_named_server_counts() {
+    let policy = Policy {
+        authserv_id: Some("mx.so-hf.example".to_owned()),
+        ..Policy::default()
+    };
+    let pass = "mx.so-hf.example; dmarc=pass header.from=so-hf.example";
+    let one = |value: &str| format!("Authentication-Results: {value}\r\n");
+    let cases = [
+        (one(pass), true),
+        // A header that came along from outside stands below that of our server; without ours it stands on top.
+        (
+            format!(
+                "{}{}",
+                one("mx.so-hf.example; dmarc=fail header.from=so-hf.example"),
+                one(pass)
+            ),
+            false,
+        ),
+        (
+            format!("{}{}", one("mx.ond.example; none"), one(pass)),
+            false,
+        ),
+        (
+            format!(
+                "{}{}",
+                one(pass),
+                one("mx.ond.example; dmarc=fail header.from=so-hf.example")
+            ),
+            true,
+        ),
+        (format!("X-{}", one(pass)), false),
+        (format!("ARC-{}", one(&format!("i=1; {pass}"))), false),
+        // Comments, folding, version, several methods, quoted values, letter case.
+        (
+            one(
+                "MX.so-hf.example (vår) 1;\r\n\tspf=fail (nei (ikke)) smtp.mailfrom=ond.example;\r\n dkim=pass (2048-bit key; dkim=fail)\r\n  header.d=\"so-hf.example\" header.s=s1",
+            ),
+            true,
+        ),
+        (
+            one(
+                "mx.so-hf.example; dkim=fail header.d=so-hf.example; DMARC=Pass header.from=SO-HF.example",
+            ),
+            true,
+        ),
+        (
+            one("mx.so-hf.example 2; dmarc=pass header.from=so-hf.example"),
+            false,
+        ),
+        (
+            one("mx.so-hf.example; dmarc/2=pass header.from=so-hf.example"),
+            false,
+        ),
+        // What stands in comments, reasons and other properties vouches for nobody.
+        (
+            one("mx.so-hf.example; dmarc=pass (header.from=so-hf.example)"),
+            false,
+        ),
+        (
+            one(
+                "mx.so-hf.example; dkim=fail (dkim=pass header.d=so-hf.example) header.d=so-hf.example",
+            ),
+            false,
+        ),
+        (
+            one(
+                "mx.so-hf.example; dkim=fail reason=\"; dkim=pass header.d=so-hf.example\" header.d=so-hf.example",
+            ),
+            false,
+        ),
+        (
+            one("mx.so-hf.example; dkim=pass header.i=@so-hf.example"),
+            false,
+        ),
+        (
+            one("mx.so-hf.example; dkim=pass header.d=so-hf.example.ond.example"),
+            false,
+        ),
+        (
+            one("mx.so-hf.example; dkim=pass header.d=ond-so-hf.example"),
+            false,
+        ),
+        (
+            one(
+                "mx.so-hf.example; dmarc=pass header.from=ond.example; dkim=none header.d=so-hf.example",
+            ),
+            false,
+        ),
+        (
+            one("mx.so-hf.example; dmarc=pass header.from=so-hf.example; dkim"),
+            false,
+        ),
+        (
+            one("mx.so-hf.example dmarc=pass header.from=so-hf.example"),
+            false,
+        ),
+    ];
+    let mut house = House::with(DAY, policy).await;
+    for (headers, trusted) in cases {
+        let reporter =
+            one("mx.so-hf.example; dmarc=pass header.from=fjordgloett-legesenter.example");
+        let mail = house.mail(FASTLEGE, "Melding", &reporter, "avviksmelding medisinsak");
+        let row = house.receive(mail.as_bytes()).await;
+        let case = row.case.unwrap();
+        let mail = house.mail(
+            MEDISIN,
+            &format!("Sv: [{case}] sak"),
+            &headers,
+            "Her er vårt endelig svar.",
+        );
+        house.receive(mail.as_bytes()).await;
+        let expected = if trusted {
+            State::Answered
+        } else {
+            State::Sent
+        };
+        assert_eq!(house.case(&case).await.state, expected, "{headers}");
+    }
+}
+
+#[tokio::test]
+async fn answers_from_other_cases_shared_domains_and_public_ones_are_not_trusted() {
+    let mut house = House::on(DAY).await;
+    let moss = house.report("avviksmelding mossesak").await;
+    house
+        .order(
+            moss.number,
+            Order::HandedOver {
+                by: "svarut".to_owned(),
+            },
+        )
+        .await;
+    let notice = house.message_id("varsel").await;
+    let (_, at_medisin) = at_medisin(&mut house).await;
+    let cites = |id: &str| format!("In-Reply-To: <{id}>\r\n");
+    // The Message-ID of another case: the answer belongs there, and its sender does not.
+    let token = format!("Sv: [{}] sak", moss.number);
+    for (from, headers) in [
+        ("avvik@moss.kommune.example", cites(&at_medisin)),
+        (MEDISIN, cites(&notice)),
+        // A domain that two parties list, and a public one where anybody can have an address.
+        ("noen@felles.example", cites(&notice)),
+        ("noen@gmail.com", cites(&notice)),
+        ("moss.avvik@gmail.com.ond.example", cites(&notice)),
+        // A quoted id in the text is no reference.
+        ("avvik@moss.kommune.example", String::new()),
+    ] {
+        let text = format!("Her er vårt endelig svar.\r\n\r\n> Message-ID: <{notice}>");
+        let mail = house.mail(from, &token, &headers, &text);
+        house.receive(mail.as_bytes()).await;
+        for case in house.cases().await {
+            assert_eq!(case.state, State::Sent, "{from} {headers} {}", case.number);
+        }
+    }
+    assert_eq!(house.count("svarvarsel").await, 0);
+    // The listed address of the public domain, and a colleague in the kommune's own domain, are the kommune.
+    let again = house.report("avviksmelding mossesak to").await;
+    house
+        .order(
+            again.number,
+            Order::HandedOver {
+                by: "svarut".to_owned(),
+            },
+        )
+        .await;
+    let id = house.message_id("varsel").await;
+    let answered = reply(
+        &mut house,
+        "moss.avvik+sak@gmail.com",
+        "Sv: sak",
+        &cites(&id),
+        "endelig svar",
+    )
+    .await;
+    assert_eq!(
+        (answered.number, answered.state),
+        (again.number, State::Answered)
+    );
+    let answered = reply(
+        &mut house,
+        "kollega@moss.kommune.example",
+        "Sv: sak",
+        &cites(&notice),
+        "endelig svar",
+    )
+    .await;
+    assert_eq!(
+        (answered.number, answered.state),
+        (moss.number, State::Answered)
+    );
+}
+
+#[tokio::test]
+async fn references_however_they_are_written_find_the_case() {
+    let forms: [fn(&str) -> String; 8] = [
+        |id| format!("References: <a@x.example>,<{id}>,<b@x.example>\r\n"),
+        |id| format!("References: <a@x.example>\r\n\t<{id}>\r\n <b@x.example>\r\n"),
+        |id| format!("References: {id}\r\n"),
+        |id| format!("References: a@x.example {id}\r\n"),
+        |id| format!("In-Reply-To: <{id}\r\n"),
+        |id| format!("In-Reply-To: Din melding av i går <{id}>\r\n"),
+        |id| format!("In-Reply-To: <<{}>>\r\n", id.to_uppercase()),
+        |id| format!("In-Reply-To: <annet@x.example>\r\nReferences: <{id}> <annet@x.example>\r\n"),
+    ];
+    for form in forms {
+        let mut house = House::on(DAY).await;
+        let (_, id) = at_medisin(&mut house).await;
+        let header = form(&id);
+        let case = reply(&mut house, MEDISIN, "Sv: sak", &header, "endelig svar").await;
+        assert_eq!(case.state, State::Answered, "{header}");
+    }
+}
+
+#[tokio::test]
+async fn the_message_id_that_a_server_put_in_place_of_ours_is_as_good_as_ours() {
+    use linjevei::outbox::{Delivery, RecipientOutcome, Reply, retry::Next};
+    let mut house = House::on(DAY).await;
+    let mail = house.mail(FASTLEGE, "Melding", "", "avviksmelding medisinsak");
+    house.receive(mail.as_bytes()).await;
+    let now_ms = house::morning(DAY);
+    for mail in house.engine.store.claim(10, 60_000, now_ms).await.unwrap() {
+        let accepted = RecipientOutcome::Accepted(Reply {
+            code: 250,
+            enhanced: (2, 6, 0),
+        });
+        let delivery = Delivery {
+            recipients: vec![accepted; mail.envelope.to.len()],
+            replaced_message_id: Some(format!("{}@eurprd01.prod.example", mail.id)),
+            note: String::new(),
+        };
+        house
+            .engine
+            .store
+            .record_delivery(&mail, &delivery, Next::Person, now_ms)
+            .await
+            .unwrap();
+    }
+    let rows = house.engine.store.outbox(true, 10).await.unwrap();
+    let row = rows.iter().find(|row| row.kind == "sak").unwrap().id;
+    let header = format!("In-Reply-To: <{row}@eurprd01.prod.example>\r\n");
+    let case = reply(&mut house, MEDISIN, "Sv: sak", &header, "endelig svar").await;
+    assert_eq!(case.state, State::Answered);
+}
+
+#[tokio::test]
+async fn the_reporters_own_reference_is_stored_quoted_back_and_finds_the_case_again() {
+    let mut house = House::on(DAY).await;
+    let text = "avviksmelding medisinsak. Vår sak 24/1187.";
+    let mail = house.mail("post@moss.kommune.example", "Melding", "", text);
+    let row = house.receive(mail.as_bytes()).await;
+    house.send().await;
+    let case = house.case(&row.case.unwrap()).await;
+    assert_eq!(case.reference, "24/1187");
+    let acknowledgement = house.sent().pop().unwrap();
+    assert!(
+        report_text(&acknowledgement).contains("Din referanse: 24/1187"),
+        "{}",
+        report_text(&acknowledgement)
+    );
+    // The same office, another person, no thread and no number of ours: it belongs to the case.
+    let mail = house.mail(
+        "annen@moss.kommune.example",
+        "Tillegg",
+        "",
+        "Gjelder vår sak 24/1187: her er mer.",
+    );
+    let row = house.receive(mail.as_bytes()).await;
+    assert_eq!(row.case, Some(case.number.to_string()));
+    let history = house.history(&case).await;
+    assert_eq!(history.last().unwrap().data["by"], "own-reference");
+    // Another office that counts alike has a case of its own, and so has a new report with the same reference.
+    let mail = house.mail(
+        FASTLEGE,
+        "Melding",
+        "",
+        "Gjelder vår sak 24/1187: her er mer.",
+    );
+    assert_eq!(house.receive(mail.as_bytes()).await.outcome, "opened");
+    let mail = house.mail(
+        "post@moss.kommune.example",
+        "Melding",
+        "",
+        "Ny avviksmelding kirurgisak, vår sak 24/1187",
+    );
+    let row = house.receive(mail.as_bytes()).await;
+    assert_eq!(row.outcome, "opened");
+    assert_ne!(row.case, Some(case.number.to_string()));
+    // What is no number is never written back: it could be a name.
+    let mail = house.mail(
+        FASTLEGE,
+        "Melding",
+        "",
+        "avviksmelding medisinsak, vår ref: kari.hemmelig1",
+    );
+    house.receive(mail.as_bytes()).await;
+    house.send().await;
+    for raw in house.sent_raw().iter().rev().take(2) {
+        let mail = linjevei::message::parse(raw, &linjevei::message::Limits::default()).unwrap();
+        assert!(!report_text(&mail).contains("hemmelig1"));
+    }
+}
+
+#[tokio::test]
+async fn an_answer_goes_home_with_its_text_to_a_secure_address_only() {
+    for (reporter, kind, tells) in [
+        ("samhandling.kirurgi@so-hf.example", "svar", true),
+        (FASTLEGE, "svarvarsel", false),
+    ] {
+        let mut house = House::on(DAY).await;
+        let mail = house.mail(reporter, "Melding", "", "avviksmelding medisinsak");
+        house.receive(mail.as_bytes()).await;
+        house.send().await;
+        let id = house.message_id("sak").await;
+        let case = reply(
+            &mut house,
+            MEDISIN,
+            "Sv: sak",
+            &format!("In-Reply-To: <{id}>\r\n"),
+            "endelig svar: Nyrutine er innført",
+        )
+        .await;
+        assert_eq!(case.state, State::Answered);
+        assert_eq!(
+            house.outbox().await.last().unwrap(),
+            &format!("{kind}→melder sent")
+        );
+        let sent = house.sent().pop().unwrap();
+        assert!(
+            !report_text(&sent).contains("Nyrutine"),
+            "the covering text says nothing of it"
+        );
+        assert_eq!(sent.attachments.len(), usize::from(tells));
+        assert_eq!(
+            case.attention, !tells,
+            "where it does not tell, a person has the task"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_case_whose_content_was_deleted_is_not_sent_empty() {
+    let mut house = House::on(DAY).await;
+    let (case, _) = at_medisin(&mut house).await;
+    house.order(case.number, Order::Close).await;
+    let mail = house.mail("salg@leverandoer.example", "Nyhetsbrev", "", "nyhetsbrev");
+    let left_alone = house.receive(mail.as_bytes()).await;
+    house.go_to("2027-03-02");
+    let retention = linjevei::worker::retention::Retention {
+        left_alone_keep_days: 30,
+        closed_cases_keep_days: Some(30),
+    };
+    house
+        .engine
+        .delete_expired(&retention, &|| false)
+        .await
+        .unwrap();
+    let before = house.outbox().await.len();
+    let reopened = house.order(case.number, Order::Reopen).await;
+    assert_eq!(reopened.state, State::Triage);
+    for to in ["kirurgi", "moss"] {
+        let refused = house
+            .engine
+            .carry_out(case.number, &reroute(to), &person(), "x")
+            .await
+            .unwrap_err()
+            .to_string();
+        assert!(refused.contains("was deleted on 2027-03-02"), "{refused}");
+        assert!(refused.contains(&case.number.to_string()), "{refused}");
+    }
+    // The same of a message that was left alone.
+    let refused = house
+        .engine
+        .adopt(left_alone.id, &person(), "x")
+        .await
+        .unwrap_err();
+    assert!(refused.to_string().contains("was deleted"), "{refused}");
+    assert_eq!(house.outbox().await.len(), before);
+    assert_eq!(
+        house.case(&case.number.to_string()).await.state,
+        State::Triage
+    );
+    assert_eq!(house.cases().await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_merge_takes_what_the_form_says_along_and_back() {
+    let mut house = House::on(DAY).await;
+    let first = house
+        .report("avviksmelding medisinsak\r\n\r\nKonsekvens: Ny innleggelse\r\n")
+        .await;
+    let second = house
+        .report(
+            "avviksmelding medisinsak igjen\r\n\r\nKonsekvens: Ingen\r\nTiltak: Ringte posten\r\n",
+        )
+        .await;
+    let said = async |house: &House, case: &Case| -> Vec<(String, String)> {
+        let fields = house.engine.store.case_fields(case.id).await.unwrap();
+        let mut fields: Vec<_> = fields
+            .into_iter()
+            .map(|field| (field.name, field.value))
+            .collect();
+        fields.sort();
+        fields
+    };
+    let (before, others) = (said(&house, &first).await, said(&house, &second).await);
+    assert_eq!(others.len(), 2, "{others:?}");
+    house
+        .engine
+        .merge(second.number, first.number, &person(), "samme")
+        .await
+        .unwrap();
+    let mut merged = before.clone();
+    merged.extend(
+        others
+            .iter()
+            .filter(|(name, _)| name != "konsekvens")
+            .cloned(),
+    );
+    merged.sort();
+    assert_eq!(
+        said(&house, &first).await,
+        merged,
+        "what was said first stays"
+    );
+    house.order(second.number, Order::Reopen).await;
+    assert_eq!(said(&house, &first).await, before);
+    assert_eq!(said(&house, &second).await, others);
+}
+
+#[tokio::test]
 async fn machines_join_a_case_and_change_nothing() {
     let mut house = House::on(DAY).await;
     let (case, id) = at_medisin(&mut house).await;

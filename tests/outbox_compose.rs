@@ -163,7 +163,13 @@ fn every_mail_in_both_languages_reads_back() {
                 mail.header_raw("X-Auto-Response-Suppress").is_some(),
                 acknowledges
             );
-            let bounce = format!("bounce+sak-2026-000123.{}.1@so-hf.example", kind.id());
+            let local = composed.message_id.split('@').next().unwrap();
+            let mac = local.rsplit('.').next().unwrap();
+            let bounce = format!(
+                "bounce+sak-2026-000123.{}.1.{}@so-hf.example",
+                kind.id(),
+                &mac[..10]
+            );
             assert_eq!(composed.envelope.from, (!acknowledges).then_some(bounce));
             assert_eq!(composed.envelope.to, ["post.medisin@so-hf.example"]);
 

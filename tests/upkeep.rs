@@ -413,14 +413,7 @@ async fn content_of_a_case_goes_a_set_time_after_its_end_and_the_history_stays()
         .iter()
         .find(|row| row.case.as_deref() == Some(number.to_string().as_str()))
         .unwrap();
-    assert!(
-        !house
-            .engine
-            .store
-            .set_outbox(mail.id, true, 0)
-            .await
-            .unwrap()
-    );
+    assert!(!house.engine.store.hold_mail(mail.id).await.unwrap());
 
     // The other case is open: nothing of it goes, however old.
     assert!(in_database(&house, "Forblirhemmelig").await);

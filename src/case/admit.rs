@@ -284,6 +284,7 @@ fn open(
         reason: "",
         approved: false,
         addressed: &addressed,
+        dead: around.dead,
     };
     if verdict.triage
         || change.case.destination.is_empty()

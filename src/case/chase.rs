@@ -2,6 +2,7 @@
 
 use super::record::{Actor, Case, Change, EventKind, MailOrder, Reminder};
 use super::routing::SAMHANDLING;
+use super::undeliverable::DeadAddresses;
 use super::{MailKind, Policy, State};
 use crate::calendar::{self, Calendar};
 use crate::rules::{Directory, Language};
@@ -26,13 +27,14 @@ pub fn due_change(
     case: &Case,
     calendar: &Calendar,
     directory: &Directory,
+    dead: &DeadAddresses,
     policy: &Policy,
     now_ms: i64,
 ) -> Option<Change> {
     if reminder_at_ms(case, calendar, policy).is_some_and(|at| at <= now_ms) {
         let party = directory
             .party(&case.destination)
-            .filter(|party| !party.send_to.is_empty());
+            .filter(|party| !party.send_to.is_empty() && !dead.cut_off(party));
         let mut change = Change::of(case.clone());
         let Some(party) = party else {
             // Nobody to remind: a person must place it anew; the reminder is still to come then.
@@ -51,7 +53,7 @@ pub fn due_change(
         change.mails.push(MailOrder {
             kind: MailKind::Purring,
             party: party.id.clone(),
-            to: party.send_to.clone(),
+            to: dead.reachable(party),
             language: party.language.unwrap_or(Language::Bokmal),
             seq: 1,
             held: false,

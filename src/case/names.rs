@@ -112,3 +112,38 @@ pub fn facet_name(id: &str) -> &str {
         .find(|(key, _)| *key == id)
         .map_or(id, |(_, name)| name)
 }
+/// Whether a reference is a number as offices give them («24/1187», «KV-2026-11»): more digits than letters, and no letters in a
+/// row that could be a name. Only such a one is written back; the rest of a report's words never are.
+pub fn is_number_like(reference: &str) -> bool {
+    const LETTERS_MAX: usize = 3;
+    let digits = reference.chars().filter(char::is_ascii_digit).count();
+    let letters = reference.chars().filter(|c| c.is_alphabetic()).count();
+    let longest = reference
+        .split(|c: char| !c.is_alphabetic())
+        .map(|run| run.chars().count())
+        .max()
+        .unwrap_or_default();
+    digits > letters && longest <= LETTERS_MAX
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_numbers_are_written_back() {
+        for number in ["24/1187", "KV-2026-11", "2026-188", "26/0041", "AVV1234"] {
+            assert!(is_number_like(number), "{number}");
+        }
+        for words in [
+            "Hansen2",
+            "kari.nordmann1950",
+            "",
+            "epikrise1",
+            "1a",
+            "Berg-1950",
+        ] {
+            assert!(!is_number_like(words), "{words}");
+        }
+    }
+}

@@ -102,6 +102,7 @@ pub fn carry_out(
             reason,
             approved: true,
             addressed,
+            dead: around.dead,
         },
     };
     match order {
@@ -333,6 +334,7 @@ pub fn new_case(
         reason,
         approved: true,
         addressed: &[],
+        dead: around.dead,
     };
     routing::place(&mut change, &placing);
     if change.case.state == State::Sent && destination != routing::SAMHANDLING {

@@ -172,6 +172,8 @@ pub enum EventKind {
     Note,
     /// A mail of ours could not be delivered.
     MailFailed,
+    /// A person lets a mail go that did not arrive, or was held.
+    Retried,
     /// A mail of ours was sent.
     MailSent,
     /// A person looked at the content.
@@ -189,7 +191,7 @@ pub enum EventKind {
 }
 
 impl EventKind {
-    const ALL: [Self; 21] = [
+    const ALL: [Self; 22] = [
         Self::Opened,
         Self::Placed,
         Self::Acknowledgement,
@@ -204,6 +206,7 @@ impl EventKind {
         Self::Corrected,
         Self::Note,
         Self::MailFailed,
+        Self::Retried,
         Self::MailSent,
         Self::Shown,
         Self::Linked,
@@ -230,6 +233,7 @@ impl EventKind {
             Self::Corrected => "corrected",
             Self::Note => "note",
             Self::MailFailed => "mail-failed",
+            Self::Retried => "retried",
             Self::MailSent => "mail-sent",
             Self::Shown => "shown",
             Self::Linked => "linked",
@@ -262,6 +266,7 @@ impl EventKind {
             Self::Corrected => "Rettet",
             Self::Note => "Notat",
             Self::MailFailed => "E-post ikke levert",
+            Self::Retried => "E-post sendes på nytt",
             Self::MailSent => "E-post sendt",
             Self::Shown => "Innhold vist",
             Self::Linked => "Koblet til en annen sak",

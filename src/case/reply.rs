@@ -2,7 +2,7 @@
 
 use super::record::{Actor, Change, EventKind, MailOrder};
 use super::surroundings::{Surroundings, Thread, ThreadBy};
-use super::{MailKind, State, form, names};
+use super::{MailKind, State, form, names, undeliverable};
 use crate::message::{AuthenticationResults, Mark, Message};
 use crate::rules::Verdict;
 use serde_json::json;
@@ -153,7 +153,7 @@ pub(super) fn join(
         .filter(|_| verdict.reply.certain)
         .unwrap_or_default();
     match role {
-        Role::Machine => machine(&mut change, message),
+        Role::Machine => machine(&mut change, message, around),
         Role::TrustedAnswer => answer(&mut change, kind, around),
         Role::Reporter => from_reporter(&mut change, kind),
         Role::UntrustedAnswer | Role::Other => change.case.attention = true,
@@ -169,10 +169,28 @@ pub(super) fn join(
             actor: Actor::Worker,
             reason: String::new(),
             state: change.case.state,
-            data: json!({ "message": message_id, "role": role.id(), "by": by.id(), "reply": kind, "ruleset": verdict.ruleset }),
+            data: joined(message_id, role, by, kind, message, verdict),
         },
     );
     change
+}
+
+/// What the history says of a message that joined: ids alone.
+fn joined(
+    message_id: i64,
+    role: Role,
+    by: ThreadBy,
+    kind: &str,
+    message: &Message,
+    verdict: &Verdict,
+) -> serde_json::Value {
+    let mut data = json!({
+        "message": message_id, "role": role.id(), "by": by.id(), "reply": kind, "ruleset": verdict.ruleset,
+    });
+    if let (Some(report), Some(object)) = (&message.bounce, data.as_object_mut()) {
+        object.insert("delivery".to_owned(), json!(report.fate().id()));
+    }
+    data
 }
 
 /// Whether the message adds to the report: it comes from the reporter, or from a colleague at the same party. What an
@@ -188,10 +206,10 @@ fn supplements(role: Role, change: &Change, message: &Message, around: &Surround
     role == Role::Reporter || role == Role::Other && colleague()
 }
 
-fn machine(change: &mut Change, message: &Message) {
+fn machine(change: &mut Change, message: &Message, around: &Surroundings<'_>) {
     // A bounce of ours tells a person; everything else a machine says is only kept.
-    if message.marks.contains(&Mark::Bounce) {
-        change.case.attention = true;
+    if let Some(report) = &message.bounce {
+        undeliverable::reported(change, report, around.returned, around.now_ms);
     }
 }
 

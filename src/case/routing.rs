@@ -2,6 +2,7 @@
 
 use super::names;
 use super::record::{Acknowledgement, Actor, Change, EventKind, MailOrder, Reminder};
+use super::undeliverable::DeadAddresses;
 use super::{Case, MailKind, State};
 use crate::case::Policy;
 use crate::rules::{Directory, Language, Party, PartyKind};
@@ -26,6 +27,8 @@ pub(super) struct Placing<'a> {
     pub approved: bool,
     /// Addresses in To and Cc of the report, in lower case: who stands there has it already.
     pub addressed: &'a [String],
+    /// Addresses to which nothing is sent.
+    pub dead: &'a DeadAddresses,
 }
 
 /// Gives the case to `case.destination`: sets the state, asks for mail to the party and to those who get copies.
@@ -46,6 +49,9 @@ pub(super) fn place(change: &mut Change, placing: &Placing<'_>) {
         Some(_) if information => State::Registered,
         Some(party) if party.kind == PartyKind::Samhandling => State::Sent,
         Some(party) if party.send_to.is_empty() => State::Triage,
+        // No mail reaches it. A person who places it there all the same takes it there in another way.
+        Some(party) if placing.dead.cut_off(party) && placing.approved => State::SecureHandover,
+        Some(party) if placing.dead.cut_off(party) => State::Triage,
         Some(party) if party.secure || stands_in(party, placing.addressed) => State::Sent,
         Some(_) => State::SecureHandover,
     };
@@ -60,12 +66,12 @@ pub(super) fn place(change: &mut Change, placing: &Placing<'_>) {
         placing.now_ms,
         placing.actor,
         placing.reason,
-        json!({ "party": destination }),
+        placed(&destination, party, placing),
     );
     if matches!(state, State::Triage | State::Approval) {
         return;
     }
-    if let Some(party) = party {
+    if let Some(party) = party.filter(|party| information || !placing.dead.cut_off(party)) {
         let kind = match (
             information,
             party.secure,
@@ -77,7 +83,7 @@ pub(super) fn place(change: &mut Change, placing: &Placing<'_>) {
             (true, true, _) => MailKind::Orientering,
             (true, false, _) => MailKind::Orienteringsvarsel,
         };
-        order(change, party, kind);
+        order(change, party, kind, placing);
     }
     let copies: Vec<&Party> = change
         .case
@@ -92,18 +98,27 @@ pub(super) fn place(change: &mut Change, placing: &Placing<'_>) {
         } else {
             MailKind::Orienteringsvarsel
         };
-        order(change, party, kind);
+        order(change, party, kind, placing);
     }
 }
 
-fn order(change: &mut Change, party: &Party, kind: MailKind) {
+/// What the history says of it.
+fn placed(destination: &str, party: Option<&Party>, placing: &Placing<'_>) -> serde_json::Value {
+    if party.is_some_and(|party| placing.dead.cut_off(party)) {
+        json!({ "party": destination, "no_working_address": true })
+    } else {
+        json!({ "party": destination })
+    }
+}
+
+fn order(change: &mut Change, party: &Party, kind: MailKind, placing: &Placing<'_>) {
     if party.kind == PartyKind::Samhandling || party.send_to.is_empty() {
         return;
     }
     change.mails.push(MailOrder {
         kind,
         party: party.id.clone(),
-        to: party.send_to.clone(),
+        to: placing.dead.reachable(party),
         language: party.language.unwrap_or(Language::Bokmal),
         seq: change.case.version.saturating_add(1),
         held: false,

@@ -1,6 +1,7 @@
 //! What a decision about a case is made from, besides the message and the case: the thread, the directory, the choices of
 //! the installation, the time.
 
+use super::undeliverable::{DeadAddresses, SentMail};
 use super::{Case, CaseNumber, Policy};
 use crate::rules::Directory;
 
@@ -20,6 +21,8 @@ pub enum ThreadBy {
     SignedId,
     /// `[SAK-…]` in the subject.
     Token,
+    /// The sender's own reference («vår sak 24/1187»), which the same sender gave in an earlier message of the case.
+    OwnReference,
     /// An earlier message of the case.
     EarlierMessage,
 }
@@ -29,6 +32,7 @@ impl ThreadBy {
         match self {
             Self::SignedId => "signed-id",
             Self::Token => "token",
+            Self::OwnReference => "own-reference",
             Self::EarlierMessage => "earlier-message",
         }
     }
@@ -45,6 +49,10 @@ pub struct Surroundings<'a> {
     pub now_ms: i64,
     /// Acknowledgements queued for the reporter's address within the last hour.
     pub recent_acknowledgements: u32,
+    /// Addresses to which nothing is sent.
+    pub dead: &'a DeadAddresses,
+    /// The mail of ours that the message, a delivery report, proves to be about.
+    pub returned: Option<&'a SentMail>,
     /// An earlier case that the report seems to repeat, and by what.
     pub repeats: Option<(CaseNumber, super::likeness::Alike)>,
 }

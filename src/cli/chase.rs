@@ -3,6 +3,7 @@
 use super::{ConfigPath, Failure, logging, setup, show};
 use crate::case::Reminder;
 use crate::clock::ManualClock;
+use serde_json::json;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -16,7 +17,7 @@ pub(super) struct Args {
     /// Only say what would be done, and what the digest to the samhandlingsavdeling would say
     #[arg(long)]
     dry_run: bool,
-    /// Print JSON
+    /// Print JSON: a line a case, then one for the digest (with --dry-run) or for each mail that was queued
     #[arg(long)]
     json: bool,
 }
@@ -68,14 +69,20 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
             }
         }
         if args.dry_run {
-            if !args.json
-                && let Some(digest) = engine.digest_at(now_ms).await?
-            {
-                println!("\n{}\n\n{}", digest.subject, digest.text.trim_end());
+            if let Some(digest) = engine.digest_at(now_ms).await? {
+                if args.json {
+                    let digest = json!({ "subject": digest.subject, "lines": digest.lines, "text": digest.text });
+                    println!("{}", json!({ "digest": digest }));
+                } else {
+                    println!("\n{}\n\n{}", digest.subject, digest.text.trim_end());
+                }
             }
         } else {
             for report in engine.report().await? {
-                if !args.json {
+                if args.json {
+                    let queued = json!({ "mail": report.kind.id(), "party": report.party, "lines": report.lines });
+                    println!("{}", json!({ "queued": queued }));
+                } else {
                     println!("Queued: {} ({} lines).", report.kind.navn(), report.lines);
                 }
             }

@@ -6,7 +6,7 @@ mod account;
 use super::{Failure, logging, rule_files, setup};
 use crate::calendar::{self, Calendar};
 use crate::case::person::Order;
-use crate::case::{Actor, CaseNumber, Policy, State};
+use crate::case::{Actor, CaseNumber, Policy, Reports, State};
 use crate::clock::ManualClock;
 use crate::config::{Identity, Mode};
 use crate::intake::maildir::MaildirSource;
@@ -33,6 +33,8 @@ const START: Date = date(2026, 3, 2);
 const HOUR: i8 = 8;
 /// Days that the clock passes.
 const DAYS: [i32; 5] = [0, 3, 12, 31, 46];
+/// Where the digest goes: people read it, linjevei does not watch it.
+const DEPARTMENT: &str = "avdelingen@so-hf.example";
 /// Marks a folder as one that the demo made and may replace.
 const MARKER: &str = ".linjevei-demo";
 
@@ -107,7 +109,13 @@ impl Demo {
                 message_id_domain: "so-hf.example".to_owned(),
             }),
             keys: Arc::new(setup::keys(&data)?),
-            policy: Arc::new(Policy::default()),
+            policy: Arc::new(Policy {
+                reports: Reports {
+                    to: Some(DEPARTMENT.to_owned()),
+                    ..Reports::default()
+                },
+                ..Policy::default()
+            }),
             calendar: Arc::new(Calendar::default()),
             transport: Arc::new(MaildirTransport::new(dir.join("sendt"))),
             mode: Mode::Live,
@@ -147,6 +155,10 @@ impl Demo {
         }
         let changed = self.engine.chase().await?;
         Account::chased(&changed);
+        self.send().await?;
+        for report in self.engine.report().await? {
+            self.account.digest(&report);
+        }
         self.send().await?;
         self.person(day).await
     }

@@ -1,6 +1,10 @@
 //! `linjevei outbox`: mail that waits, failed or is held.
 
+use super::cases::user;
 use super::{ConfigPath, Failure, logging, setup, show};
+use crate::case::Actor;
+use crate::case::undeliverable::RetryWord;
+use crate::store::{Retried, SharedStore};
 use clap::Subcommand;
 use std::process::ExitCode;
 
@@ -26,10 +30,24 @@ enum Command {
         #[arg(long, default_value_t = 500)]
         limit: u32,
     },
-    /// Send a failed, held or waiting mail at once
+    /// Send a failed, held, returned or waiting mail at once
     Retry {
         /// Number in the list
         id: i64,
+        /// The address works again, although mail came back from it: this mail goes, and what was held for the address
+        #[arg(long, requires = "reason")]
+        address_works: bool,
+        /// Why; kept in the history of the case
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
+        /// Whom you act for
+        #[arg(
+            long,
+            value_name = "NAME",
+            default_value = "",
+            hide_default_value = true
+        )]
+        on_behalf_of: String,
     },
     /// Keep a waiting or failed mail until «retry»
     Hold {
@@ -43,9 +61,9 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let config = setup::config(&args.config.config)?;
     setup::runtime()?.block_on(async {
         let store = setup::store(&config.data).await?;
-        let (id, hold) = match args.command {
+        match &args.command {
             Command::List { all, limit } => {
-                let rows = store.outbox(all, limit).await?;
+                let rows = store.outbox(*all, *limit).await?;
                 if args.json {
                     for row in &rows {
                         println!(
@@ -59,30 +77,62 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
                 } else {
                     print(&rows);
                 }
-                return Ok(ExitCode::SUCCESS);
             }
-            Command::Retry { id } => (id, false),
-            Command::Hold { id } => (id, true),
-        };
-        if store
-            .set_outbox(id, hold, jiff::Timestamp::now().as_millisecond())
-            .await?
-        {
-            println!(
-                "Mail {id} {}.",
-                if hold {
-                    "is held"
-                } else {
-                    "is sent at the next round of the worker"
+            Command::Retry {
+                id,
+                address_works,
+                reason,
+                on_behalf_of,
+            } => {
+                let word = RetryWord {
+                    actor: Actor::Person {
+                        user: user(),
+                        on_behalf_of: on_behalf_of.clone(),
+                    },
+                    reason: reason.clone().unwrap_or_default(),
+                    address_works: *address_works,
+                };
+                retry(&store, *id, &word).await?;
+            }
+            Command::Hold { id } => {
+                if !store.hold_mail(*id).await? {
+                    return Err(not_waiting(*id));
                 }
-            );
-            Ok(ExitCode::SUCCESS)
-        } else {
-            Err(Failure::not_done(format!(
-                "mail {id} does not wait, or was sent already; see «linjevei outbox list --all»"
-            )))
+                println!("Mail {id} is held.");
+            }
         }
+        Ok(ExitCode::SUCCESS)
     })
+}
+
+async fn retry(store: &SharedStore, id: i64, word: &RetryWord) -> Result<(), Failure> {
+    let now_ms = jiff::Timestamp::now().as_millisecond();
+    match store.retry_mail(id, word, now_ms).await? {
+        Retried::NotWaiting => Err(not_waiting(id)),
+        Retried::DeadAddress { since_ms, status } => Err(Failure::not_done(format!(
+            "mail came back from the address of mail {id} on {}{}; when it works again: «linjevei outbox retry {id} \
+             --address-works --reason TEXT»",
+            show::moment(since_ms),
+            if status.is_empty() {
+                String::new()
+            } else {
+                format!(" (status {status})")
+            }
+        ))),
+        Retried::Queued { others } => {
+            println!("Mail {id} is sent at the next round of the worker.");
+            if others > 0 {
+                println!("So are {others} others that were held for the same address.");
+            }
+            Ok(())
+        }
+    }
+}
+
+fn not_waiting(id: i64) -> Failure {
+    Failure::not_done(format!(
+        "mail {id} does not wait, or was sent already; see «linjevei outbox list --all»"
+    ))
 }
 
 fn print(rows: &[crate::store::OutboxRow]) {
@@ -113,7 +163,11 @@ fn print(rows: &[crate::store::OutboxRow]) {
                 } else {
                     row.party.clone()
                 },
-                row.state.clone(),
+                if row.hold_reason.is_empty() {
+                    row.state.clone()
+                } else {
+                    format!("{} ({})", row.state, row.hold_reason)
+                },
                 when,
                 row.attempts.to_string(),
                 show::or_dash(&codes.join(" ")),

@@ -11,6 +11,8 @@ use std::sync::LazyLock;
 const REPORT_BYTES_MAX: usize = 256 * 1024;
 /// At most this many failed addresses are kept.
 const RECIPIENTS_MAX: usize = 100;
+/// RFC 5322 section 2.1.1: no line is longer.
+const ID_BYTES_MAX: usize = 998;
 
 /// What a message says about one that did not arrive; none when it is no bounce.
 pub(crate) fn find(
@@ -43,25 +45,11 @@ pub(crate) fn find(
     } else {
         parts.status
     };
-    for line in status.lines() {
-        let Some((name, value)) = header_line(line.trim().as_bytes()) else {
-            continue;
-        };
-        let value = String::from_utf8_lossy(value).trim().to_owned();
-        match name.to_ascii_lowercase().as_str() {
-            "final-recipient" => add(
-                &mut report.recipients,
-                value.rsplit(';').next().unwrap_or_default(),
-            ),
-            "action" if report.action.is_empty() => report.action = action(&value),
-            "status" if report.status.is_empty() => {
-                report.status = STATUS
-                    .find(&value)
-                    .map(|found| found.as_str().to_owned())
-                    .unwrap_or_default();
-            }
-            _ => {}
-        }
+    let (action, status, recipients) = worst(&status);
+    report.action = action;
+    report.status = status;
+    for recipient in &recipients {
+        add(&mut report.recipients, recipient);
     }
     for value in &failed_header {
         value
@@ -91,6 +79,13 @@ pub(crate) fn find(
         };
         action.clone_into(&mut report.action);
     }
+    report.linjevei_id = parts
+        .returned
+        .iter()
+        .map(String::as_str)
+        .chain(std::iter::once(text))
+        .find_map(|headers| returned_field(headers, &["x-linjevei-id"]))
+        .filter(|id| !id.is_empty() && id.len() <= ID_BYTES_MAX);
     report.original_message_id = parts
         .returned
         .iter()
@@ -123,6 +118,71 @@ pub(crate) fn receipt_of(entity: &Entity) -> Option<String> {
     }
 }
 
+/// Of the recipients of a report (RFC 3464 section 2.3: a group of fields each) those that fared worst: action, status and
+/// addresses, as they arrived and as they were given to us. A report may tell of one that failed and one that was reached.
+fn worst(status: &str) -> (String, String, Vec<String>) {
+    #[derive(Default)]
+    struct Group {
+        action: String,
+        status: String,
+        recipients: Vec<String>,
+    }
+    let mut groups = vec![Group::default()];
+    for line in status.lines() {
+        let Some((name, value)) = header_line(line.trim().as_bytes()) else {
+            // Only what follows a recipient begins a new group: the first empty line ends the fields of the whole report.
+            if line.trim().is_empty()
+                && groups
+                    .last()
+                    .is_some_and(|group| !group.recipients.is_empty())
+            {
+                groups.push(Group::default());
+            }
+            continue;
+        };
+        let Some(group) = groups.last_mut() else {
+            break;
+        };
+        let value = String::from_utf8_lossy(value).trim().to_owned();
+        match name.to_ascii_lowercase().as_str() {
+            "final-recipient" | "original-recipient" => group
+                .recipients
+                .push(value.rsplit(';').next().unwrap_or_default().to_owned()),
+            "action" if group.action.is_empty() => group.action = action(&value),
+            "status" if group.status.is_empty() => {
+                group.status = STATUS
+                    .find(&value)
+                    .map(|found| found.as_str().to_owned())
+                    .unwrap_or_default();
+            }
+            _ => {}
+        }
+    }
+    let rank = |group: &Group| match group.action.as_str() {
+        "failed" => 3,
+        "delayed" => 2,
+        "" => 1,
+        _ => 0_u8,
+    };
+    groups.retain(|group| {
+        !group.recipients.is_empty() || !group.action.is_empty() || !group.status.is_empty()
+    });
+    let Some(most) = groups.iter().map(rank).max() else {
+        return (String::new(), String::new(), Vec::new());
+    };
+    let mut found = (String::new(), String::new(), Vec::new());
+    for group in groups.into_iter().filter(|group| rank(group) == most) {
+        if found.0.is_empty() {
+            found.0 = group.action;
+        }
+        if found.1.is_empty() {
+            found.1 = group.status;
+        }
+        found.2.extend(group.recipients);
+    }
+    found
+}
+
 /// The word of RFC 3464 section 2.3.3; empty for anything else.
 fn action(value: &str) -> String {
     let word = value
@@ -153,19 +213,27 @@ fn add(list: &mut Vec<String>, address: &str) {
 
 /// Message-ID among returned headers, quoted or not.
 fn original_id(headers: &str) -> Option<String> {
+    const NAMES: [&str; 5] = [
+        "message-id",
+        "original-message-id",
+        "x-original-message-id",
+        "melding-id",
+        "meldings-id",
+    ];
+    headers.lines().find_map(|line| {
+        returned_field(line, &NAMES).and_then(|value| addresses::message_id(value.as_bytes()))
+    })
+}
+
+/// The first of these fields among returned headers, quoted or not.
+fn returned_field(headers: &str, names: &[&str]) -> Option<String> {
     headers.lines().find_map(|line| {
         let line = line.trim_start_matches(['>', ' ', '\t']);
         let (name, value) = header_line(line.as_bytes())?;
-        matches!(
-            name.to_ascii_lowercase().as_str(),
-            "message-id"
-                | "original-message-id"
-                | "x-original-message-id"
-                | "melding-id"
-                | "meldings-id"
-        )
-        .then(|| addresses::message_id(value.trim_ascii()))
-        .flatten()
+        names
+            .iter()
+            .any(|wanted| name.eq_ignore_ascii_case(wanted))
+            .then(|| String::from_utf8_lossy(value).trim().to_owned())
     })
 }
 
@@ -202,10 +270,12 @@ impl Parts {
             }
             "message/rfc822" | "message/global" => {
                 for child in entity.children() {
-                    let ids = child
-                        .all("Message-ID")
-                        .map(|value| format!("Message-ID: {}", String::from_utf8_lossy(value)));
-                    self.returned.extend(ids);
+                    for name in ["Message-ID", "X-Linjevei-Id"] {
+                        let ids = child
+                            .all(name)
+                            .map(|value| format!("{name}: {}", String::from_utf8_lossy(value)));
+                        self.returned.extend(ids);
+                    }
                 }
                 // What stands inside the returned message is not about this one.
                 return;
@@ -227,7 +297,7 @@ static SUBJECT: LazyLock<Regex> = LazyLock::new(|| {
         r"(?ix)^\s*(?:
             undeliver(?:able|ed) | mail\ delivery\ (?:failed|failure|subsystem|system) | delivery\ (?:status\ notification|failure|has\ failed|delayed)
             | returned\ mail | failure\ notice | mail\ (?:could\ not|not)\ be\ delivered | non-?delivery | message\ not\ delivered | mail\ system\ error
-            | kan\ ikke\ leveres | kunne\ ikke\ leveres | ikke\ levert | leveringsfeil | levering\ mislyktes | kan\ ikkje\ leverast | forsinket\ levering
+            | kan\ ikke\ leveres | kunne\ ikke\ leveres | ikke\ levert | leveringsfeil | levering(?:en)?\ (?:mislyktes|mislykket|feilet) | uleverbar | kan\ ikkje\ leverast | forsinket\ levering
             | melding(?:en)?\ (?:kunne|kan|ble)\ ikke\ lever\w+ | feil\ ved\ levering | delivery\ incomplete | warning:\ (?:could\ not\ send|message)
         )",
     )
@@ -240,13 +310,15 @@ static TEXT: LazyLock<Regex> = LazyLock::new(|| {
             | permanent\ (?:fatal\ )?errors? | the\ following\ address(?:es)?\ (?:failed|had) | undelivered\ mail | diagnostic\ information\ for\ administrators
             | kunne\ ikke\ leveres | kan\ ikke\ leveres | ble\ ikke\ levert | blei\ ikkje\ levert | levering\ til\ (?:disse|følgende)\ mottaker\w*
             | diagnoseinformasjon\ for\ administratorer | adressen\ (?:finnes|ble)\ ikke\ (?:funnet)?
+            | your\ message\ (?:has\ )?could\ not\ be\ delivered | wasn't\ able\ to\ deliver | not\ listed\ in\ (?:domino|public)
+            | recipient\ address\ rejected | levering\ til\ .{1,120}\ mislyktes | delivery\ to\ .{1,120}\ failed
         )",
     )
 });
 
 static DELAYED: LazyLock<Regex> = LazyLock::new(|| {
     compile(
-        r"(?i)\b(?:delayed|delivery incomplete|not yet been delivered|forsinket levering|ikke levert ennå|will continue to (?:try|attempt))",
+        r"(?i)\b(?:delayed|delivery incomplete|not yet been delivered|forsinket levering|leveringen? er forsinket|forsinket:|ikke levert ennå|ennå ikke (?:blitt )?levert|temporary problem delivering|midlertidig problem|will continue to (?:try|attempt))",
     )
 });
 static STATUS: LazyLock<Regex> = LazyLock::new(|| compile(r"\b[245]\.\d{1,3}\.\d{1,3}\b"));
@@ -320,6 +392,54 @@ mod tests {
     }
 
     #[test]
+    fn of_several_recipients_those_that_failed() {
+        let mail = "From: MAILER-DAEMON@mx.example\nSubject: x\nContent-Type: multipart/report; report-type=delivery-status; boundary=b\n\n--b\n\nFeil\n--b\nContent-Type: message/delivery-status\n\nReporting-MTA: dns; mx.example\n\nFinal-Recipient: rfc822; a@x.example\nAction: relayed\nStatus: 2.0.0\n\nOriginal-Recipient: rfc822;b@x.example\nFinal-Recipient: rfc822;b@intern.x.example\nAction: failed\nStatus: 5.2.2\n\nFinal-Recipient: rfc822; c@x.example\nAction: delayed\nStatus: 4.4.1\n--b\nContent-Type: message/rfc822\n\nMessage-ID: <other@exchange.example>\nX-Linjevei-Id: sak-2026-000001.sak.1.x\n\nHei\n--b--\n";
+        let bounce = read(mail).bounce.unwrap();
+        assert_eq!(
+            bounce,
+            BounceReport {
+                recipients: vec!["b@x.example".into(), "b@intern.x.example".into()],
+                action: "failed".into(),
+                status: "5.2.2".into(),
+                original_message_id: Some("other@exchange.example".into()),
+                linjevei_id: Some("sak-2026-000001.sak.1.x".into()),
+            }
+        );
+    }
+
+    #[test]
+    fn what_a_report_says_of_the_mail_and_of_the_address() {
+        use super::super::Fate;
+        let cases = [
+            ("failed", "5.1.1", Fate::AddressFailed),
+            ("failed", "5.2.2", Fate::AddressFailed),
+            ("failed", "", Fate::AddressFailed),
+            ("", "5.1.10", Fate::AddressFailed),
+            // Too large, or not to be read: another mail may arrive.
+            ("failed", "5.3.4", Fate::MailFailed),
+            ("failed", "5.2.3", Fate::MailFailed),
+            ("failed", "5.6.1", Fate::MailFailed),
+            // Given up after days of temporary failures.
+            ("failed", "4.4.7", Fate::MailFailed),
+            ("delayed", "4.4.1", Fate::Delayed),
+            ("delayed", "", Fate::Delayed),
+            ("", "4.2.1", Fate::Delayed),
+            ("delivered", "2.0.0", Fate::Arrived),
+            ("relayed", "", Fate::Arrived),
+            ("", "2.1.5", Fate::Arrived),
+            ("", "", Fate::MailFailed),
+        ];
+        for (action, status, fate) in cases {
+            let report = BounceReport {
+                action: action.into(),
+                status: status.into(),
+                ..BounceReport::default()
+            };
+            assert_eq!(report.fate(), fate, "{action} {status}");
+        }
+    }
+
+    #[test]
     fn the_id_of_what_came_back() {
         let mail = "From: MAILER-DAEMON@mx.example\nSubject: Undelivered\nContent-Type: multipart/report; report-type=delivery-status; boundary=b\n\n--b\n\nFeil\n--b\nContent-Type: message/delivery-status\n\nReporting-MTA: dns; mx.example\n\nFinal-Recipient: rfc822; A@X.example\nAction: failed\nStatus: 5.1.1 (bad)\n--b\nContent-Type: text/rfc822-headers\n\nMessage-ID:  <sak-1@so-hf.example>\nSubject: [SAK-2026-000001] x\n--b--\n";
         let bounce = read(mail).bounce.unwrap();
@@ -329,7 +449,8 @@ mod tests {
                 recipients: vec!["a@x.example".into()],
                 action: "failed".into(),
                 status: "5.1.1".into(),
-                original_message_id: Some("sak-1@so-hf.example".into())
+                original_message_id: Some("sak-1@so-hf.example".into()),
+                linjevei_id: None,
             }
         );
     }

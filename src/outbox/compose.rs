@@ -28,6 +28,9 @@ const REFERENCES_MAX: usize = 30;
 /// Longest Message-ID that is cited.
 const ID_MAX_BYTES: usize = 250;
 
+/// Longest local part of an address (RFC 5321 section 4.5.3.1.1).
+const LOCAL_MAX_BYTES: usize = 64;
+
 /// Characters of a file name that are kept.
 const FILE_NAME_MAX_CHARS: usize = 120;
 
@@ -138,6 +141,7 @@ pub fn compose(
             &number,
             draft.kind,
             i64::from(draft.seq),
+            &message_id,
         )?)
     };
     let subject = format!("[{}] {}", draft.number, one_line(&draft.rendered.subject));
@@ -203,7 +207,13 @@ pub fn compose_report(
         auto_submitted: AutoSubmitted::Generated,
     };
     let letter = Letter {
-        envelope_from: Some(return_path(identity, "alle", report.kind, report.day)?),
+        envelope_from: Some(return_path(
+            identity,
+            "alle",
+            report.kind,
+            report.day,
+            &message_id,
+        )?),
         subject: one_line(&report.rendered.subject),
         message_id,
         draft: &draft,
@@ -441,22 +451,32 @@ fn is_domain(domain: &str) -> bool {
     domain.len() <= 253 && domain.split('.').all(label)
 }
 
-/// `bounce+sak-2026-000123.purring.1@…`: a bounce that says nothing else still says which mail it is about.
+/// `bounce+sak-2026-000123.purring.1.<beginning of the MAC>@…`: what comes back to it says which mail it was although it
+/// brings no header home, and nobody can make one up ([`message_id::Verp`]). Where our address is so long that the MAC has no
+/// room (RFC 5321 section 4.5.3.1.1), it is left out.
 fn return_path(
     identity: &Identity,
     about: &str,
     kind: MailKind,
     seq: i64,
+    message_id: &str,
 ) -> Result<String, ComposeError> {
-    identity
+    let bad = || ComposeError::BadIdentity("bounce_address");
+    let (local, domain) = identity
         .bounce_address
         .trim()
         .rsplit_once('@')
-        .and_then(|(local, domain)| {
-            address(&format!("{local}+{about}.{}.{seq}@{domain}", kind.id()))
-        })
+        .ok_or_else(bad)?;
+    let plain = format!("{local}+{about}.{}.{seq}", kind.id());
+    let signed = format!("{plain}.{}", message_id::verp_tag(message_id));
+    let local = if signed.len() <= LOCAL_MAX_BYTES {
+        signed
+    } else {
+        plain
+    };
+    address(&format!("{local}@{domain}"))
         .map(|address| address.to_string())
-        .ok_or(ComposeError::BadIdentity("bounce_address"))
+        .ok_or_else(bad)
 }
 
 /// The id in angle brackets, when it is one that may stand in a header.

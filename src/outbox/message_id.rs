@@ -131,6 +131,11 @@ pub fn verify(keys: &[SigningKey], id: &str) -> Option<CaseNumber> {
     signed_by_us(keys, id)?.split('.').next()?.parse().ok()
 }
 
+/// Whether one of the keys signed the Message-ID.
+pub fn is_ours(keys: &[SigningKey], id: &str) -> bool {
+    signed_by_us(keys, id).is_some()
+}
+
 /// Whether the Message-ID is that of a mail of ours about many cases.
 pub fn is_report(keys: &[SigningKey], id: &str) -> bool {
     signed_by_us(keys, id).is_some_and(|signed| {
@@ -157,6 +162,56 @@ fn signed_by_us(keys: &[SigningKey], id: &str) -> Option<String> {
         return None;
     }
     Some(signed.to_owned())
+}
+
+/// Hexadecimal digits of the MAC that stand in a return path.
+const VERP_DIGITS: usize = 10;
+
+/// What a return path says of the mail that it belongs to; to be compared with the stored Message-ID.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verp {
+    /// What the mail's Message-ID begins with: `sak-2026-000123.purring.1.`.
+    pub begins: String,
+    /// What its MAC begins with.
+    pub tag: String,
+}
+
+impl Verp {
+    /// Whether this is the return path of the mail with that Message-ID.
+    pub fn is_of(&self, message_id: &str) -> bool {
+        self.tag.len() == VERP_DIGITS
+            && message_id.starts_with(&self.begins)
+            && verp_tag(message_id) == self.tag
+    }
+}
+
+/// The beginning of a Message-ID's MAC, for the return path.
+pub(super) fn verp_tag(message_id: &str) -> String {
+    let mac = local_part(message_id)
+        .rsplit('.')
+        .next()
+        .unwrap_or_default();
+    mac.chars().take(VERP_DIGITS).collect()
+}
+
+/// Reads an address to which a bounce came, if it is one of our return paths with a tag.
+pub fn verp(bounce_address: &str, address: &str) -> Option<Verp> {
+    let (local, domain) = bounce_address.trim().rsplit_once('@')?;
+    let address = address.trim().to_ascii_lowercase();
+    let (about, at) = address.rsplit_once('@')?;
+    if at != domain.to_ascii_lowercase() {
+        return None;
+    }
+    let about = about
+        .strip_prefix(&local.to_ascii_lowercase())?
+        .strip_prefix('+')?;
+    let (mail, tag) = about.rsplit_once('.')?;
+    let sound = tag.len() == VERP_DIGITS && tag.bytes().all(|byte| byte.is_ascii_hexdigit());
+    (sound && mail.split('.').count() == 3).then(|| Verp {
+        // Mail about many cases names none.
+        begins: format!("{}.", mail.strip_prefix("alle.").unwrap_or(mail)),
+        tag: tag.to_owned(),
+    })
 }
 
 /// The part before `@`.
@@ -324,6 +379,49 @@ mod tests {
                 "a.example"
             )
         );
+    }
+
+    #[test]
+    fn return_paths_name_one_mail_and_cannot_be_made_up() {
+        let id = make(
+            &key(1),
+            NUMBER,
+            MailKind::Sak,
+            1,
+            "medisin",
+            "so-hf.example",
+        );
+        let other = make(
+            &key(1),
+            NUMBER,
+            MailKind::Sak,
+            1,
+            "kirurgi",
+            "so-hf.example",
+        );
+        let path = format!(
+            "retur+sak-2026-000123.sak.1.{}@so-hf.example",
+            verp_tag(&id)
+        );
+        let read = verp("Retur@so-hf.example", &path.to_uppercase()).unwrap();
+        assert!(read.is_of(&id));
+        assert!(!read.is_of(&other), "another party's mail");
+        for bad in [
+            "retur@so-hf.example",
+            "retur+sak-2026-000123.sak.1@so-hf.example",
+            "retur+sak-2026-000123.sak.1.@so-hf.example",
+            "retur+sak-2026-000123.sak.1.0@so-hf.example",
+            "retur+sak-2026-000123.sak.1.0123456789@ond.example",
+            "annen+sak-2026-000123.sak.1.0123456789@so-hf.example",
+            "retur+sak-2026-000123.1.0123456789@so-hf.example",
+        ] {
+            assert_eq!(verp("retur@so-hf.example", bad), None, "{bad}");
+        }
+        let guessed = verp(
+            "retur@so-hf.example",
+            "retur+sak-2026-000123.sak.1.0123456789@so-hf.example",
+        );
+        assert!(!guessed.unwrap().is_of(&id));
     }
 
     #[test]

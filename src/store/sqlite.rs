@@ -8,15 +8,18 @@ mod intake;
 mod likeness;
 mod outbox;
 mod reports;
+mod returned;
 mod upkeep;
 
 use super::{
     CaseFilter, Claimed, Compose, Correction, Counts, Incoming, LeftAlone, LooseEnd, MessageRow,
     NotDelivered, OutboxRow, Pending, Rearrangement, Reconciled, ReportDay, ReportMail,
-    RetentionCounts, Settlement, SourceAccount, Store, StoreError, Stored, ThreadKeys,
+    RetentionCounts, Retried, ReturnKeys, Settlement, SourceAccount, Store, StoreError, Stored,
+    ThreadKeys,
 };
 use crate::case::likeness::{Earlier, Sketch};
 use crate::case::surroundings::Thread;
+use crate::case::undeliverable::{DeadAddresses, RetryWord, SentMail};
 use crate::case::{Case, CaseField, CaseNumber, Change, Event};
 use crate::intake::{Cursor, Position};
 use crate::outbox::Delivery;
@@ -70,12 +73,11 @@ impl From<sqlx::Error> for StoreError {
     }
 }
 
-/// Whether a code says that this row alone cannot be stored, now or later: a constraint (except those that triggers raise),
-/// something too large, a value of the wrong type.
+/// Whether a code says that this row alone cannot be stored, now or later: a constraint, something too large, a value of the
+/// wrong type.
 fn refuses_the_row(code: &str) -> bool {
-    const RAISED_BY_A_TRIGGER: u32 = 1811;
     code.parse::<u32>()
-        .is_ok_and(|code| matches!(code & 0xff, 18..=20) && code != RAISED_BY_A_TRIGGER)
+        .is_ok_and(|code| matches!(code & 0xff, 18..=20))
 }
 
 /// What the codes mean that an operator can do something about (the low byte is the primary result code).
@@ -384,8 +386,32 @@ impl Store for SqliteStore {
         outbox::list(&self.readers, all, limit).await
     }
 
-    async fn set_outbox(&self, id: i64, hold: bool, now_ms: i64) -> Result<bool, StoreError> {
-        outbox::set(&mut *self.writer().await?, id, hold, now_ms).await
+    async fn hold_mail(&self, id: i64) -> Result<bool, StoreError> {
+        outbox::hold(&mut *self.writer().await?, id).await
+    }
+
+    async fn retry_mail(
+        &self,
+        id: i64,
+        word: &RetryWord,
+        now_ms: i64,
+    ) -> Result<Retried, StoreError> {
+        returned::retry(&mut *self.writer().await?, id, word, now_ms).await
+    }
+
+    async fn sent_mail(
+        &self,
+        keys: &ReturnKeys,
+    ) -> Result<Option<(SentMail, Option<CaseNumber>)>, StoreError> {
+        returned::sent_mail(&self.readers, keys).await
+    }
+
+    async fn dead_addresses(&self) -> Result<DeadAddresses, StoreError> {
+        returned::dead_addresses(&self.readers).await
+    }
+
+    async fn content_deleted_ms(&self, message_id: i64) -> Result<Option<i64>, StoreError> {
+        intake::content_deleted_ms(&self.readers, message_id).await
     }
 
     async fn next_due_ms(&self) -> Result<Option<i64>, StoreError> {

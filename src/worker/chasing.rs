@@ -23,11 +23,13 @@ impl Engine {
             .chaseable(calendar::oslo_day(now_ms), answered_before)
             .await?;
         let rules = self.rulebook.current().rules;
+        let dead = self.store.dead_addresses().await?;
         let change = |case: &Case| {
             chase::due_change(
                 case,
                 &self.calendar,
                 rules.directory(),
+                &dead,
                 &self.policy,
                 now_ms,
             )

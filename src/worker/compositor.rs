@@ -132,7 +132,7 @@ impl Compositor<'_> {
                 .due_day
                 .map(|due| long_date(due, order.language))
                 .unwrap_or_default(),
-            referanse: if order.party.is_empty() {
+            referanse: if order.party.is_empty() && names::is_number_like(&case.reference) {
                 case.reference.clone()
             } else {
                 String::new()

@@ -2,15 +2,19 @@
 
 use super::compositor::{Compositor, Content};
 use super::{Engine, InForce, WorkError};
+use crate::calendar;
 use crate::case::admit::{self, Admission, Arrival};
 use crate::case::likeness::{self, Alike, Sketch};
 use crate::case::surroundings::Surroundings;
+use crate::case::undeliverable::{self, DeadAddresses, Returned, SentMail};
 use crate::case::{self, Case, MailOrder};
 use crate::config::Mode;
 use crate::message::{self, Limits, Message};
 use crate::outbox::message_id;
 use crate::rules::{ClassifyContext, RuleSet, Verdict, WhyNot};
-use crate::store::{Outcome, Pending, Settlement, StoreError, ThreadKeys};
+use crate::store::{
+    Outcome, OwnReference, Pending, ReturnKeys, Settlement, StoreError, ThreadKeys,
+};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use tracing::{info, warn};
@@ -24,6 +28,14 @@ const PENDING_LIMIT: u32 = 500;
 pub(super) const CONFLICTS_MAX: usize = 10;
 /// The window of the acknowledgement brake.
 const HOUR_MS: i64 = 3_600_000;
+
+/// Headers in which servers write the address that a mail was delivered to, besides To and Cc.
+const DELIVERED_TO: [&str; 4] = [
+    "Delivered-To",
+    "X-Original-To",
+    "Envelope-To",
+    "X-Envelope-To",
+];
 
 /// Outcome of a message left alone because the worker only observes.
 const OBSERVED: &str = "observed";
@@ -69,6 +81,17 @@ impl Read {
             .and_then(Message::author)
             .map(message::Address::domain)
             .unwrap_or_default()
+    }
+
+    /// The sender's own reference, if somebody can be known by it.
+    pub(super) fn own_reference(&self) -> Option<OwnReference> {
+        let verdict = self.verdict.as_ref()?;
+        let own = OwnReference {
+            reference: verdict.reference.clone()?,
+            address: verdict.reporter.address.clone(),
+            party: verdict.reporter.party.clone().unwrap_or_default(),
+        };
+        (!own.address.is_empty() || !own.party.is_empty()).then_some(own)
     }
 
     pub(super) fn rfc_message_id(&self) -> Option<String> {
@@ -187,16 +210,16 @@ impl Engine {
             read.message.as_ref(),
             pending.first_seen_at_ms,
         );
-        let (outcome, sketch) = if self.mode == Mode::Observe {
-            (Outcome::LeftAlone(OBSERVED.to_owned()), None)
+        let (outcome, sketch, returned) = if self.mode == Mode::Observe {
+            (Outcome::LeftAlone(OBSERVED.to_owned()), None, None)
         } else if received_at_ms < self.live_since.at_ms
             && self.live_since.sources.contains(&pending.source)
         {
-            (Outcome::LeftAlone(BEFORE_LIVE.to_owned()), None)
+            (Outcome::LeftAlone(BEFORE_LIVE.to_owned()), None, None)
         } else if self.is_own_report(read) {
             // A digest that found its way into a watched mailbox would be told of by the next one, for ever.
             let reason = WhyNot::OwnAddress.id().to_owned();
-            (Outcome::LeftAlone(reason), None)
+            (Outcome::LeftAlone(reason), None, None)
         } else {
             self.admit(pending, read, in_force, received_at_ms, now_ms)
                 .await?
@@ -215,12 +238,21 @@ impl Engine {
             received_at_ms,
             sender_domain: read.sender_domain(),
             rfc_message_id: read.rfc_message_id(),
+            own: read.own_reference(),
             verdict: read.verdict_json(),
             sketch: sketch.filter(|_| matches!(outcome, Outcome::Opened(_))),
             adopted: false,
+            returned,
             outcome,
             at_ms: now_ms,
         };
+        if let Some(returned) = &settlement.returned {
+            warn!(
+                outbox.id = returned.mail,
+                status = returned.status,
+                "a mail came back; see «linjevei outbox list»"
+            );
+        }
         let what = match &settlement.outcome {
             Outcome::Opened(_) => "opened",
             Outcome::Joined(_) => "joined",
@@ -257,12 +289,36 @@ impl Engine {
         in_force: &InForce,
         received_at_ms: i64,
         now_ms: i64,
-    ) -> Result<(Outcome, Option<Sketch>), WorkError> {
+    ) -> Result<(Outcome, Option<Sketch>, Option<Returned>), WorkError> {
+        let came_back = match &read.message {
+            Some(message) => self.came_back(message).await?,
+            None => None,
+        };
         let thread = if let Some(message) = &read.message {
-            self.store.find_thread(&self.thread_keys(message)).await?
+            let mut keys = self.thread_keys(message);
+            keys.own = read.own_reference();
+            // What is known by its return path alone has its case by that.
+            let of_mail = came_back.as_ref().filter(|_| keys.signed.is_empty());
+            if let Some(number) = of_mail.and_then(|came_back| came_back.case) {
+                keys.signed.push(number);
+            }
+            self.store.find_thread(&keys).await?
         } else {
             None
         };
+        let sent = came_back.as_ref().map(|came_back| &came_back.mail);
+        let returned = read
+            .message
+            .as_ref()
+            .and_then(|message| message.bounce.as_ref())
+            .zip(sent)
+            .and_then(|(report, mail)| undeliverable::returned(report, mail));
+        // A report about the digest belongs to no case, whatever the rules say of it.
+        if sent.is_some_and(|mail| !mail.of_case) {
+            let reason = WhyNot::Bounce.id().to_owned();
+            return Ok((Outcome::LeftAlone(reason), None, returned));
+        }
+        let dead = self.store.dead_addresses().await?;
         let address = read
             .verdict
             .as_ref()
@@ -285,14 +341,56 @@ impl Engine {
         };
         let around = Surroundings {
             repeats,
-            ..self.surroundings(in_force, now_ms, recent_acknowledgements)
+            returned: sent,
+            ..self.surroundings(in_force, &dead, now_ms, recent_acknowledgements)
         };
         let outcome = match admit::admit(&arrival, thread, &around) {
             Admission::Opened(change) => Outcome::Opened(change),
             Admission::Joined(change) => Outcome::Joined(change),
             Admission::LeftAlone(reason) => Outcome::LeftAlone(reason),
         };
-        Ok((outcome, sketch))
+        Ok((outcome, sketch, returned))
+    }
+
+    /// The mail of ours that a delivery report proves to be about: by our signed Message-ID or `X-Linjevei-Id` in what came
+    /// back, by the Message-ID that a server put in place of ours, or by the return path that it came to.
+    async fn came_back(&self, message: &Message) -> Result<Option<CameBack>, StoreError> {
+        let Some(report) = &message.bounce else {
+            return Ok(None);
+        };
+        let signed: Vec<String> = report
+            .linjevei_id
+            .iter()
+            .chain(&report.original_message_id)
+            .chain(&message.in_reply_to)
+            .filter(|id| message_id::is_ours(&self.keys, id))
+            .map(|id| message_id::local_part(id).to_owned())
+            .collect();
+        let delivered_to = DELIVERED_TO
+            .iter()
+            .filter_map(|name| message.header(name))
+            .map(|value| value.trim_matches(['<', '>', ' ']).to_owned());
+        let verps = message
+            .to
+            .iter()
+            .chain(&message.cc)
+            .map(|address| address.address.clone())
+            .chain(delivered_to)
+            .filter_map(|address| message_id::verp(&self.identity.bounce_address, &address))
+            .collect();
+        let keys = ReturnKeys {
+            signed,
+            cited: report
+                .original_message_id
+                .iter()
+                .chain(&message.in_reply_to)
+                .chain(&message.references)
+                .cloned()
+                .collect(),
+            verps,
+        };
+        let mail = self.store.sent_mail(&keys).await?;
+        Ok(mail.map(|(mail, case)| CameBack { mail, case }))
     }
 
     fn is_own_report(&self, read: &Read) -> bool {
@@ -327,6 +425,7 @@ impl Engine {
     pub(super) fn surroundings<'a>(
         &'a self,
         in_force: &'a InForce,
+        dead: &'a DeadAddresses,
         now_ms: i64,
         recent_acknowledgements: u32,
     ) -> Surroundings<'a> {
@@ -335,6 +434,8 @@ impl Engine {
             policy: &self.policy,
             now_ms,
             recent_acknowledgements,
+            dead,
+            returned: None,
             repeats: None,
         }
     }
@@ -363,7 +464,7 @@ impl Engine {
         let returned = message
             .bounce
             .iter()
-            .filter_map(|bounce| bounce.original_message_id.as_ref());
+            .flat_map(|bounce| bounce.linjevei_id.iter().chain(&bounce.original_message_id));
         let signed = cited
             .iter()
             .chain(returned)
@@ -373,6 +474,7 @@ impl Engine {
             signed,
             tokens: case::number::tokens(&message.subject),
             cited,
+            own: None,
         }
     }
 
@@ -415,14 +517,16 @@ impl Engine {
             let recent = self
                 .recent_acknowledgements(&case.reporter_address, now_ms)
                 .await?;
+            let dead = self.store.dead_addresses().await?;
             let change = case::person::carry_out(
                 &case,
                 order,
                 actor,
                 reason,
                 &addressed,
-                &self.surroundings(&in_force, now_ms, recent),
+                &self.surroundings(&in_force, &dead, now_ms, recent),
             )?;
+            self.refuse_without_content(&change).await?;
             let content = read.content();
             match self
                 .store
@@ -442,6 +546,35 @@ impl Engine {
             }
         }
         Err(PersonError::Work(WorkError::Store(StoreError::Conflict)))
+    }
+
+    /// A party is not sent a case whose text and files retention has deleted: it would get an empty one.
+    async fn refuse_without_content(&self, change: &case::Change) -> Result<(), PersonError> {
+        let hands_on = change
+            .mails
+            .iter()
+            .any(|order| order.kind.carries_content() || order.kind == case::MailKind::Varsel);
+        if !hands_on {
+            return Ok(());
+        }
+        self.refuse_deleted(change.case.message_id, &change.case.number.to_string())
+            .await
+    }
+
+    /// What retention has deleted cannot be handed on or read anew.
+    pub(super) async fn refuse_deleted(
+        &self,
+        message_id: i64,
+        what: &str,
+    ) -> Result<(), PersonError> {
+        let Some(deleted_ms) = self.store.content_deleted_ms(message_id).await? else {
+            return Ok(());
+        };
+        let day = calendar::oslo_day(deleted_ms);
+        Err(PersonError::Refused(format!(
+            "the content of {what} was deleted on {day}, when its time was over, so there is nothing to hand on; get the report \
+             from the reporter again, or register it with «cases new»"
+        )))
     }
 
     /// Stores a change that asks for no mail.
@@ -477,13 +610,14 @@ impl Engine {
     ) -> Result<Case, PersonError> {
         let now_ms = self.clock.now_ms();
         let in_force = self.rulebook.current();
+        let dead = self.store.dead_addresses().await?;
         let change = case::person::new_case(
             kind,
             party,
             actor,
             reason,
             received_at_ms,
-            &self.surroundings(&in_force, now_ms, 0),
+            &self.surroundings(&in_force, &dead, now_ms, 0),
         )?;
         Ok(self
             .store
@@ -515,6 +649,12 @@ fn read(raw: &[u8], rules: &RuleSet, limits: &Limits, authserv_id: Option<String
             Read::NOTHING
         }
     }
+}
+
+/// A mail of ours that came back, and its case, if it belongs to one.
+struct CameBack {
+    mail: SentMail,
+    case: Option<case::CaseNumber>,
 }
 
 /// Certainly no report.

@@ -494,7 +494,11 @@ impl Words<'_> {
                 |number| number.to_string(),
             ),
             part: to,
-            merknad: mail.kind.navn().to_owned(),
+            merknad: match (mail.address, mail.held) {
+                (true, true) => format!("{}, adressen tar ikke imot e-post", mail.kind.navn()),
+                (true, false) => format!("{}, kom i retur", mail.kind.navn()),
+                (false, _) => mail.kind.navn().to_owned(),
+            },
             ..Line::default()
         }
     }

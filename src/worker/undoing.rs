@@ -6,6 +6,7 @@ use super::{Engine, InForce, WorkError};
 use crate::case::admit::{self, Arrival, Entry};
 use crate::case::person::{self, Order};
 use crate::case::surroundings::Surroundings;
+use crate::case::undeliverable::DeadAddresses;
 use crate::case::{Actor, Case, CaseNumber, Change, undo};
 use crate::config::Mode;
 use crate::store::{
@@ -33,6 +34,8 @@ impl Engine {
         }
         let row = self.message(message_id).await?;
         let adopted = adoptable(&row)?;
+        self.refuse_deleted(message_id, &format!("message {message_id}"))
+            .await?;
         let taken_in = self.taken_in(message_id).await?;
         let in_force = self.rulebook.current();
         let read = self.read(message_id, &in_force.rules).await?;
@@ -43,9 +46,10 @@ impl Engine {
         );
         let now_ms = self.clock.now_ms();
         let sketch = self.sketch(&read);
+        let dead = self.store.dead_addresses().await?;
         let around = Surroundings {
             repeats: self.repeats(sketch.as_ref(), received_at_ms).await?,
-            ..self.person_around(&read, &in_force, now_ms).await?
+            ..self.person_around(&read, &in_force, &dead, now_ms).await?
         };
         let change = admit::by_person(
             &Arrival {
@@ -68,9 +72,11 @@ impl Engine {
             received_at_ms,
             sender_domain: read.sender_domain(),
             rfc_message_id: read.rfc_message_id(),
+            own: read.own_reference(),
             verdict: read.verdict_json(),
             outcome: Outcome::Opened(Box::new(change)),
             sketch,
+            returned: None,
             adopted: true,
             at_ms: now_ms,
         };
@@ -115,6 +121,8 @@ impl Engine {
             };
             let (first, read) = if let Some(message_id) = message_id {
                 undo::may_split(&case, message_id, &self.store.case_messages(case.id).await?)?;
+                self.refuse_deleted(message_id, &format!("message {message_id}"))
+                    .await?;
                 let read = self.read(message_id, &in_force.rules).await?;
                 let change = self
                     .as_new(message_id, &read, &entry, &in_force, now_ms)
@@ -235,7 +243,8 @@ impl Engine {
         messages.retain(|id| there.contains(id));
         let now_ms = self.clock.now_ms();
         let in_force = self.rulebook.current();
-        let around = self.surroundings(&in_force, now_ms, 0);
+        let dead = self.store.dead_addresses().await?;
+        let around = self.surroundings(&in_force, &dead, now_ms, 0);
         let reopened = person::carry_out(case, &Order::Reopen, actor, reason, &[], &around)?;
         let left = undo::taken_out(&into, case.number, &messages, actor, reason, now_ms);
         let moves = messages
@@ -299,7 +308,8 @@ impl Engine {
             message: read.message.as_ref(),
             verdict: read.verdict.as_ref(),
         };
-        let around = self.person_around(read, in_force, now_ms).await?;
+        let dead = self.store.dead_addresses().await?;
+        let around = self.person_around(read, in_force, &dead, now_ms).await?;
         Ok(admit::by_person(&arrival, entry, &around))
     }
 
@@ -307,6 +317,7 @@ impl Engine {
         &'a self,
         read: &Read,
         in_force: &'a InForce,
+        dead: &'a DeadAddresses,
         now_ms: i64,
     ) -> Result<Surroundings<'a>, StoreError> {
         let address = read
@@ -315,7 +326,7 @@ impl Engine {
             .map(|verdict| verdict.reporter.address.as_str())
             .unwrap_or_default();
         let recent = self.recent_acknowledgements(address, now_ms).await?;
-        Ok(self.surroundings(in_force, now_ms, recent))
+        Ok(self.surroundings(in_force, dead, now_ms, recent))
     }
 
     async fn find(&self, number: CaseNumber) -> Result<Case, PersonError> {

@@ -52,13 +52,22 @@ id = "moss"
 name = "Moss kommune"
 kind = "kommune"
 send_to = ["avvik@moss.kommune.example"]
-domains = ["moss.kommune.example"]
+addresses = ["moss.avvik@gmail.com"]
+domains = ["moss.kommune.example", "felles.example"]
+
+[[parties]]
+id = "psykisk"
+name = "Klinikk for psykisk helsevern"
+kind = "klinikk"
+send_to = ["samhandling.psykisk@so-hf.example", "leder.psykisk@so-hf.example"]
+secure = true
 
 [[parties]]
 id = "annet-sykehus"
 name = "Annet sykehus"
 kind = "annet-sykehus"
 send_to = ["kvalitet@annet-sykehus.example"]
+domains = ["felles.example"]
 secure = true
 
 [[parties]]
@@ -95,6 +104,12 @@ id = "til-kirurgi"
 give = { destination = "kirurgi" }
 decisive = true
 any = ["kirurgisak"]
+
+[[rules]]
+id = "til-psykisk"
+give = { destination = "psykisk" }
+decisive = true
+any = ["psykisksak"]
 
 [[rules]]
 id = "til-moss"
@@ -163,12 +178,34 @@ impl House {
     }
 
     pub async fn with(day: &str, policy: Policy) -> Self {
+        let files = BTreeMap::from([("regler.toml".to_owned(), RULES.to_owned())]);
+        Self::with_rules(day, policy, files).await
+    }
+
+    /// One with the rules of Østfold, as they are shipped.
+    pub async fn of_ostfold(day: &str) -> Self {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("rules/ostfold");
+        let files = std::fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| {
+                path.extension()
+                    .is_some_and(|extension| extension == "toml")
+            })
+            .map(|path| {
+                let name = path.file_name().unwrap().to_string_lossy().into_owned();
+                (name, std::fs::read_to_string(&path).unwrap())
+            })
+            .collect();
+        Self::with_rules(day, Policy::default(), files).await
+    }
+
+    async fn with_rules(day: &str, policy: Policy, files: BTreeMap<String, String>) -> Self {
         let dir = tempfile::tempdir().unwrap();
         for folder in ["inn/new", "inn/cur", "inn/tmp"] {
             std::fs::create_dir_all(dir.path().join(folder)).unwrap();
         }
         let clock = Arc::new(ManualClock::new(morning(day)));
-        let files = BTreeMap::from([("regler.toml".to_owned(), RULES.to_owned())]);
         let rules = RuleSet::compile(&files).unwrap();
         let engine = Engine {
             store: Arc::new(

@@ -4,6 +4,7 @@ use crate::case::{Acknowledgement, Case, MailKind, Reminder, State, names};
 use crate::cli::show;
 use crate::rules::{Directory, Facet, Verdict};
 use crate::store::{Counts, MessageRow, OutboxRow};
+use crate::worker::Report;
 use jiff::civil::Date;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -16,6 +17,7 @@ pub(super) struct Account {
     seen: usize,
     last_mail: i64,
     reasons: BTreeMap<String, usize>,
+    digest_shown: bool,
 }
 
 impl Account {
@@ -106,6 +108,10 @@ impl Account {
     /// Mail that was not told of yet.
     pub(super) fn sent(&mut self, rows: &[OutboxRow], directory: &Directory) {
         for row in rows.iter().filter(|row| row.id > self.last_mail) {
+            // The digest is told of by itself.
+            if row.case.is_none() {
+                continue;
+            }
             let to = if row.party.is_empty() {
                 "melder"
             } else {
@@ -122,6 +128,21 @@ impl Account {
             .max()
             .unwrap_or_default()
             .max(self.last_mail);
+    }
+
+    /// The mail to the samhandlingsavdeling: the first one whole, of the others how much they hold.
+    pub(super) fn digest(&mut self, report: &Report) {
+        anstream::println!(
+            "  {:<34} venter på samhandlingsavdelingen, står i dagens oversikt: {} linjer",
+            "",
+            report.lines
+        );
+        if !std::mem::replace(&mut self.digest_shown, true) {
+            let dim = anstyle::Style::new().dimmed();
+            for line in report.text.lines() {
+                anstream::println!("  {dim}│ {line}{dim:#}");
+            }
+        }
     }
 
     /// Prints the closing table and gives the same as Markdown.

@@ -1,6 +1,6 @@
 //! Cases, their history, and settling messages.
 
-use super::{begin, likeness, outbox};
+use super::{begin, likeness, outbox, returned};
 use crate::case::surroundings::{Thread, ThreadBy};
 use crate::case::{Case, CaseField, CaseNumber, Change, Event, undeliverable};
 use crate::outbox::compose::Composed;
@@ -150,7 +150,8 @@ pub(super) async fn chaseable(
     due.into_iter().map(CaseRow::into_case).collect()
 }
 
-/// The case that a message refers to: by our signed Message-ID, by a token, by an earlier message; nearest first in each.
+/// The case that a message refers to: by our signed Message-ID, by a token, by the sender's own reference, by an earlier
+/// message; nearest first in each.
 pub(super) async fn find_thread(
     readers: &SqlitePool,
     keys: &ThreadKeys,
@@ -202,6 +203,25 @@ async fn find_named(readers: &SqlitePool, keys: &ThreadKeys) -> Result<Option<Th
             return Ok(Some(Thread {
                 case,
                 by: ThreadBy::Token,
+            }));
+        }
+    }
+    if let Some(own) = &keys.own {
+        let found: Option<i64> = sqlx::query_scalar(
+            "SELECT case_id FROM case_reference WHERE reference = $1 AND ((address = $2 AND address <> '') OR (party = $3 AND party <> '')) \
+             ORDER BY message_id DESC LIMIT 1",
+        )
+        .bind(&own.reference)
+        .bind(&own.address)
+        .bind(&own.party)
+        .fetch_optional(&mut *connection)
+        .await?;
+        if let Some(id) = found
+            && let Some(case) = by_id(&mut connection, id).await?
+        {
+            return Ok(Some(Thread {
+                case,
+                by: ThreadBy::OwnReference,
             }));
         }
     }
@@ -297,6 +317,21 @@ pub(super) async fn settle(
             .execute(&mut *transaction)
             .await?;
     }
+    if let (Some(case), Some(own)) = (&case, &settlement.own) {
+        sqlx::query(
+            "INSERT INTO case_reference (reference, address, party, case_id, message_id) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
+        )
+        .bind(&own.reference)
+        .bind(&own.address)
+        .bind(&own.party)
+        .bind(case.id)
+        .bind(settlement.message_id)
+        .execute(&mut *transaction)
+        .await?;
+    }
+    if let Some(came_back) = &settlement.returned {
+        returned::keep(&mut transaction, came_back, settlement.at_ms).await?;
+    }
     transaction.commit().await?;
     Ok(case)
 }
@@ -354,11 +389,17 @@ pub(super) async fn rearrange(
             .bind(moved.message_id)
             .execute(&mut *transaction)
             .await?;
-        sqlx::query("UPDATE thread_id SET case_id = $1 WHERE message_id = $2")
-            .bind(to)
-            .bind(moved.message_id)
-            .execute(&mut *transaction)
-            .await?;
+        for sql in [
+            "UPDATE thread_id SET case_id = $1 WHERE message_id = $2",
+            "UPDATE case_reference SET case_id = $1 WHERE message_id = $2",
+        ] {
+            sqlx::query(sql)
+                .bind(to)
+                .bind(moved.message_id)
+                .execute(&mut *transaction)
+                .await?;
+        }
+        move_fields(&mut transaction, moved.message_id, to, moved.opened).await?;
     }
     if let Some((message_id, ruleset, verdict)) = &rearrangement.verdict {
         keep_verdict(&mut transaction, *message_id, ruleset, verdict, now_ms).await?;
@@ -375,6 +416,29 @@ pub(super) async fn rearrange(
     }
     transaction.commit().await?;
     Ok((first, other))
+}
+
+/// What the form in a message says goes where the message goes. What the case there has said already stays; what found no
+/// place stays behind, so that it is there when the message comes back. A message with a case of its own takes all with it.
+async fn move_fields(
+    connection: &mut SqliteConnection,
+    message_id: i64,
+    to: i64,
+    opened: bool,
+) -> Result<(), StoreError> {
+    sqlx::query("UPDATE OR IGNORE case_field SET case_id = $1 WHERE message_id = $2")
+        .bind(to)
+        .bind(message_id)
+        .execute(&mut *connection)
+        .await?;
+    if opened {
+        sqlx::query("DELETE FROM case_field WHERE message_id = $1 AND case_id <> $2")
+            .bind(message_id)
+            .bind(to)
+            .execute(connection)
+            .await?;
+    }
+    Ok(())
 }
 
 pub(super) async fn apply(

@@ -164,6 +164,18 @@ pub(super) async fn source_checked(
     Ok(())
 }
 
+pub(super) async fn content_deleted_ms(
+    readers: &SqlitePool,
+    message_id: i64,
+) -> Result<Option<i64>, StoreError> {
+    Ok(sqlx::query_scalar(
+        "SELECT content_deleted_at_ms FROM message WHERE id = $1 AND content_deleted_at_ms <> 0",
+    )
+    .bind(message_id)
+    .fetch_optional(readers)
+    .await?)
+}
+
 pub(super) async fn undecided(readers: &SqlitePool, limit: u32) -> Result<Vec<i64>, StoreError> {
     Ok(sqlx::query_scalar(
         "SELECT id FROM message WHERE outcome = 'pending' ORDER BY attempts, id LIMIT $1",

@@ -1,6 +1,6 @@
 //! The outbox: rows written with the change they belong to, claimed by lease, results per recipient.
 
-use super::{CHUNK_BYTES, begin, cases};
+use super::{CHUNK_BYTES, begin, cases, returned};
 use crate::case::{EventKind, MailKind, MailOrder, undeliverable};
 use crate::outbox::compose::Composed;
 use crate::outbox::retry::{Next, UNKNOWN_PAUSE_MS};
@@ -103,6 +103,7 @@ pub(super) async fn claim(
 ) -> Result<Vec<Claimed>, StoreError> {
     let mut transaction = begin(writer).await?;
     hold_needless_reminders(&mut transaction, now_ms).await?;
+    returned::hold_for_dead_addresses(&mut transaction, now_ms).await?;
     let rows: Vec<ClaimedRow> = sqlx::query_as(
         "UPDATE outbox SET state = 'sending', attempts = attempts + 1, claimed_at_ms = $1, lease_until_ms = $2 \
          WHERE id IN (SELECT id FROM outbox WHERE state = 'queued' AND next_attempt_at_ms <= $1 ORDER BY kind <> 'kvittering', next_attempt_at_ms, id LIMIT $3) \
@@ -300,8 +301,8 @@ pub(super) async fn record_delivery(
         transaction.commit().await?;
         return Ok(());
     }
-    let refused: i64 = sqlx::query_scalar(
-        "SELECT count(*) FROM outbox_recipient WHERE outbox_id = $1 AND state = 'refused'",
+    let (refused, bounced): (i64, i64) = sqlx::query_as(
+        "SELECT coalesce(sum(state = 'refused'), 0), coalesce(sum(state = 'bounced'), 0) FROM outbox_recipient WHERE outbox_id = $1",
     )
     .bind(claimed.id)
     .fetch_one(&mut *transaction)
@@ -310,18 +311,24 @@ pub(super) async fn record_delivery(
         Next::At(at) if temporary => ("queued", at, ""),
         Next::Person if temporary => ("failed", 0, "not accepted within the time that is tried"),
         _ if refused > 0 => ("failed", 0, "refused by the server"),
+        // It came back from one address while it was still on the way to another.
+        _ if bounced > 0 => ("bounced", 0, ""),
         _ => ("sent", 0, ""),
     };
     sqlx::query("UPDATE outbox SET state = $1, next_attempt_at_ms = $2, sent_at_ms = $3, lease_until_ms = 0 WHERE id = $4")
         .bind(state)
         .bind(next_attempt_at_ms)
-        .bind(if state == "sent" { now_ms } else { 0 })
+        .bind(if matches!(state, "sent" | "bounced") {
+            now_ms
+        } else {
+            0
+        })
         .bind(claimed.id)
         .execute(&mut *transaction)
         .await?;
     match state {
         "failed" => failed(&mut transaction, claimed.id, why, now_ms).await?,
-        "sent" if case_id != NO_CASE => {
+        "sent" | "bounced" if case_id != NO_CASE => {
             let kind = claimed.kind;
             cases::amend(&mut transaction, case_id, |change| {
                 change.record(
@@ -346,6 +353,7 @@ rows::row! {
         kind: String,
         party: String,
         state: String,
+        hold_reason: String,
         attempts: i64,
         unknown_outcomes: i64,
         next_attempt_at_ms: i64,
@@ -360,7 +368,7 @@ pub(super) async fn list(
     limit: u32,
 ) -> Result<Vec<OutboxRow>, StoreError> {
     let rows: Vec<ListedRow> = sqlx::query_as(
-        "SELECT o.id, coalesce(c.year, 0) AS year, coalesce(c.count, 0) AS count, o.kind, o.party, o.state, o.attempts, o.unknown_outcomes, o.next_attempt_at_ms, o.sent_at_ms, \
+        "SELECT o.id, coalesce(c.year, 0) AS year, coalesce(c.count, 0) AS count, o.kind, o.party, o.state, o.hold_reason, o.attempts, o.unknown_outcomes, o.next_attempt_at_ms, o.sent_at_ms, \
          o.rfc_message_id FROM outbox o LEFT JOIN cases c ON c.id = o.case_id WHERE ($1 = 1 OR o.state <> 'sent') ORDER BY o.id DESC LIMIT $2",
     )
     .bind(i64::from(all))
@@ -385,6 +393,7 @@ pub(super) async fn list(
             kind: row.kind,
             party: row.party,
             state: row.state,
+            hold_reason: row.hold_reason,
             attempts: row.attempts,
             unknown_outcomes: row.unknown_outcomes,
             next_attempt_at_ms: row.next_attempt_at_ms,
@@ -396,34 +405,12 @@ pub(super) async fn list(
     Ok(listed)
 }
 
-pub(super) async fn set(
-    writer: &mut SqliteConnection,
-    id: i64,
-    hold: bool,
-    now_ms: i64,
-) -> Result<bool, StoreError> {
-    let mut transaction = begin(writer).await?;
-    let done = if hold {
-        sqlx::query(
-            "UPDATE outbox SET state = 'held' WHERE id = $1 AND state IN ('queued', 'failed')",
-        )
-        .bind(id)
-        .execute(&mut *transaction)
-        .await?
-    } else {
-        sqlx::query("UPDATE outbox SET state = 'queued', next_attempt_at_ms = $1, unknown_outcomes = 0 WHERE id = $2 AND state IN ('queued', 'held', 'failed') \
-                     AND EXISTS (SELECT 1 FROM outbox_chunk k WHERE k.outbox_id = outbox.id)")
-            .bind(now_ms)
-            .bind(id)
-            .execute(&mut *transaction)
-            .await?
-    };
-    if !hold && done.rows_affected() == 1 {
-        sqlx::query("UPDATE outbox_recipient SET state = 'waiting' WHERE outbox_id = $1 AND state = 'refused'")
-            .bind(id)
-            .execute(&mut *transaction)
-            .await?;
-    }
-    transaction.commit().await?;
+pub(super) async fn hold(writer: &mut SqliteConnection, id: i64) -> Result<bool, StoreError> {
+    let done = sqlx::query(
+        "UPDATE outbox SET state = 'held', hold_reason = '' WHERE id = $1 AND state IN ('queued', 'failed', 'bounced')",
+    )
+    .bind(id)
+    .execute(writer)
+    .await?;
     Ok(done.rows_affected() == 1)
 }

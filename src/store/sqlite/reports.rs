@@ -91,6 +91,7 @@ rows::row! {
         kind: String,
         party: String,
         state: String,
+        hold_reason: String,
     }
 }
 
@@ -101,7 +102,7 @@ pub(super) async fn not_delivered(
     since_ms: i64,
 ) -> Result<Vec<NotDelivered>, StoreError> {
     let rows: Vec<NotDeliveredRow> = sqlx::query_as(
-        "SELECT o.id, coalesce(c.year, 0) AS year, coalesce(c.count, 0) AS count, o.kind, o.party, o.state \
+        "SELECT o.id, coalesce(c.year, 0) AS year, coalesce(c.count, 0) AS count, o.kind, o.party, o.state, o.hold_reason \
          FROM outbox o LEFT JOIN cases c ON c.id = o.case_id \
          WHERE (o.state NOT IN ('queued', 'sending', 'sent', 'held') AND (c.attention = 1 OR (c.id IS NULL AND o.claimed_at_ms >= $1))) \
          OR (o.state = 'held' AND c.state NOT IN ('closed', 'dismissed') \
@@ -122,6 +123,7 @@ pub(super) async fn not_delivered(
                 kind: rows::mail_kind(&row.kind)?,
                 party: row.party,
                 held: row.state == "held",
+                address: row.state == "bounced" || row.hold_reason == "dead-address",
             })
         })
         .collect()

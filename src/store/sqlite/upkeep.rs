@@ -220,9 +220,12 @@ pub(super) async fn delete_case(
     }
     for sql in [
         "DELETE FROM thread_id WHERE case_id = $1",
+        "DELETE FROM case_reference WHERE case_id = $1",
         "DELETE FROM case_field WHERE case_id = $1 AND name <> 'hendelsesdag'",
         "DELETE FROM case_likeness WHERE case_id = $1",
         "DELETE FROM case_file WHERE case_id = $1",
+        // A reporter's address goes with the case; a party's is no person's.
+        "DELETE FROM dead_address WHERE outbox_id IN (SELECT id FROM outbox WHERE case_id = $1 AND party = '')",
         "DELETE FROM outbox_chunk WHERE outbox_id IN (SELECT id FROM outbox WHERE case_id = $1)",
         "UPDATE outbox_recipient SET address = '' WHERE outbox_id IN (SELECT id FROM outbox WHERE case_id = $1)",
     ] {

@@ -51,6 +51,16 @@ CREATE TABLE thread_id (
     PRIMARY KEY (rfc_message_id, message_id)
 ) STRICT;
 
+-- References of their own that senders gave in the messages of a case («vår sak 24/1187»): later mail may cite nothing else.
+CREATE TABLE case_reference (
+    reference  TEXT    NOT NULL COLLATE NOCASE,
+    address    TEXT    NOT NULL COLLATE NOCASE,
+    party      TEXT    NOT NULL,
+    case_id    INTEGER NOT NULL,
+    message_id INTEGER NOT NULL REFERENCES message (id),
+    PRIMARY KEY (reference, message_id)
+) STRICT;
+
 -- Every rule set that decided anything, whole, so that a decision can be replayed.
 CREATE TABLE ruleset (
     hash             TEXT    NOT NULL PRIMARY KEY,
@@ -156,7 +166,9 @@ CREATE TABLE outbox (
     replaced_message_id TEXT    NOT NULL DEFAULT '',
     envelope_from       TEXT    NOT NULL,
     created_at_ms       INTEGER NOT NULL,
-    state               TEXT    NOT NULL CHECK (state IN ('queued', 'sending', 'sent', 'failed', 'held')),
+    state               TEXT    NOT NULL CHECK (state IN ('queued', 'sending', 'sent', 'failed', 'held', 'bounced')),
+    -- Why it is held, where that is not told by something else: 'dead-address'.
+    hold_reason         TEXT    NOT NULL DEFAULT '',
     attempts            INTEGER NOT NULL DEFAULT 0,
     unknown_outcomes    INTEGER NOT NULL DEFAULT 0,
     next_attempt_at_ms  INTEGER NOT NULL,
@@ -172,14 +184,22 @@ CREATE INDEX outbox_replaced ON outbox (replaced_message_id) WHERE replaced_mess
 CREATE TABLE outbox_recipient (
     outbox_id INTEGER NOT NULL REFERENCES outbox (id),
     position  INTEGER NOT NULL,
-    address   TEXT    NOT NULL,
-    state     TEXT    NOT NULL CHECK (state IN ('waiting', 'accepted', 'refused')),
+    address   TEXT    NOT NULL COLLATE NOCASE,
+    state     TEXT    NOT NULL CHECK (state IN ('waiting', 'accepted', 'refused', 'bounced')),
     code      INTEGER NOT NULL DEFAULT 0,
     enhanced  TEXT    NOT NULL DEFAULT '',
     at_ms     INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (outbox_id, position)
 ) STRICT;
 CREATE INDEX outbox_recipient_address ON outbox_recipient (address);
+
+-- Addresses from which mail came back because they take none. Nothing is sent there until a person says that it works again.
+CREATE TABLE dead_address (
+    address   TEXT    NOT NULL COLLATE NOCASE PRIMARY KEY,
+    at_ms     INTEGER NOT NULL,
+    status    TEXT    NOT NULL,
+    outbox_id INTEGER NOT NULL REFERENCES outbox (id)
+) STRICT;
 
 CREATE TABLE outbox_chunk (
     outbox_id INTEGER NOT NULL REFERENCES outbox (id),
