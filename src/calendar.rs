@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use jiff::civil::{Date, Time, Weekday};
+use jiff::civil::{Date, DateTime, Time, Weekday};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
 
@@ -111,7 +111,11 @@ pub fn oslo_year(ms: i64) -> i16 {
 /// becomes the one after it; of an hour that comes twice the first is taken.
 pub fn oslo_at(day: Date, hour: i8) -> i64 {
     let time = Time::new(hour.clamp(0, 23), 0, 0, 0).unwrap_or(Time::midnight());
-    let local = day.to_datetime(time);
+    oslo_ms(day.to_datetime(time))
+}
+
+/// Unix milliseconds of a time in Europe/Oslo, chosen in the same way.
+pub fn oslo_ms(local: DateTime) -> i64 {
     oslo()
         .to_ambiguous_zoned(local)
         .compatible()

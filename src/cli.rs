@@ -17,6 +17,7 @@ mod rules;
 mod run;
 mod setup;
 mod show;
+mod svarinn;
 
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
@@ -68,6 +69,8 @@ enum Command {
     Outbox(outbox::Args),
     /// Count whether everything adds up: what is at the sources, what is stored, what became of it
     Reconcile(reconcile::Args),
+    /// What waits in KS SvarInn, and what only a person may say there
+    Svarinn(svarinn::Args),
     /// Check configuration, rules, templates, database, mailboxes, sending and clock, on one screen
     Doctor(doctor::Args),
 }
@@ -103,6 +106,7 @@ pub fn main() -> ExitCode {
         Command::Chase(args) => chase::run(&args),
         Command::Outbox(args) => outbox::run(&args),
         Command::Reconcile(args) => reconcile::run(&args),
+        Command::Svarinn(args) => svarinn::run(&args),
         Command::Doctor(args) => doctor::run(&args),
     };
     match outcome {

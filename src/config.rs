@@ -8,6 +8,7 @@ mod file;
 mod oauth;
 mod server;
 mod surroundings;
+mod svarinn;
 mod upkeep;
 mod values;
 
@@ -193,6 +194,37 @@ pub enum SourceConfig {
         /// Time between two checks.
         poll: Duration,
     },
+    /// The forsendelser of an organisation in KS SvarInn.
+    SvarInn(Box<SvarInnConfig>),
+}
+
+/// Where and as whom forsendelser are fetched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SvarInnConfig {
+    /// Unique name.
+    pub name: String,
+    /// Address of MottakService, without a slash at its end: `https`, or `http` on this machine.
+    pub url: String,
+    /// User.
+    pub user: String,
+    /// Its service password.
+    pub password: Secret,
+    /// Organisation number of the receiver, nine digits.
+    pub organisation: String,
+    /// PEM file with the private key, PKCS#8 or PKCS#1.
+    pub private_key: PathBuf,
+    /// The certificate that is registered at KS.
+    pub certificate: PathBuf,
+    /// Address under which the rules know the portal that forsendelser come from.
+    pub sender: String,
+    /// Servers besides that of `url` from which forsendelser may be downloaded.
+    pub download_hosts: Vec<String>,
+    /// PEM file with further trusted certificates.
+    pub ca_file: Option<PathBuf>,
+    /// Largest download.
+    pub max_bytes: usize,
+    /// Time between two looks.
+    pub poll: Duration,
 }
 
 impl SourceConfig {
@@ -200,6 +232,7 @@ impl SourceConfig {
     pub const fn poll(&self) -> Duration {
         match self {
             Self::Imap { poll, .. } | Self::Maildir { poll, .. } => *poll,
+            Self::SvarInn(config) => config.poll,
         }
     }
 
@@ -207,6 +240,7 @@ impl SourceConfig {
     pub fn name(&self) -> &str {
         match self {
             Self::Imap { name, .. } | Self::Maildir { name, .. } => name,
+            Self::SvarInn(config) => &config.name,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Where messages come from: Maildir, mbox, `.eml` files and folders, standard input, IMAP. [I/O]
+//! Where messages come from: Maildir, mbox, `.eml` files and folders, standard input, IMAP, KS SvarInn. [I/O]
 //!
 //! A [`MailSource`] lists what is there, fetches bytes, and, only after the store has committed, treats what is ours
 //! (flag, move, leave). It never changes anything else at the source.
@@ -14,11 +14,13 @@ pub mod imap;
 
 pub mod maildir;
 pub mod mbox;
+pub mod svarinn;
 
 pub use files::{Shape, StreamSource, detect, open_path};
 
 pub use imap::{ImapReport, ImapSource};
 pub use maildir::MaildirSource;
+pub use svarinn::SvarInnSource;
 
 /// Opens a watched mailbox of the configuration. Nothing is connected or read before the first call.
 ///
@@ -30,6 +32,7 @@ pub fn open(config: &SourceConfig) -> Result<Box<dyn MailSource>, SourceError> {
         SourceConfig::Maildir { name, path, .. } => {
             Box::new(MaildirSource::new(name.clone(), path.clone()))
         }
+        SourceConfig::SvarInn(config) => Box::new(SvarInnSource::new(config)?),
     })
 }
 

@@ -12,6 +12,7 @@ mod build;
 mod charset;
 mod content;
 mod fields;
+pub mod forsendelse;
 mod html;
 pub mod identity_numbers;
 mod marks;
@@ -29,6 +30,10 @@ mod zones;
 pub use attachment_text::add_attachment_text;
 pub use content::content_hash;
 pub use fields::{FieldName, FormField};
+pub use forsendelse::Forsendelse;
+
+pub(crate) use content::sha256_hex;
+pub(crate) use names::sanitise as sanitise_file_name;
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -313,6 +318,8 @@ pub struct Message {
     pub authentication: Option<AuthenticationResults>,
     /// What was wrong with it.
     pub defects: BTreeSet<Defect>,
+    /// Set by [`forsendelse::vouch`], never by [`parse`].
+    pub forsendelse: Option<Forsendelse>,
 }
 
 impl Message {

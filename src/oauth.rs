@@ -5,24 +5,13 @@
 
 use crate::clock::{SharedClock, SystemClock};
 use crate::config::{OAuthConfig, Secret};
-use http_body_util::{BodyExt as _, Full, Limited};
+use crate::http::{self, HttpError, Request};
 use hyper::body::Bytes;
-use hyper::client::conn::http1;
-use hyper::header::{ACCEPT, CONTENT_TYPE, HOST, USER_AGENT};
-use hyper::{Method, Request, StatusCode, Uri};
-use hyper_util::rt::TokioIo;
-use rustls_pki_types::pem::PemObject as _;
-use rustls_pki_types::{CertificateDer, ServerName};
+use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
+use hyper::{Method, StatusCode, Uri};
 use serde::Deserialize;
-use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
-use tokio::time::timeout;
-use tokio_rustls::TlsConnector;
-use tokio_rustls::rustls::crypto::ring;
-use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 /// Longest time for one answer of the endpoint, from looking up its name.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(30);
@@ -117,9 +106,7 @@ impl Tokens {
         {
             return Ok(held.token);
         }
-        let (token, lifetime) = timeout(FETCH_TIMEOUT, self.fetch())
-            .await
-            .unwrap_or_else(|_| Err(self.temporary("the endpoint does not answer in time")))?;
+        let (token, lifetime) = self.fetch().await?;
         let margin = MARGIN.min(lifetime.checked_div(2).unwrap_or_default());
         let used = i64::try_from(lifetime.saturating_sub(margin).as_millis()).unwrap_or(i64::MAX);
         *self.held.lock().unwrap_or_else(PoisonError::into_inner) = Some(Held {
@@ -158,105 +145,42 @@ impl Tokens {
             .token_url
             .parse::<Uri>()
             .map_err(|_| self.needs_person("token_url is no address", "correct token_url"))?;
-        let host = url.host().unwrap_or_default().trim_matches(['[', ']']);
-        let secure = url.scheme_str() == Some("https");
-        let port = url.port_u16().unwrap_or(if secure { 443 } else { 80 });
-        let tcp = TcpStream::connect((host, port)).await.map_err(|error| {
-            self.temporary(format!(
-                "{host}:{port} cannot be reached ({})",
-                error.kind()
-            ))
-        })?;
-        if !secure {
-            let to_itself = tcp.peer_addr().is_ok_and(|peer| peer.ip().is_loopback());
-            if !to_itself {
-                return Err(self.needs_person(
-                    "without encryption only this machine is asked",
-                    "write https:// in token_url",
-                ));
-            }
-            return self.ask(tcp, &url).await;
-        }
-        let tls = self.tls()?;
-        let name = ServerName::try_from(host.to_owned())
-            .map_err(|_| self.needs_person("token_url has no host name", "correct token_url"))?;
-        let stream = TlsConnector::from(tls).connect(name, tcp).await;
-        let stream = stream.map_err(|error| {
-            let certificate = error.get_ref().is_some_and(|cause| {
-                matches!(
-                    cause.downcast_ref(),
-                    Some(tokio_rustls::rustls::Error::InvalidCertificate(_))
-                )
-            });
-            if certificate {
-                self.needs_person(
-                    format!("the certificate of {host}:{port} is not trusted"),
+        let request = Request {
+            method: Method::POST,
+            url: &url,
+            headers: vec![
+                (
+                    CONTENT_TYPE,
+                    HeaderValue::from_static("application/x-www-form-urlencoded"),
+                ),
+                (ACCEPT, HeaderValue::from_static("application/json")),
+            ],
+            body: Bytes::from(self.form()),
+            ca_file: self.config.ca_file.as_deref(),
+            max_bytes: ANSWER_MAX_BYTES,
+            silence: FETCH_TIMEOUT,
+            total: FETCH_TIMEOUT,
+        };
+        let answer = http::send(request).await.map_err(|error| {
+            let what = error.to_string();
+            match error {
+                HttpError::NotEncrypted => self.needs_person(what, "write https:// in token_url"),
+                HttpError::Untrusted(_) => self.needs_person(
+                    what,
                     "set ca_file to the issuer's certificate, if it is the right server",
-                )
-            } else {
-                self.temporary(format!("TLS with {host}:{port} failed"))
+                ),
+                HttpError::NoCertificates(_) => self.needs_person(
+                    format!("ca_file {what}"),
+                    "name a readable PEM file with the issuer's certificate",
+                ),
+                HttpError::BadUrl => self.needs_person(what, "correct token_url"),
+                _ => self.temporary(what),
             }
         })?;
-        self.ask(stream, &url).await
+        self.judge(answer.status, &answer.body)
     }
 
-    fn tls(&self) -> Result<Arc<ClientConfig>, OAuthError> {
-        let mut roots = RootCertStore {
-            roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
-        };
-        if let Some(path) = &self.config.ca_file {
-            let added = certificates(path).map(|found| roots.add_parsable_certificates(found).0);
-            if added.unwrap_or_default() == 0 {
-                return Err(self.needs_person(
-                    format!("ca_file {} holds no certificate", path.display()),
-                    "name a readable PEM file with the issuer's certificate",
-                ));
-            }
-        }
-        let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .map_err(|_| self.temporary("TLS cannot be set up"))?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        Ok(Arc::new(config))
-    }
-
-    /// One request on a connection of its own.
-    async fn ask<S>(&self, stream: S, url: &Uri) -> Result<(Secret, Duration), OAuthError>
-    where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
-        let cut_off = |_| self.temporary("the endpoint broke off the connection");
-        let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
-            .await
-            .map_err(cut_off)?;
-        let request = self
-            .request(url)
-            .map_err(|_| self.needs_person("token_url cannot be asked for", "correct token_url"))?;
-        let exchange = async move {
-            let response = sender.send_request(request).await.map_err(cut_off)?;
-            let status = response.status();
-            let body = Limited::new(response.into_body(), ANSWER_MAX_BYTES);
-            let body = body
-                .collect()
-                .await
-                .map_err(|_| self.temporary("the endpoint broke off its answer"))?;
-            Ok((status, body.to_bytes()))
-        };
-        tokio::pin!(exchange, connection);
-        let mut closed = false;
-        let (status, body) = loop {
-            tokio::select! {
-                biased;
-                answer = &mut exchange => break answer?,
-                // What went wrong there, the exchange tells.
-                _ = &mut connection, if !closed => closed = true,
-            }
-        };
-        self.judge(status, &body)
-    }
-
-    fn request(&self, url: &Uri) -> Result<Request<Full<Bytes>>, hyper::http::Error> {
+    fn form(&self) -> String {
         let config = &self.config;
         let mut form = String::from("grant_type=client_credentials");
         for (key, value) in [
@@ -271,21 +195,7 @@ impl Tokens {
                 form.extend(form_encoded(value));
             }
         }
-        let host = url
-            .authority()
-            .map(hyper::http::uri::Authority::as_str)
-            .unwrap_or_default();
-        let path = url
-            .path_and_query()
-            .map_or("/", hyper::http::uri::PathAndQuery::as_str);
-        Request::builder()
-            .method(Method::POST)
-            .uri(path)
-            .header(HOST, host)
-            .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
-            .header(ACCEPT, "application/json")
-            .header(USER_AGENT, concat!("linjevei/", env!("CARGO_PKG_VERSION")))
-            .body(Full::new(Bytes::from(form)))
+        form
     }
 
     fn judge(&self, status: StatusCode, body: &[u8]) -> Result<(Secret, Duration), OAuthError> {
@@ -335,12 +245,6 @@ impl Tokens {
     }
 }
 
-fn certificates(path: &Path) -> Option<Vec<CertificateDer<'static>>> {
-    CertificateDer::pem_file_iter(path)
-        .and_then(Iterator::collect)
-        .ok()
-}
-
 /// An error code (RFC 6749 section 5.2), not a sentence.
 fn is_code(text: &str) -> bool {
     text.len() <= 40
@@ -375,16 +279,10 @@ mod tests {
         }))
     }
 
-    #[tokio::test]
-    async fn the_request_is_a_form_of_client_credentials() {
-        let tokens = tokens();
-        let url = tokens.config.token_url.parse().unwrap();
-        let request = tokens.request(&url).unwrap();
-        assert_eq!(request.headers()[HOST], "127.0.0.1:1");
-        assert_eq!(request.uri(), "/token");
-        let body = request.into_body().collect().await.unwrap().to_bytes();
+    #[test]
+    fn the_request_is_a_form_of_client_credentials() {
         assert_eq!(
-            body,
+            tokens().form(),
             "grant_type=client_credentials&client_id=id&client_secret=%C3%A6%26%3D%2B+%25\
              &scope=https%3A%2F%2Foutlook.office365.com%2F.default"
         );

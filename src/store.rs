@@ -301,6 +301,38 @@ pub struct MessageRow {
     pub size_bytes: i64,
 }
 
+/// Something at a source that cannot be read there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unreadable {
+    /// Name of the source.
+    pub source: String,
+    /// Where it lies.
+    pub position: Position,
+    /// Since when, Unix milliseconds.
+    pub first_at_ms: i64,
+    /// When it was tried last.
+    pub last_at_ms: i64,
+    /// Why; never content.
+    pub why: String,
+}
+
+/// What a person did at a source by hand.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceEvent {
+    /// Name of the source.
+    pub source: String,
+    /// Key of the position there.
+    pub position_key: String,
+    /// When, Unix milliseconds.
+    pub at_ms: i64,
+    /// What, with how it ended.
+    pub kind: &'static str,
+    /// Who.
+    pub actor: crate::case::Actor,
+    /// Why.
+    pub reason: String,
+}
+
 /// What people said a message is, by correcting the case that it opened; ground truth for the rules.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Correction {
@@ -419,6 +451,31 @@ pub trait Store: Send + Sync {
         gone: u32,
         now_ms: i64,
     ) -> Result<(), StoreError>;
+    /// Remembers what lies at a source and could not be read just now.
+    async fn note_unreadable(
+        &self,
+        source: &str,
+        found: &[(Position, String)],
+        now_ms: i64,
+    ) -> Result<(), StoreError>;
+    /// Forgets what could not be read before and was not met since that moment: it lies there no more.
+    async fn forget_unreadable(
+        &self,
+        source: &str,
+        not_met_since_ms: i64,
+    ) -> Result<(), StoreError>;
+    /// What lies at the sources and cannot be read, oldest first.
+    async fn unreadable(&self) -> Result<Vec<Unreadable>, StoreError>;
+    /// The message that stands at a position.
+    async fn message_at(
+        &self,
+        source: &str,
+        position: &Position,
+    ) -> Result<Option<MessageRow>, StoreError>;
+    /// The mailbox that a message was taken from; empty when it has none.
+    async fn mailbox(&self, message_id: i64) -> Result<String, StoreError>;
+    /// Keeps what a person did at a source.
+    async fn keep_source_event(&self, event: &SourceEvent) -> Result<(), StoreError>;
     /// Messages that are stored and not decided: those that were never begun first, so that a bad one holds back nobody.
     async fn undecided(&self, limit: u32) -> Result<Vec<i64>, StoreError>;
     /// Counts an attempt to decide a message, before it is made. `None` when it is decided already.

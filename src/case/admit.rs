@@ -119,7 +119,11 @@ pub fn admit(
             around,
         )));
     }
-    if verdict.kind.certain && verdict.kind.value.as_deref() == Some("ikke-avvik") {
+    // What only we have fetched, nobody else would ever see.
+    if message.forsendelse.is_none()
+        && verdict.kind.certain
+        && verdict.kind.value.as_deref() == Some("ikke-avvik")
+    {
         let reason = verdict.why_not.unwrap_or(WhyNot::IkkeAvvik);
         return Admission::LeftAlone(reason.id().to_owned());
     }
@@ -206,6 +210,55 @@ pub(super) fn blank(received_at_ms: i64, now_ms: i64) -> Case {
     }
 }
 
+/// A forsendelse that could not be read at first goes on in the case that the notice of it opened. Where nobody has touched
+/// that case it becomes what it would have been; else the forsendelse joins it and a person looks.
+pub fn complete(arrival: &Arrival<'_>, case: Case, around: &Surroundings<'_>) -> Change {
+    let untouched = case.version <= 1
+        && case.state == State::Triage
+        && case.acknowledgement == Acknowledgement::Not(WhyNot::Unreadable);
+    if let (true, Some(message), Some(verdict)) = (untouched, arrival.message, arrival.verdict) {
+        let base = Case {
+            id: case.id,
+            number: case.number,
+            version: case.version,
+            created_at_ms: case.created_at_ms,
+            ..blank(arrival.received_at_ms, around.now_ms)
+        };
+        let data = json!({ "message": arrival.message_id, "role": "readable", "ruleset": verdict.ruleset });
+        return fill(
+            base,
+            (EventKind::Joined, data),
+            arrival,
+            message,
+            verdict,
+            &Entry::WORKER,
+            around,
+        );
+    }
+    let mut change = Change::of(case);
+    change.case.attention = true;
+    change.case.message_id = arrival.message_id;
+    if let Some(message) = arrival.message {
+        change.fields = form::fields(message, arrival.message_id, change.case.received_day);
+    }
+    if let Some(verdict) = arrival.verdict
+        && change.case.reporter_address.is_empty()
+    {
+        change
+            .case
+            .reporter_address
+            .clone_from(&verdict.reporter.address);
+        change.case.reporter_source = verdict.reporter.source;
+        change.case.reporter_party = verdict.reporter.party.clone().unwrap_or_default();
+    }
+    change.record(
+        EventKind::Joined,
+        around.now_ms,
+        json!({ "message": arrival.message_id, "role": "readable" }),
+    );
+    change
+}
+
 fn open(
     arrival: &Arrival<'_>,
     message: &Message,
@@ -214,9 +267,35 @@ fn open(
     entry: &Entry<'_>,
     around: &Surroundings<'_>,
 ) -> Change {
+    let linked = linked.map(|case| case.number.to_string());
+    let data = entry.data(json!({
+        "message": arrival.message_id, "ruleset": verdict.ruleset, "linked": linked,
+        "possible_duplicate_of": around.repeats.map(|(number, _)| number.to_string()),
+        "alike": around.repeats.map(|(_, alike)| alike.id()),
+    }));
+    fill(
+        blank(arrival.received_at_ms, around.now_ms),
+        (EventKind::Opened, data),
+        arrival,
+        message,
+        verdict,
+        entry,
+        around,
+    )
+}
+
+/// Makes of an empty case what the message asks for.
+fn fill(
+    mut case: Case,
+    (event, data): (EventKind, Value),
+    arrival: &Arrival<'_>,
+    message: &Message,
+    verdict: &Verdict,
+    entry: &Entry<'_>,
+    around: &Surroundings<'_>,
+) -> Change {
     let value = |decision: &crate::rules::Decision| decision.value.clone().unwrap_or_default();
     let too_old = too_old(arrival, around);
-    let mut case = blank(arrival.received_at_ms, around.now_ms);
     case.message_id = arrival.message_id;
     case.kind = value(&verdict.kind);
     case.direction = verdict
@@ -254,21 +333,25 @@ fn open(
         }
         case.reminder = routing::reminder_for(&case.kind, too_old);
     }
+    let notice = message
+        .forsendelse
+        .as_ref()
+        .is_some_and(|forsendelse| forsendelse.unread);
+    if notice {
+        // The text is ours; what it is about nobody knows yet.
+        case.kind = String::new();
+        case.destination = String::new();
+        case.copies = Vec::new();
+        case.category = String::new();
+        case.severity = String::new();
+        case.reporter_address = String::new();
+        case.reporter_source = crate::rules::ReporterSource::None;
+        case.due_day = Some(calendar::due_day(case.received_day));
+    }
     likeness::mark(&mut case, around);
     let mut change = Change::of(case);
     change.fields = form::fields(message, arrival.message_id, change.case.received_day);
-    let linked = linked.map(|case| case.number.to_string());
-    change.note(
-        EventKind::Opened,
-        around.now_ms,
-        entry.actor,
-        entry.reason,
-        entry.data(json!({
-            "message": arrival.message_id, "ruleset": verdict.ruleset, "linked": linked,
-            "possible_duplicate_of": around.repeats.map(|(number, _)| number.to_string()),
-            "alike": around.repeats.map(|(_, alike)| alike.id()),
-        })),
-    );
+    change.note(event, around.now_ms, entry.actor, entry.reason, data);
 
     let addressed: Vec<String> = message
         .to
@@ -286,7 +369,15 @@ fn open(
         addressed: &addressed,
         dead: around.dead,
     };
-    if verdict.triage
+    // A notice, or files that are not what they should be: a person looks, and only then somebody gets an answer.
+    let damaged = message
+        .forsendelse
+        .as_ref()
+        .is_some_and(|forsendelse| forsendelse.damaged);
+    let doubtful = notice || damaged;
+    change.case.attention |= doubtful;
+    if doubtful
+        || verdict.triage
         || change.case.destination.is_empty()
         || matches!(change.case.kind.as_str(), "" | "svar" | "ikke-avvik")
     {
@@ -298,12 +389,14 @@ fn open(
         routing::alert_duty(&mut change, &placing);
     }
     let why_not = match verdict.why_not {
+        _ if doubtful => Some(WhyNot::Unreadable),
         // A person says that it is a report: it waits for its place like one whose type is uncertain.
         Some(WhyNot::IkkeAvvik) if entry.by_person() => Some(WhyNot::UncertainType),
         why_not => why_not,
     };
     // What would be acknowledged once a person has placed it is not when it is too old.
     let why_not = match why_not {
+        Some(WhyNot::Unreadable) if too_old && !notice => Some(WhyNot::TooOld),
         None | Some(WhyNot::UncertainType | WhyNot::Unauthenticated | WhyNot::Svar) if too_old => {
             Some(WhyNot::TooOld)
         }

@@ -290,7 +290,9 @@ impl Desk<'_> {
     fn tell_reporter(&mut self) {
         let waited = matches!(
             self.change.case.acknowledgement,
-            Acknowledgement::Not(WhyNot::UncertainType | WhyNot::Unauthenticated | WhyNot::Svar)
+            Acknowledgement::Not(
+                WhyNot::UncertainType | WhyNot::Unauthenticated | WhyNot::Unreadable | WhyNot::Svar
+            )
         );
         let around = self.around;
         let held = around.recent_acknowledgements >= around.policy.acknowledgements_per_hour;

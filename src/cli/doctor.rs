@@ -1,6 +1,7 @@
 //! `linjevei doctor`: one screen that says whether everything is ready, and what to do where it is not.
 
 mod first_run;
+mod svarinn;
 
 use super::{ConfigPath, Failure, logging, setup, show};
 use crate::config::{Config, Mode, SendConfig, SourceConfig};
@@ -78,6 +79,12 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     if let Ok((rules, _)) = setup::rules(&config.rules) {
         findings.add("own addresses", own_addresses(&config, rules.directory()));
         findings.add("digest", digest(&config, rules.directory()));
+        for source in &config.sources {
+            if let SourceConfig::SvarInn(source) = source {
+                let part = format!("portal of {}", source.name);
+                findings.add(part, svarinn::portal(source, rules.directory()));
+            }
+        }
     }
     findings.add(
         "templates",
@@ -127,7 +134,7 @@ fn own_addresses(config: &Config, directory: &Directory) -> Result<String, Strin
             .as_ref()
             .map(|login| login.user.as_str())
             .filter(|user| user.contains('@')),
-        SourceConfig::Maildir { .. } => None,
+        SourceConfig::Maildir { .. } | SourceConfig::SvarInn(_) => None,
     });
     let unknown: BTreeSet<&str> = watched
         .chain([config.identity.address.as_str()])
@@ -315,6 +322,7 @@ async fn check_source(config: &SourceConfig) -> Result<String, String> {
                 .obstacle()
                 .map_or(Ok(line), |obstacle| Err(obstacle.to_owned()))
         }
+        SourceConfig::SvarInn(config) => svarinn::check(config).await,
         SourceConfig::Maildir { name, path, .. } => {
             let mut source = MaildirSource::new(name, path);
             let listing = source

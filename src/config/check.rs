@@ -260,6 +260,17 @@ impl Check<'_> {
             }
             sources.extend(source);
         }
+        for section in &written.svarinn {
+            let source = self.svarinn(section);
+            if let Some(name) = &section.get_ref().name {
+                self.once(name, &mut names);
+            }
+            if let Some(SourceConfig::SvarInn(config)) = &source {
+                let place = format!("{} {}", config.url, config.user.to_lowercase());
+                self.watched_once(&section.span(), place, &mut places);
+            }
+            sources.extend(source);
+        }
         sources
     }
 

@@ -22,6 +22,8 @@ pub(super) struct File {
     pub(super) imap: Vec<Spanned<Imap>>,
     #[serde(default)]
     pub(super) maildir: Vec<Spanned<Maildir>>,
+    #[serde(default)]
+    pub(super) svarinn: Vec<Spanned<SvarInn>>,
     pub(super) smtp: Given<Smtp>,
     pub(super) send_maildir: Given<SendMaildir>,
     pub(super) trust: Option<Trust>,
@@ -110,6 +112,27 @@ pub(super) struct Imap {
 pub(super) struct Maildir {
     pub(super) name: Given<String>,
     pub(super) path: Given<String>,
+    pub(super) poll_secs: Given<u64>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SvarInn {
+    pub(super) name: Given<String>,
+    pub(super) url: Given<String>,
+    pub(super) user: Given<String>,
+    pub(super) password: Given<toml::Value>,
+    pub(super) password_file: Given<String>,
+    pub(super) password_env: Given<String>,
+    pub(super) password_credential: Given<String>,
+    pub(super) organisation: Given<String>,
+    pub(super) private_key_file: Given<String>,
+    pub(super) certificate_file: Given<String>,
+    pub(super) sender: Given<String>,
+    #[serde(default)]
+    pub(super) download_hosts: Vec<Spanned<String>>,
+    pub(super) ca_file: Given<String>,
+    pub(super) max_bytes: Given<u64>,
     pub(super) poll_secs: Given<u64>,
 }
 

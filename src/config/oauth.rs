@@ -28,7 +28,7 @@ impl Check<'_> {
                 "token_url",
                 "token_url = \"https://login.microsoftonline.com/…/oauth2/v2.0/token\"",
             )
-            .and_then(|url| self.token_url(url));
+            .and_then(|url| self.web_address(url));
         let client_id = self
             .needed(
                 keys.client_id.as_ref(),
@@ -70,7 +70,8 @@ impl Check<'_> {
         })
     }
 
-    fn token_url(&mut self, given: &Spanned<String>) -> Option<String> {
+    /// `https`, or `http` on this machine.
+    pub(super) fn web_address(&mut self, given: &Spanned<String>) -> Option<String> {
         let text = given.get_ref().trim();
         let url = text.parse::<hyper::Uri>().ok();
         let host = url.as_ref().and_then(hyper::Uri::host).unwrap_or_default();

@@ -11,7 +11,7 @@ use super::directory::{Directory, plain};
 use super::fold::fold_word;
 use super::view::Facts;
 use super::{PartyKind, Reporter, ReporterSource};
-use crate::message::{Message, Zone};
+use crate::message::{Message, Zone, ZoneText};
 
 /// Local parts of addresses that nobody reads, folded and without separators.
 const DEAF: [&str; 10] = [
@@ -113,28 +113,46 @@ fn named_outside(directory: &Directory, names: &BTreeSet<usize>) -> Option<(Stri
 /// The address that the text or cover page of a portal's notice gives: the first on a line that says «E-post», else the
 /// only one there is.
 fn in_text(directory: &Directory, message: &Message) -> Option<String> {
-    let mut all: Vec<String> = Vec::new();
-    for piece in &message.texts {
-        if !matches!(
+    let own_words = |piece: &&ZoneText| {
+        matches!(
             piece.zone,
             Zone::New | Zone::Forwarded | Zone::Attachment | Zone::Field
-        ) {
-            continue;
-        }
-        for line in piece.text.lines() {
-            let labelled = line.split_once(':').is_some_and(|(label, _)| {
-                let label = fold_word(label);
-                matches!(
-                    label.trim(),
-                    "e-post"
-                        | "epost"
-                        | "e-postadresse"
-                        | "epostadresse"
-                        | "mail"
-                        | "e-mail"
-                        | "email"
-                )
-            });
+        )
+    };
+    let (covers, others): (Vec<&ZoneText>, Vec<&ZoneText>) = message
+        .texts
+        .iter()
+        .filter(own_words)
+        .partition(|piece| is_cover_page(piece));
+    in_pieces(directory, &covers).or_else(|| in_pieces(directory, &others))
+}
+
+/// The page that the portal makes itself and puts in front («edialog framside.pdf»).
+fn is_cover_page(piece: &ZoneText) -> bool {
+    let name = fold_word(&piece.label);
+    piece.zone == Zone::Attachment
+        && ["framside", "forside", "fremside"]
+            .iter()
+            .any(|word| name.contains(word))
+}
+
+fn is_mail_label(text: &str) -> bool {
+    let label = fold_word(text);
+    matches!(
+        label.trim(),
+        "e-post" | "epost" | "e-postadresse" | "epostadresse" | "mail" | "e-mail" | "email"
+    )
+}
+
+fn in_pieces(directory: &Directory, pieces: &[&ZoneText]) -> Option<String> {
+    let mut all: Vec<String> = Vec::new();
+    for piece in pieces {
+        // Text taken from a PDF has the label and its value on two lines.
+        let mut label_above = false;
+        for line in piece.text.lines().filter(|line| !line.trim().is_empty()) {
+            let label = line.split_once(':').map_or(line, |(label, _)| label);
+            let labelled = line.contains(':') && is_mail_label(label) || label_above;
+            label_above = is_mail_label(line.trim().trim_end_matches(':'));
             for address in addresses(line).filter(|address| usable(directory, address)) {
                 if labelled {
                     return Some(address.to_owned());

@@ -9,13 +9,14 @@ mod likeness;
 mod outbox;
 mod reports;
 mod returned;
+mod trouble;
 mod upkeep;
 
 use super::{
     CaseFilter, Claimed, Compose, Correction, Counts, Incoming, LeftAlone, LooseEnd, MessageRow,
     NotDelivered, OutboxRow, Pending, Rearrangement, Reconciled, ReportDay, ReportMail,
-    RetentionCounts, Retried, ReturnKeys, Settlement, SourceAccount, Store, StoreError, Stored,
-    ThreadKeys,
+    RetentionCounts, Retried, ReturnKeys, Settlement, SourceAccount, SourceEvent, Store, StoreError,
+    Stored, ThreadKeys, Unreadable,
 };
 use crate::case::likeness::{Earlier, Sketch};
 use crate::case::surroundings::Thread;
@@ -189,6 +190,46 @@ impl Store for SqliteStore {
         now_ms: i64,
     ) -> Result<(), StoreError> {
         intake::source_checked(&mut *self.writer().await?, source, cursor, gone, now_ms).await
+    }
+
+    async fn note_unreadable(
+        &self,
+        source: &str,
+        found: &[(Position, String)],
+        now_ms: i64,
+    ) -> Result<(), StoreError> {
+        trouble::note(&mut *self.writer().await?, source, found, now_ms).await
+    }
+
+    async fn forget_unreadable(
+        &self,
+        source: &str,
+        not_met_since_ms: i64,
+    ) -> Result<(), StoreError> {
+        if trouble::has_older(&self.readers, source, not_met_since_ms).await? {
+            trouble::forget(&mut *self.writer().await?, source, not_met_since_ms).await?;
+        }
+        Ok(())
+    }
+
+    async fn unreadable(&self) -> Result<Vec<Unreadable>, StoreError> {
+        trouble::all(&self.readers).await
+    }
+
+    async fn message_at(
+        &self,
+        source: &str,
+        position: &Position,
+    ) -> Result<Option<MessageRow>, StoreError> {
+        intake::message_at(&self.readers, source, position).await
+    }
+
+    async fn mailbox(&self, message_id: i64) -> Result<String, StoreError> {
+        intake::mailbox(&self.readers, message_id).await
+    }
+
+    async fn keep_source_event(&self, event: &SourceEvent) -> Result<(), StoreError> {
+        trouble::keep_event(&mut *self.writer().await?, event).await
     }
 
     async fn undecided(&self, limit: u32) -> Result<Vec<i64>, StoreError> {

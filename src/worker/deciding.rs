@@ -9,6 +9,7 @@ use crate::case::surroundings::Surroundings;
 use crate::case::undeliverable::{self, DeadAddresses, Returned, SentMail};
 use crate::case::{self, Case, MailOrder};
 use crate::config::Mode;
+use crate::intake::svarinn;
 use crate::message::{self, Limits, Message};
 use crate::outbox::message_id;
 use crate::rules::{ClassifyContext, RuleSet, Verdict, WhyNot};
@@ -55,6 +56,14 @@ impl Read {
         verdict: None,
         files: Vec::new(),
     };
+
+    /// It only says that a forsendelse could not be read.
+    fn is_notice(&self) -> bool {
+        self.message
+            .as_ref()
+            .and_then(|message| message.forsendelse.as_ref())
+            .is_some_and(|forsendelse| forsendelse.unread)
+    }
 
     /// What of it may be handed on.
     pub(super) fn content(&self) -> Content {
@@ -193,9 +202,16 @@ impl Engine {
             self.limits.clone(),
             self.policy.authserv_id.clone(),
         );
-        tokio::task::spawn_blocking(move || read(&raw, &rules, &limits, authserv_id))
-            .await
-            .map_err(|_| WorkError::TaskLost)
+        let from_svarinn = svarinn::is_svarinn(&self.store.mailbox(message_id).await?);
+        tokio::task::spawn_blocking(move || {
+            if from_svarinn {
+                read_forsendelse(&raw, &rules, &limits)
+            } else {
+                read(&raw, &rules, &limits, authserv_id)
+            }
+        })
+        .await
+        .map_err(|_| WorkError::TaskLost)
     }
 
     async fn settle(
@@ -240,7 +256,7 @@ impl Engine {
             rfc_message_id: read.rfc_message_id(),
             own: read.own_reference(),
             verdict: read.verdict_json(),
-            sketch: sketch.filter(|_| matches!(outcome, Outcome::Opened(_))),
+            sketch,
             adopted: false,
             returned,
             outcome,
@@ -290,11 +306,12 @@ impl Engine {
         received_at_ms: i64,
         now_ms: i64,
     ) -> Result<(Outcome, Option<Sketch>, Option<Returned>), WorkError> {
+        let unread = self.unread_before(read).await?;
         let came_back = match &read.message {
             Some(message) => self.came_back(message).await?,
             None => None,
         };
-        let thread = if let Some(message) = &read.message {
+        let thread = if let (None, Some(message)) = (&unread, &read.message) {
             let mut keys = self.thread_keys(message);
             keys.own = read.own_reference();
             // What is known by its return path alone has its case by that.
@@ -326,7 +343,8 @@ impl Engine {
             .unwrap_or_default();
         let recent_acknowledgements = self.recent_acknowledgements(address, now_ms).await?;
         // Most mail is none of ours: it is compared with nothing.
-        let sketch = if thread.is_none() && is_other_mail(read.verdict.as_ref()) {
+        let is_other = thread.is_none() && is_other_mail(read.verdict.as_ref());
+        let sketch = if is_other || read.is_notice() {
             None
         } else {
             self.sketch(read)
@@ -344,6 +362,10 @@ impl Engine {
             returned: sent,
             ..self.surroundings(in_force, &dead, now_ms, recent_acknowledgements)
         };
+        if let Some(case) = unread {
+            let change = admit::complete(&arrival, case, &around);
+            return Ok((Outcome::Joined(Box::new(change)), sketch, returned));
+        }
         let outcome = match admit::admit(&arrival, thread, &around) {
             Admission::Opened(change) => Outcome::Opened(change),
             Admission::Joined(change) => Outcome::Joined(change),
@@ -391,6 +413,23 @@ impl Engine {
         };
         let mail = self.store.sent_mail(&keys).await?;
         Ok(mail.map(|(mail, case)| CameBack { mail, case }))
+    }
+
+    /// The case of the notice that this forsendelse could not be read.
+    async fn unread_before(&self, read: &Read) -> Result<Option<Case>, StoreError> {
+        let forsendelse = read
+            .message
+            .as_ref()
+            .and_then(|message| message.forsendelse.as_ref());
+        let Some(forsendelse) = forsendelse.filter(|forsendelse| !forsendelse.unread) else {
+            return Ok(None);
+        };
+        let keys = ThreadKeys {
+            cited: vec![svarinn::notice_id(&forsendelse.id)],
+            ..ThreadKeys::default()
+        };
+        let thread = self.store.find_thread(&keys).await?;
+        Ok(thread.map(|thread| thread.case))
     }
 
     fn is_own_report(&self, read: &Read) -> bool {
@@ -635,8 +674,24 @@ impl Engine {
 }
 
 fn read(raw: &[u8], rules: &RuleSet, limits: &Limits, authserv_id: Option<String>) -> Read {
+    understand(raw, rules, limits, authserv_id, |_| {})
+}
+
+/// What intake made of a forsendelse: its headers are believed, and it needs no mail server to say who sent it.
+fn read_forsendelse(raw: &[u8], rules: &RuleSet, limits: &Limits) -> Read {
+    understand(raw, rules, limits, None, message::forsendelse::vouch)
+}
+
+fn understand(
+    raw: &[u8],
+    rules: &RuleSet,
+    limits: &Limits,
+    authserv_id: Option<String>,
+    prepare: impl FnOnce(&mut Message),
+) -> Read {
     match message::parse(raw, limits) {
-        Ok(message) => {
+        Ok(mut message) => {
+            prepare(&mut message);
             let verdict = rules.classify(&message, &ClassifyContext { authserv_id });
             Read {
                 verdict: Some(verdict),

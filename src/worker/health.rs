@@ -5,11 +5,15 @@
 use super::reloading::{self, RulesInForce};
 use super::vitals::Vitals;
 use super::{Engine, LiveSince};
-use crate::store::{Counts, Reconciled, SourceAccount, StoreError};
+use crate::store::{Counts, Reconciled, SourceAccount, StoreError, Unreadable};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
+
+/// Something that cannot be read at its source for this long is told; a forsendelse in SvarInn has two hours before KS begins
+/// to send warnings.
+const UNREADABLE_SECS: i64 = 30 * 60;
 
 /// When something counts as too old.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,6 +65,7 @@ pub struct Health {
     counts: Counts,
     loops: Vec<(String, u64)>,
     live_since: LiveSince,
+    unreadable: Vec<Unreadable>,
 }
 
 const fn age_secs(now_ms: i64, then_ms: i64) -> i64 {
@@ -115,6 +120,21 @@ impl Examiner {
                 last.differences
             ));
         }
+        let unreadable = store.unreadable().await?;
+        for name in self.limits.check_age.keys() {
+            let mut of_source = unreadable.iter().filter(|one| one.source == *name);
+            let Some(oldest) = of_source.next() else {
+                continue;
+            };
+            let age = age_secs(now_ms, oldest.first_at_ms);
+            if age >= UNREADABLE_SECS {
+                problems.push(format!(
+                    "source {name}: {} cannot be read at the source, the oldest for {age} s ({})",
+                    of_source.count().saturating_add(1),
+                    oldest.why
+                ));
+            }
+        }
         for name in self.vitals.stuck() {
             problems.push(format!("the loop {name} does not get on"));
         }
@@ -133,6 +153,7 @@ impl Examiner {
                 .map(|pulse| (pulse.name().to_owned(), pulse.age().as_secs()))
                 .collect(),
             live_since: self.engine.live_since.clone(),
+            unreadable,
         })
     }
 }
@@ -221,6 +242,18 @@ impl Health {
         );
         for account in self.watched() {
             page.value(&[("source", &account.source)], account.gone);
+        }
+        page.family(
+            "linjevei_messages_unreadable",
+            "What lies at the source and cannot be read there.",
+        );
+        for source in &self.sources {
+            let of_source = |one: &&Unreadable| one.source == source.name;
+            let count = self.unreadable.iter().filter(of_source).count();
+            page.value(
+                &[("source", &source.name)],
+                i64::try_from(count).unwrap_or(i64::MAX),
+            );
         }
         page.family("linjevei_cases", "Cases by state.");
         for (state, count) in &self.counts.cases {

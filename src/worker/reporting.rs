@@ -239,7 +239,11 @@ impl Engine {
         let waits = |states: &'static [State]| {
             open.iter()
                 .filter(move |case| states.contains(&case.state))
-                .map(|case| words.case(case, ""))
+                .map(|case| {
+                    let unread = case.state == State::Triage
+                        && case.acknowledgement == Acknowledgement::Not(WhyNot::Unreadable);
+                    words.case(case, if unread { "kunne ikke leses" } else { "" })
+                })
                 .collect::<Vec<_>>()
         };
         let overdue = open

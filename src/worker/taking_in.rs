@@ -40,6 +40,7 @@ impl Engine {
     ) -> Result<TakenIn, WorkError> {
         let mut taken = TakenIn::default();
         let name = source.name().to_owned();
+        let begun_ms = self.clock.now_ms();
         let mut cursor = self.store.cursor(&name).await?;
         // The stored cursor never passes a message that could not be read; the listing goes on behind it all the same.
         let mut safe_cursor = None;
@@ -71,6 +72,7 @@ impl Engine {
                 .source_checked(&name, stored, gone, self.clock.now_ms())
                 .await?;
             if !listing.more {
+                self.store.forget_unreadable(&name, begun_ms).await?;
                 return Ok(taken);
             }
             cursor = listing.cursor;
@@ -85,12 +87,21 @@ impl Engine {
         taken: &mut TakenIn,
     ) -> Result<(), WorkError> {
         let mut raw = Vec::with_capacity(batch.len());
+        let mut unreadable = Vec::new();
         for fetched in source.fetch(batch).await? {
             match fetched {
                 Fetched::Message(message) => raw.push(message),
                 Fetched::Gone(_) => taken.gone = taken.gone.saturating_add(1),
-                Fetched::Unreadable(_, why) => taken.unreadable.push(why),
+                Fetched::Unreadable(position, why) => {
+                    taken.unreadable.push(why.clone());
+                    unreadable.push((position, why));
+                }
             }
+        }
+        if !unreadable.is_empty() {
+            self.store
+                .note_unreadable(name, &unreadable, self.clock.now_ms())
+                .await?;
         }
         let incoming = tokio::task::spawn_blocking(move || {
             raw.into_iter()

@@ -598,7 +598,9 @@ async fn update_case(
     let done = sqlx::query(
         "UPDATE cases SET version = $1, state = $2, kind = $3, direction = $4, destination = $5, copies = $6, category = $7, \
          severity = $8, due_day = $9, sent_at_ms = $10, answered_at_ms = $11, closed_at_ms = $12, acknowledgement = $13, \
-         told_party = $14, reminder = $15, attention = $16, merged_into = $19, duplicate_of = $20 WHERE id = $17 AND version = $18",
+         told_party = $14, reminder = $15, attention = $16, merged_into = $19, duplicate_of = $20, \
+         reporter_address = $21, reporter_source = $22, reporter_party = $23, reporter_message_id = $24, language = $25, \
+         reference = $26, message_id = $27 WHERE id = $17 AND version = $18",
     )
     .bind(row.version)
     .bind(row.state)
@@ -620,6 +622,13 @@ async fn update_case(
     .bind(expected_version)
     .bind(row.merged_into)
     .bind(row.duplicate_of)
+    .bind(row.reporter_address)
+    .bind(row.reporter_source)
+    .bind(row.reporter_party)
+    .bind(row.reporter_message_id)
+    .bind(row.language)
+    .bind(row.reference)
+    .bind(row.message_id)
     .execute(connection)
     .await?;
     Ok(done.rows_affected() == 1)

@@ -1,6 +1,6 @@
 //! Raw messages and source positions.
 
-use super::{CHUNK_BYTES, begin};
+use super::{CHUNK_BYTES, begin, trouble};
 use crate::intake::{Cursor, Position};
 use crate::store::rows;
 use crate::store::{Incoming, MessageRow, Pending, StoreError, Stored};
@@ -123,6 +123,9 @@ async fn store_one(
     .bind(if original.is_some() { now_ms } else { 0 })
     .fetch_optional(&mut *connection)
     .await?;
+    if inserted.is_some() {
+        trouble::mended(&mut *connection, source, &raw.position).await?;
+    }
     match (inserted, original) {
         (None, _) => Ok(Stored::Known),
         (Some(_), Some(original)) => Ok(Stored::Duplicate(original)),
@@ -382,6 +385,31 @@ pub(super) async fn message(
         .fetch_optional(readers)
         .await?;
     row.map(ListedMessage::into_row).transpose()
+}
+
+pub(super) async fn message_at(
+    readers: &SqlitePool,
+    source: &str,
+    position: &Position,
+) -> Result<Option<MessageRow>, StoreError> {
+    let row: Option<ListedMessage> = sqlx::query_as(select_messages!(
+        "WHERE m.source = $1 AND m.mailbox = $2 AND m.uid_validity = $3 AND m.position_key = $4"
+    ))
+    .bind(source)
+    .bind(&position.mailbox)
+    .bind(i64::from(position.uid_validity))
+    .bind(&position.key)
+    .fetch_optional(readers)
+    .await?;
+    row.map(ListedMessage::into_row).transpose()
+}
+
+pub(super) async fn mailbox(readers: &SqlitePool, message_id: i64) -> Result<String, StoreError> {
+    let mailbox: Option<String> = sqlx::query_scalar("SELECT mailbox FROM message WHERE id = $1")
+        .bind(message_id)
+        .fetch_optional(readers)
+        .await?;
+    Ok(mailbox.unwrap_or_default())
 }
 
 pub(super) async fn verdict(

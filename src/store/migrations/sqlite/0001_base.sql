@@ -243,6 +243,32 @@ CREATE TABLE source_cursor (
     seen          INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 
+-- What lies at a source and could not be read there. A row goes when it has been stored, or lies there no more.
+CREATE TABLE unreadable (
+    source       TEXT    NOT NULL,
+    mailbox      TEXT    NOT NULL,
+    uid_validity INTEGER NOT NULL,
+    position_key TEXT    NOT NULL,
+    first_at_ms  INTEGER NOT NULL,
+    last_at_ms   INTEGER NOT NULL,
+    why          TEXT    NOT NULL,
+    PRIMARY KEY (source, mailbox, uid_validity, position_key)
+) STRICT;
+
+-- What people did at a source by hand. Append-only.
+CREATE TABLE source_event (
+    id           INTEGER PRIMARY KEY AUTOINCREMENT,
+    source       TEXT    NOT NULL,
+    position_key TEXT    NOT NULL,
+    at_ms        INTEGER NOT NULL,
+    kind         TEXT    NOT NULL,
+    actor        TEXT    NOT NULL,
+    on_behalf_of TEXT    NOT NULL,
+    reason       TEXT    NOT NULL
+) STRICT;
+CREATE TRIGGER source_event_no_update BEFORE UPDATE ON source_event BEGIN SELECT RAISE(ABORT, 'the history is append-only'); END;
+CREATE TRIGGER source_event_no_delete BEFORE DELETE ON source_event BEGIN SELECT RAISE(ABORT, 'the history is append-only'); END;
+
 -- The last reconciliation of each source.
 CREATE TABLE reconciliation (
     source      TEXT    NOT NULL PRIMARY KEY,
