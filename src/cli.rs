@@ -68,6 +68,9 @@ enum Command {
     Outbox(outbox::Args),
     /// Count whether everything adds up: what is at the sources, what is stored, what became of it
     Reconcile(reconcile::Args),
+    /// The child's side of reading one attachment
+    #[command(name = crate::extractor::SUBCOMMAND, hide = true)]
+    ReadAttachment,
     /// Check configuration, rules, templates, database, mailboxes, sending and clock, on one screen
     Doctor(doctor::Args),
 }
@@ -104,6 +107,7 @@ pub fn main() -> ExitCode {
         Command::Outbox(args) => outbox::run(&args),
         Command::Reconcile(args) => reconcile::run(&args),
         Command::Doctor(args) => doctor::run(&args),
+        Command::ReadAttachment => Ok(crate::extractor::serve()),
     };
     match outcome {
         Ok(code) => code,

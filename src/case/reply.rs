@@ -161,6 +161,7 @@ pub(super) fn join(
     if supplements(role, &change, message, around) {
         change.fields = form::fields(message, message_id, change.case.received_day);
     }
+    change.case.attention |= message.defects.contains(&crate::message::Defect::UnreadAttachment);
     change.events.insert(
         0,
         super::Event {
@@ -169,7 +170,7 @@ pub(super) fn join(
             actor: Actor::Worker,
             reason: String::new(),
             state: change.case.state,
-            data: json!({ "message": message_id, "role": role.id(), "by": by.id(), "reply": kind, "ruleset": verdict.ruleset }),
+            data: json!({ "message": message_id, "role": role.id(), "by": by.id(), "reply": kind, "ruleset": verdict.ruleset, "unread": super::admit::unread(message) }),
         },
     );
     change

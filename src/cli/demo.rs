@@ -10,6 +10,7 @@ use crate::case::{Actor, CaseNumber, Policy, State};
 use crate::clock::ManualClock;
 use crate::config::{Identity, Mode};
 use crate::intake::maildir::MaildirSource;
+use crate::extractor::Extractor;
 use crate::message::Limits;
 use crate::outbox::maildir::MaildirTransport;
 use crate::rules::RuleSet;
@@ -113,6 +114,7 @@ impl Demo {
             mode: Mode::Live,
             live_since: LiveSince::default(),
             limits: Limits::default(),
+            extractor: Arc::new(Extractor::this_program()),
         };
         Ok(Self {
             engine,

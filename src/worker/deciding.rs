@@ -7,7 +7,9 @@ use crate::case::likeness::{self, Alike, Sketch};
 use crate::case::surroundings::Surroundings;
 use crate::case::{self, Case, MailOrder};
 use crate::config::Mode;
-use crate::message::{self, Limits, Message};
+use crate::extractor::{ExtractorError, OpenError, Opened};
+use crate::message::extract::Extracted;
+use crate::message::{self, Message};
 use crate::outbox::message_id;
 use crate::rules::{ClassifyContext, RuleSet, Verdict, WhyNot};
 use crate::store::{Outcome, Pending, Settlement, StoreError, ThreadKeys};
@@ -35,6 +37,8 @@ pub(super) struct Read {
     pub message: Option<Message>,
     pub verdict: Option<Verdict>,
     pub files: Vec<message::File>,
+    /// What reading the attachments gave, by their place.
+    pub extracted: Vec<(usize, Extracted)>,
 }
 
 impl Read {
@@ -42,6 +46,7 @@ impl Read {
         message: None,
         verdict: None,
         files: Vec::new(),
+        extracted: Vec::new(),
     };
 
     /// What of it may be handed on.
@@ -141,7 +146,14 @@ impl Engine {
             );
             Read::NOTHING
         } else {
-            self.read(message_id, &in_force.rules).await?
+            match self.read(message_id, &in_force.rules).await {
+                Err(error @ WorkError::Extractor(_)) => {
+                    // The machine is to blame, not the message.
+                    self.store.take_back_attempt(message_id).await.ok();
+                    return Err(error);
+                }
+                read => read?,
+            }
         };
         let mut outcome = Err(WorkError::Store(StoreError::Conflict));
         for _ in 0..CONFLICTS_MAX {
@@ -165,14 +177,19 @@ impl Engine {
         rules: &Arc<RuleSet>,
     ) -> Result<Read, WorkError> {
         let raw = self.store.raw(message_id).await?.unwrap_or_default();
-        let (rules, limits, authserv_id) = (
+        let known = self.store.attachment_texts(message_id).await?;
+        let (rules, limits, authserv_id, extractor) = (
             Arc::clone(rules),
             self.limits.clone(),
             self.policy.authserv_id.clone(),
+            Arc::clone(&self.extractor),
         );
-        tokio::task::spawn_blocking(move || read(&raw, &rules, &limits, authserv_id))
-            .await
-            .map_err(|_| WorkError::TaskLost)
+        let read = tokio::task::spawn_blocking(move || {
+            let opened = extractor.open_again(&raw, &limits, &known);
+            read(opened, &rules, authserv_id)
+        });
+        let read = read.await.map_err(|_| WorkError::TaskLost)?;
+        Ok(read?)
     }
 
     async fn settle(
@@ -216,6 +233,7 @@ impl Engine {
             rfc_message_id: read.rfc_message_id(),
             verdict: read.verdict_json(),
             sketch: sketch.filter(|_| matches!(outcome, Outcome::Opened(_))),
+            attachment_texts: read.extracted.clone(),
             adopted: false,
             outcome,
             at_ms: now_ms,
@@ -499,20 +517,26 @@ impl Engine {
     }
 }
 
-fn read(raw: &[u8], rules: &RuleSet, limits: &Limits, authserv_id: Option<String>) -> Read {
-    match message::parse(raw, limits) {
-        Ok(message) => {
-            let verdict = rules.classify(&message, &ClassifyContext { authserv_id });
-            Read {
+fn read(
+    opened: Result<Opened, OpenError>,
+    rules: &RuleSet,
+    authserv_id: Option<String>,
+) -> Result<Read, ExtractorError> {
+    match opened {
+        Ok(opened) => {
+            let verdict = rules.classify(&opened.message, &ClassifyContext { authserv_id });
+            Ok(Read {
                 verdict: Some(verdict),
-                message: Some(message),
-                files: message::files(raw, limits),
-            }
+                message: Some(opened.message),
+                files: opened.files,
+                extracted: opened.extracted,
+            })
         }
-        Err(error) => {
+        Err(OpenError::Parse(error)) => {
             warn!(error = %error, "a message could not be parsed; a person gets it unread");
-            Read::NOTHING
+            Ok(Read::NOTHING)
         }
+        Err(OpenError::Extractor(error)) => Err(error),
     }
 }
 

@@ -72,6 +72,7 @@ impl Engine {
             outcome: Outcome::Opened(Box::new(change)),
             sketch,
             adopted: true,
+            attachment_texts: read.extracted.clone(),
             at_ms: now_ms,
         };
         let composer = Compositor {

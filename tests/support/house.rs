@@ -10,6 +10,7 @@ use linjevei::case::{Actor, Case, CaseNumber, Event, Policy};
 use linjevei::clock::{Clock, ManualClock};
 use linjevei::config::{Identity, Mode};
 use linjevei::intake::maildir::MaildirSource;
+use linjevei::extractor::Extractor;
 use linjevei::message::{self, Limits, Message};
 use linjevei::outbox::maildir::MaildirTransport;
 use linjevei::outbox::message_id::SigningKey;
@@ -191,6 +192,7 @@ impl House {
             mode: Mode::Live,
             live_since: LiveSince::default(),
             limits: Limits::default(),
+            extractor: Arc::new(Extractor::of(env!("CARGO_BIN_EXE_linjevei").into())),
         };
         Self {
             engine,
