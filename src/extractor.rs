@@ -194,7 +194,8 @@ impl Extractor {
         let results: Mutex<Vec<(usize, Result<Extracted, ExtractorError>)>> =
             Mutex::new(Vec::new());
         let work = || {
-            while let Some((place, request, bytes)) = wanted.get(next.fetch_add(1, Ordering::SeqCst))
+            while let Some((place, request, bytes)) =
+                wanted.get(next.fetch_add(1, Ordering::SeqCst))
             {
                 if failures.load(Ordering::SeqCst) >= FAILURES_MAX.saturating_mul(2) {
                     return;
@@ -357,7 +358,10 @@ fn converse(mut child: Child, head: &[u8], bytes: &[u8]) -> std::io::Result<Ende
         let writer = thread::Builder::new().spawn_scoped(scope, move || {
             if let Some(mut stdin) = stdin {
                 // A child that has seen enough closes its end.
-                stdin.write_all(head).and_then(|()| stdin.write_all(bytes)).ok();
+                stdin
+                    .write_all(head)
+                    .and_then(|()| stdin.write_all(bytes))
+                    .ok();
             }
         });
         let reader = thread::Builder::new().spawn_scoped(scope, move || {

@@ -161,7 +161,9 @@ pub(super) fn join(
     if supplements(role, &change, message, around) {
         change.fields = form::fields(message, message_id, change.case.received_day);
     }
-    change.case.attention |= message.defects.contains(&crate::message::Defect::UnreadAttachment);
+    change.case.attention |= message
+        .defects
+        .contains(&crate::message::Defect::UnreadAttachment);
     change.events.insert(
         0,
         super::Event {

@@ -621,12 +621,23 @@ fn written(message: &message::Message) -> String {
             Reading::Unread(reason) => format!("(kunne ikke leses: {})", reason.navn()),
             Reading::Taken | Reading::Pending => texts.join("\n\n"),
         };
-        parts.push(format!("Vedlegg: {}\n{said}", attachment.name).trim_end().to_owned());
+        parts.push(
+            format!("Vedlegg: {}\n{said}", attachment.name)
+                .trim_end()
+                .to_owned(),
+        );
     }
-    let names: Vec<&str> = message.attachments.iter().map(|one| one.name.as_str()).collect();
+    let names: Vec<&str> = message
+        .attachments
+        .iter()
+        .map(|one| one.name.as_str())
+        .collect();
     for inner in message.zone(Zone::Attachment) {
         if !names.contains(&inner.label.as_str()) {
-            parts.push(format!("Vedlegg i vedlegg: {}\n{}", inner.label, inner.text));
+            parts.push(format!(
+                "Vedlegg i vedlegg: {}\n{}",
+                inner.label, inner.text
+            ));
         }
     }
     parts.join("\n\n")

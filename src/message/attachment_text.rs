@@ -15,12 +15,20 @@ pub fn add_extracted(
     extracted: &Extracted,
     limits: &Limits,
 ) {
-    let Some(name) = message.attachments.get(attachment).map(|one| one.name.clone()) else {
+    let Some(name) = message
+        .attachments
+        .get(attachment)
+        .map(|one| one.name.clone())
+    else {
         return;
     };
     let mut has_text = false;
     for piece in &extracted.pieces {
-        let label = if piece.name.is_empty() { &name } else { &piece.name };
+        let label = if piece.name.is_empty() {
+            &name
+        } else {
+            &piece.name
+        };
         if !piece.name.is_empty() {
             message.texts.push(ZoneText {
                 zone: Zone::AttachmentName,
@@ -33,7 +41,11 @@ pub fn add_extracted(
     if extracted.truncated {
         message.defects.insert(Defect::TextTruncated);
     }
-    if extracted.unread.iter().any(|reason| reason.may_hold_a_report()) {
+    if extracted
+        .unread
+        .iter()
+        .any(|reason| reason.may_hold_a_report())
+    {
         message.defects.insert(Defect::UnreadAttachment);
     }
     if let Some(one) = message.attachments.get_mut(attachment) {

@@ -3,8 +3,7 @@
 use super::parts::{Content, Entity, scan};
 use super::walk::{self, Walked};
 use super::{
-    Address, Attachment, Defect, File, Limits, Mark, Message, ParseError, Reading, Zone,
-    ZoneText,
+    Address, Attachment, Defect, File, Limits, Mark, Message, ParseError, Reading, Zone, ZoneText,
     addresses, authentication, bounce, content, fields, marks, parser, subject, text, words,
 };
 use std::collections::{BTreeMap, BTreeSet};

@@ -221,7 +221,7 @@ fn nested(
         return Extracted::nothing(Unread::TooMuch);
     }
     if bytes.is_empty() {
-        return Extracted::nothing(Unread::NoText);
+        return Extracted::default();
     }
     let found = match kind(name, media_type, bytes) {
         Kind::Pdf => pdf::read(bytes),
@@ -286,6 +286,14 @@ fn kind(name: &str, media_type: &str, bytes: &[u8]) -> Kind {
             Kind::Html
         }
         (media_type, _) if media_type.starts_with("image/") && !is_text => Kind::Image,
+        // Something may stand before the beginning of a PDF (Adobe reads the first 1024 bytes for it).
+        ("application/pdf", _) | (_, "pdf")
+            if bytes
+                .get(..1024.min(bytes.len()))
+                .is_some_and(|start| start.windows(5).any(|five| five == b"%PDF-")) =>
+        {
+            Kind::Pdf
+        }
         // What calls itself a document and is none is damaged, also when its bytes are letters.
         (
             "application/pdf"
@@ -316,9 +324,6 @@ fn by_magic(bytes: &[u8]) -> Option<Kind> {
     ];
     let start = bytes.get(..1024.min(bytes.len())).unwrap_or_default();
     let is_binary = !is_mostly_text(bytes);
-    if start.windows(5).any(|five| five == b"%PDF-") {
-        return Some(Kind::Pdf);
-    }
     if start.starts_with(b"PK\x03\x04") || start.starts_with(b"PK\x05\x06") {
         return Some(Kind::Zip);
     }
@@ -337,6 +342,9 @@ fn by_magic(bytes: &[u8]) -> Option<Kind> {
     }
     let trimmed = start.strip_prefix(b"\xef\xbb\xbf").unwrap_or(start);
     let trimmed = trimmed.trim_ascii_start();
+    if trimmed.starts_with(b"%PDF-") {
+        return Some(Kind::Pdf);
+    }
     if trimmed.starts_with(b"{\\rtf") {
         return Some(Kind::Rtf);
     }
@@ -393,7 +401,7 @@ fn tidy(raw: &str) -> String {
     let mut empty = 0_usize;
     for line in cleaned.lines() {
         let line = table::chosen(line);
-        let line = line.trim_end();
+        let line = one_blank(line.trim());
         if line.is_empty() {
             empty = empty.saturating_add(1);
             continue;
@@ -402,7 +410,18 @@ fn tidy(raw: &str) -> String {
             out.push_str(if empty > 0 { "\n\n" } else { "\n" });
         }
         empty = 0;
-        out.push_str(line);
+        out.push_str(&line);
+    }
+    out
+}
+
+/// Justified text and tables drawn with blanks have many between words.
+fn one_blank(line: &str) -> String {
+    let mut out = String::with_capacity(line.len());
+    for c in line.chars() {
+        if c != ' ' || !out.ends_with(' ') {
+            out.push(c);
+        }
     }
     out
 }

@@ -209,7 +209,11 @@ impl Walk<'_> {
         let is_taken = self.inner_files == before;
         let at = at.saturating_sub(1);
         if listed && let Some(reading) = self.found.readings.get_mut(at) {
-            let known = if is_taken { Reading::Taken } else { Reading::Pending };
+            let known = if is_taken {
+                Reading::Taken
+            } else {
+                Reading::Pending
+            };
             *reading = (known, true);
         }
     }
@@ -297,18 +301,19 @@ impl Walk<'_> {
         let given = entity.file_name().unwrap_or_default().to_owned();
         let is_wanted = text.is_none() && is_wanted(entity);
         let name = match place {
-            Place::Body => self.file(
-                &given,
-                extension(media_type),
-                media_type,
-                bytes,
-                entity.is_whole,
-            )
-            .inspect(|_| {
-                if is_wanted && let Some(reading) = self.found.readings.last_mut() {
-                    reading.0 = Reading::Pending;
-                }
-            }),
+            Place::Body => self
+                .file(
+                    &given,
+                    extension(media_type),
+                    media_type,
+                    bytes,
+                    entity.is_whole,
+                )
+                .inspect(|_| {
+                    if is_wanted && let Some(reading) = self.found.readings.last_mut() {
+                        reading.0 = Reading::Pending;
+                    }
+                }),
             Place::Inner => {
                 if is_wanted {
                     self.inner_files = self.inner_files.saturating_add(1);
@@ -446,9 +451,7 @@ fn is_unreadable(entity: &Entity) -> bool {
     entity.encoding == TransferEncoding::Unknown
         || matches!(
             entity.media_type.as_str(),
-            "message/partial"
-                | "message/external-body"
-                | "application/pgp-encrypted"
+            "message/partial" | "message/external-body" | "application/pgp-encrypted"
         )
         || (matches!(
             entity.media_type.as_str(),

@@ -18,8 +18,8 @@ use super::{
 use crate::case::likeness::{Earlier, Sketch};
 use crate::case::surroundings::Thread;
 use crate::case::{Case, CaseField, CaseNumber, Change, Event};
-use crate::message::extract::Extracted;
 use crate::intake::{Cursor, Position};
+use crate::message::extract::Extracted;
 use crate::outbox::Delivery;
 use crate::outbox::retry::Next;
 use crate::rules::RuleFiles;

@@ -136,7 +136,14 @@ pub(super) fn score(args: &Args) -> Result<ExitCode, Failure> {
                 file: correction.case,
             };
             let bytes = archive.raw(correction.message_id)?;
-            judge(&rules, &extractor, &bytes, &label, &mut score, &mut attached);
+            judge(
+                &rules,
+                &extractor,
+                &bytes,
+                &label,
+                &mut score,
+                &mut attached,
+            );
         }
     } else if let Some(labels) = &args.labels {
         let known = read_labels(labels)?;

@@ -201,7 +201,10 @@ fn place(rows: &mut Vec<Vec<Cell>>, fragment: &Fragment) {
 fn insert(rows: &mut Vec<Vec<Cell>>, value: &Fragment) {
     let size = value.size.max(8.0);
     let left = |cell: &Cell| cell.end <= value.x + size && (cell.top - value.y).abs() <= size;
-    if let Some(row) = rows.iter_mut().find(|row| row.iter().any(|cell| left(cell))) {
+    if let Some(row) = rows
+        .iter_mut()
+        .find(|row| row.iter().any(|cell| left(cell)))
+    {
         let at = row
             .iter()
             .position(|cell| cell.x > value.x)

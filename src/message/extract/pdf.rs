@@ -17,8 +17,9 @@ const PAGES_MAX: usize = 2_000;
 const OPERATIONS_MAX: usize = 3_000_000;
 /// Pieces of text on one page.
 const FRAGMENTS_MAX: usize = 100_000;
-/// Drawings within drawings.
-const FORMS_MAX: usize = 8;
+/// Drawings within drawings, and how many of them are read, of all pages together.
+const FORMS_DEPTH_MAX: usize = 8;
+const FORMS_MAX: usize = 4_000;
 /// Fields of a form, and fields within fields.
 const FIELDS_MAX: usize = 5_000;
 const FIELD_DEPTH_MAX: usize = 20;
@@ -29,7 +30,9 @@ pub(super) fn read(bytes: &[u8]) -> Result<Found, Unread> {
     let options = LoadOptions::with_max_decompressed_size(STREAM_BYTES_MAX);
     let document = match Document::load_mem_with_options(bytes, options) {
         Ok(document) => document,
-        Err(Error::InvalidPassword | Error::Decryption(_) | Error::UnsupportedSecurityHandler(_)) => {
+        Err(
+            Error::InvalidPassword | Error::Decryption(_) | Error::UnsupportedSecurityHandler(_),
+        ) => {
             return Err(Unread::Locked);
         }
         Err(Error::Decompress(_)) => return Err(Unread::TooMuch),
@@ -38,19 +41,25 @@ pub(super) fn read(bytes: &[u8]) -> Result<Found, Unread> {
     if document.is_encrypted() && document.encryption_state.is_none() {
         return Err(Unread::Locked);
     }
-    let pages: Vec<ObjectId> = document.page_iter().take(PAGES_MAX.saturating_add(1)).collect();
+    let pages: Vec<ObjectId> = document
+        .page_iter()
+        .take(PAGES_MAX.saturating_add(1))
+        .collect();
     if pages.is_empty() {
         return Err(Unread::Damaged);
     }
     let (fields, is_dynamic) = fields(&document);
-    let mut operations = OPERATIONS_MAX;
+    let mut left = Left {
+        operations: OPERATIONS_MAX,
+        forms: FORMS_MAX,
+    };
     let mut text = String::new();
     let (mut scanned, mut broken) = (0_usize, 0_usize);
     for page in pages.iter().take(PAGES_MAX) {
-        if text.len() > TEXT_BYTES_MAX || operations == 0 {
+        if text.len() > TEXT_BYTES_MAX || left.is_used_up() {
             break;
         }
-        match page_text(&document, *page, &fields, &mut operations) {
+        match page_text(&document, *page, &fields, &mut left) {
             Ok((page_text, has_image)) => {
                 let letters = page_text.chars().filter(|c| c.is_alphabetic()).count();
                 if has_image && letters < SCAN_LETTERS_MAX {
@@ -81,7 +90,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Found, Unread> {
         Some(Unread::Damaged)
     } else if !has_words && document.is_encrypted() {
         Some(Unread::Locked)
-    } else if operations == 0 || pages.len() > PAGES_MAX {
+    } else if left.is_used_up() || pages.len() > PAGES_MAX {
         Some(Unread::TooMuch)
     } else {
         None
@@ -298,7 +307,7 @@ fn page_text(
     document: &Document,
     page: ObjectId,
     fields: &[FormValue],
-    operations: &mut usize,
+    left: &mut Left,
 ) -> Result<(String, bool), Unread> {
     let content = document
         .get_page_content_with_limit(page, PAGE_BYTES_MAX)
@@ -311,7 +320,7 @@ fn page_text(
         found: BTreeMap::new(),
         count: 0,
         has_image: false,
-        operations,
+        left,
     };
     let resources = resources(document, page);
     reader.run(&content, &resources, Matrix::ONE, 0)?;
@@ -325,8 +334,16 @@ fn page_text(
         for [x, bottom, _, top] in &field.places {
             let height = top - bottom;
             let is_line = height < 30.0;
-            let size = if is_line { (height * 0.65).clamp(6.0, 14.0) } else { 10.0 };
-            let y = if is_line { bottom + (height - size) / 2.0 + size * 0.2 } else { top - size };
+            let size = if is_line {
+                (height * 0.65).clamp(6.0, 14.0)
+            } else {
+                10.0
+            };
+            let y = if is_line {
+                bottom + (height - size) / 2.0 + size * 0.2
+            } else {
+                top - size
+            };
             reader.add(
                 0,
                 Fragment {
@@ -346,9 +363,14 @@ fn page_text(
         if matches!(subtype, Ok(b"FreeText"))
             && let Ok(said) = annotation.get_deref(b"Contents", document)
             && let Ok(said) = decode_text_string(said)
-            && let Ok(rect) = annotation.get_deref(b"Rect", document).and_then(Object::as_array)
+            && let Ok(rect) = annotation
+                .get_deref(b"Rect", document)
+                .and_then(Object::as_array)
         {
-            let place: Vec<f32> = rect.iter().filter_map(|one| number(one, document)).collect();
+            let place: Vec<f32> = rect
+                .iter()
+                .filter_map(|one| number(one, document))
+                .collect();
             if let [x, _, _, top] = place.as_slice() {
                 reader.add(
                     0,
@@ -393,7 +415,9 @@ fn resources(document: &Document, page: ObjectId) -> Vec<&Dictionary> {
     let Ok((direct, ids)) = document.get_page_resources(page) else {
         return Vec::new();
     };
-    let referred = ids.iter().filter_map(|id| document.get_dictionary(*id).ok());
+    let referred = ids
+        .iter()
+        .filter_map(|id| document.get_dictionary(*id).ok());
     direct.into_iter().chain(referred).collect()
 }
 
@@ -430,6 +454,18 @@ impl Matrix {
     }
 }
 
+/// How much may still be read of a document.
+struct Left {
+    operations: usize,
+    forms: usize,
+}
+
+impl Left {
+    const fn is_used_up(&self) -> bool {
+        self.operations == 0 || self.forms == 0
+    }
+}
+
 /// What decides where and how text is shown.
 #[derive(Clone)]
 struct State {
@@ -449,7 +485,7 @@ struct PageReader<'a, 'b> {
     found: BTreeMap<u8, Vec<Fragment>>,
     count: usize,
     has_image: bool,
-    operations: &'b mut usize,
+    left: &'b mut Left,
 }
 
 impl<'a> PageReader<'a, '_> {
@@ -495,10 +531,10 @@ impl<'a> PageReader<'a, '_> {
                 // A page may end in the middle of an operation; what stands before it counts.
                 break;
             };
-            if *self.operations == 0 {
+            if self.left.is_used_up() {
                 return Ok(());
             }
-            *self.operations = self.operations.saturating_sub(1);
+            self.left.operations = self.left.operations.saturating_sub(1);
             let Operation { operator, operands } = &operation;
             let number = |index: usize| {
                 operands
@@ -661,7 +697,8 @@ impl<'a> PageReader<'a, '_> {
         let Some(object) = object else { return Ok(()) };
         match object.dict.get(b"Subtype").and_then(Object::as_name) {
             Ok(b"Image") => self.has_image = true,
-            Ok(b"Form") if depth < FORMS_MAX => {
+            Ok(b"Form") if depth < FORMS_DEPTH_MAX => {
+                self.left.forms = self.left.forms.saturating_sub(1);
                 let content = object
                     .get_plain_content_with_limit(PAGE_BYTES_MAX)
                     .map_err(|error| match error {

@@ -108,7 +108,9 @@ impl<'a> Font<'a> {
             let Some(start) = code(first, document) else {
                 return;
             };
-            let second = document.dereference(second).map_or(second, |(_, object)| object);
+            let second = document
+                .dereference(second)
+                .map_or(second, |(_, object)| object);
             if let Ok(widths) = second.as_array() {
                 for (code, width) in (start..).zip(widths.iter().take(WIDTHS_MAX)) {
                     if let Some(width) = number(width, document) {
@@ -163,7 +165,11 @@ impl<'a> Font<'a> {
                 let code = pair
                     .iter()
                     .fold(0_u32, |code, byte| (code << 8) | u32::from(*byte));
-                width += self.widths.get(&code).copied().unwrap_or(self.default_width);
+                width += self
+                    .widths
+                    .get(&code)
+                    .copied()
+                    .unwrap_or(self.default_width);
                 count += 1.0;
             }
             return (width, count, blanks);

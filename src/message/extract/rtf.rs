@@ -441,7 +441,9 @@ impl<'a> Reader<'a> {
         self.flush();
         // Signed 16 bits: what is above 32767 is written as negative.
         let unit = number.rem_euclid(65_536);
-        let Ok(unit) = u16::try_from(unit) else { return };
+        let Ok(unit) = u16::try_from(unit) else {
+            return;
+        };
         match (waiting, unit) {
             (_, 0xd800..=0xdbff) => self.surrogate = Some(unit),
             (Some(high), 0xdc00..=0xdfff) => {
@@ -459,7 +461,10 @@ impl<'a> Reader<'a> {
 
 /// Destinations after `\*` whose text counts.
 fn is_known(word: &str) -> bool {
-    matches!(word, "htmltag" | "shpinst" | "shptxt" | "nesttableprops" | "ud" | "upr" | "footnote")
+    matches!(
+        word,
+        "htmltag" | "shpinst" | "shptxt" | "nesttableprops" | "ud" | "upr" | "footnote"
+    )
 }
 
 fn push_escaped(html: &mut String, text: &str) {
@@ -542,8 +547,17 @@ f}", "a{b}\\c\u{a0}d-e\nf"),
     fn broken_and_deep_rtf_ends() {
         assert!(matches!(read(br"{\rtf1 "), Err(Unread::Damaged)));
         let found = read(br"{\rtf1 halv tekst").unwrap();
-        assert_eq!((found.text.as_str(), found.but), ("halv tekst", Some(Unread::Damaged)));
-        let deep = [b"{\\rtf1 ".as_slice(), &b"{".repeat(100_000), b"dypt", &b"}".repeat(100_001)].concat();
+        assert_eq!(
+            (found.text.as_str(), found.but),
+            ("halv tekst", Some(Unread::Damaged))
+        );
+        let deep = [
+            b"{\\rtf1 ".as_slice(),
+            &b"{".repeat(100_000),
+            b"dypt",
+            &b"}".repeat(100_001),
+        ]
+        .concat();
         assert_eq!(text(&deep), "dypt");
     }
 }

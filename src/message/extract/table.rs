@@ -43,10 +43,9 @@ pub(super) fn text(rows: &[Vec<String>]) -> String {
             cells if is_pairs(cells) => {
                 let mut rest = cells.iter();
                 while let (Some(name), value) = (rest.next(), rest.next()) {
-                    lines.push(value.map_or_else(
-                        || name.trim().to_owned(),
-                        |value| pair(name, value),
-                    ));
+                    lines.push(
+                        value.map_or_else(|| name.trim().to_owned(), |value| pair(name, value)),
+                    );
                 }
             }
             _ => lines.push(columns(row)),

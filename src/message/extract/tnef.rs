@@ -55,8 +55,18 @@ pub(super) fn read(bytes: &[u8], depth: usize) -> Extracted {
     }
     for file in mail.files {
         let name = names::sanitise(&file.name);
-        let media_type = if file.is_message { "application/ms-tnef" } else { "" };
-        let inner = super::nested(&name, media_type, &file.data, false, depth.saturating_add(1));
+        let media_type = if file.is_message {
+            "application/ms-tnef"
+        } else {
+            ""
+        };
+        let inner = super::nested(
+            &name,
+            media_type,
+            &file.data,
+            false,
+            depth.saturating_add(1),
+        );
         extracted.add(&name, inner);
     }
     if !mail.is_whole {
@@ -107,7 +117,9 @@ fn decode(bytes: &[u8]) -> Option<Mail> {
             mail.is_whole = true;
             break;
         }
-        let Some(data) = attribute(&mut bytes) else { break };
+        let Some(data) = attribute(&mut bytes) else {
+            break;
+        };
         let (id, data) = data;
         match id {
             ATT_OEM_CODEPAGE => {
@@ -273,7 +285,11 @@ fn property<'a>(bytes: &mut Bytes<'a>, found: &mut Vec<(u16, Value<'a>)>) -> Opt
     let is_many = kind & 0x1000 != 0;
     let kind = kind & 0x0fff;
     let is_variable = matches!(kind, 0x1e | 0x1f | 0x102 | 0x0d);
-    let count = if is_many || is_variable { bytes.length()? } else { 1 };
+    let count = if is_many || is_variable {
+        bytes.length()?
+    } else {
+        1
+    };
     for _ in 0..count {
         let fixed = match kind {
             0x01 => 0,
@@ -324,7 +340,12 @@ fn unpack(packed: &[u8]) -> Option<Vec<u8>> {
     bytes.u32()?;
     match kind {
         // «MELA»: not compressed.
-        0x414c_454d => return bytes.rest.get(..length.min(bytes.rest.len())).map(<[u8]>::to_vec),
+        0x414c_454d => {
+            return bytes
+                .rest
+                .get(..length.min(bytes.rest.len()))
+                .map(<[u8]>::to_vec);
+        }
         // «LZFu»
         0x7546_5a4c => {}
         _ => return None,
@@ -332,9 +353,7 @@ fn unpack(packed: &[u8]) -> Option<Vec<u8>> {
     let limit = length.min(RTF_BYTES_MAX);
     let mut window = [b' '; WINDOW];
     let mut at = DICTIONARY.len();
-    window
-        .get_mut(..at)?
-        .copy_from_slice(DICTIONARY.as_slice());
+    window.get_mut(..at)?.copy_from_slice(DICTIONARY.as_slice());
     let mut out = Vec::new();
     'runs: while let Some(flags) = bytes.u8() {
         for bit in 0..8 {

@@ -123,7 +123,8 @@ impl Body {
     }
 
     fn push(&mut self, text: &str) {
-        if self.in_text && self.skipped == 0
+        if self.in_text
+            && self.skipped == 0
             && let Some(flow) = self.flow()
         {
             flow.text.push_str(text);
