@@ -71,6 +71,9 @@ enum Command {
     Reconcile(reconcile::Args),
     /// What waits in KS SvarInn, and what only a person may say there
     Svarinn(svarinn::Args),
+    /// The child's side of reading one attachment
+    #[command(name = crate::extractor::SUBCOMMAND, hide = true)]
+    ReadAttachment,
     /// Check configuration, rules, templates, database, mailboxes, sending and clock, on one screen
     Doctor(doctor::Args),
 }
@@ -108,6 +111,7 @@ pub fn main() -> ExitCode {
         Command::Reconcile(args) => reconcile::run(&args),
         Command::Svarinn(args) => svarinn::run(&args),
         Command::Doctor(args) => doctor::run(&args),
+        Command::ReadAttachment => Ok(crate::extractor::serve()),
     };
     match outcome {
         Ok(code) => code,

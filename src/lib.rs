@@ -23,6 +23,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod diagnostic;
+pub mod extractor;
 pub mod http;
 pub mod intake;
 pub mod message;

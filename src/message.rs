@@ -11,6 +11,7 @@ mod bounce;
 mod build;
 mod charset;
 mod content;
+pub mod extract;
 mod fields;
 pub mod forsendelse;
 mod html;
@@ -27,7 +28,7 @@ mod walk;
 mod words;
 mod zones;
 
-pub use attachment_text::add_attachment_text;
+pub use attachment_text::{add_attachment_text, add_extracted};
 pub use content::content_hash;
 pub use fields::{FieldName, FormField};
 pub use forsendelse::Forsendelse;
@@ -110,6 +111,21 @@ pub struct Attachment {
     pub size: usize,
     /// SHA-256 over the decoded bytes, in hex.
     pub sha256: String,
+    /// Whether its text is known.
+    pub reading: Reading,
+    /// Of an attached mail: its own text stands in [`Zone::Forwarded`] already, only attachments in it are not read.
+    pub body_is_read: bool,
+}
+
+/// What is known of the text of an attachment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Reading {
+    /// It stands in the texts of the message, or is not wanted (signatures, calendars, what a bounce returns).
+    Taken,
+    /// It has to be extracted.
+    Pending,
+    /// There is none.
+    Unread(extract::Unread),
 }
 
 /// An attachment with its bytes, for handing a case on.
@@ -270,8 +286,10 @@ pub enum Defect {
     BadAddress,
     /// Larger than the parse limit: only headers and leading text were read.
     Truncated,
-    /// A part that we cannot read: encrypted, `message/partial`, TNEF, an unknown encoding.
+    /// A part that we cannot read: encrypted, `message/partial`, an unknown encoding.
     UnreadablePart,
+    /// An attachment that may hold the report could not be read: a person must look at it.
+    UnreadAttachment,
     /// A boundary, a header or an encoding is broken.
     Malformed,
     /// Text beyond the limit for rules was left out.
@@ -303,7 +321,7 @@ pub struct Message {
     pub references: Vec<String>,
     /// Every header in order, unfolded and decoded, bounded in number and length.
     pub headers: Vec<(String, String)>,
-    /// All text by zone: subject, new, quoted, forwarded, attachment (text/plain files), attachment names, form fields,
+    /// All text by zone: subject, new, quoted, forwarded, attachment (files that are text), attachment names, form fields,
     /// sender, recipients. A zone can stand more than once.
     pub texts: Vec<ZoneText>,
     /// The inner senders of a forwarded message, outermost first.
@@ -414,6 +432,14 @@ pub fn files(raw: &[u8], limits: &Limits) -> Vec<File> {
     isolated(raw, limits)
         .map(|(_, files)| files)
         .unwrap_or_default()
+}
+
+/// A message and its attachments with their bytes, as [`parse`] and [`files`] give them.
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_with_files(raw: &[u8], limits: &Limits) -> Result<(Message, Vec<File>), ParseError> {
+    isolated(raw, limits)
 }
 
 /// The text to hand on: what the sender wrote and forwarded, in reading order, without quoted mail.

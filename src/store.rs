@@ -17,6 +17,7 @@ use crate::case::undeliverable::{DeadAddresses, RetryWord, Returned, SentMail};
 use crate::case::{Case, CaseField, CaseNumber, Change, Event, MailKind, MailOrder, State};
 use crate::intake::{Cursor, Position, RawMessage};
 use crate::message::ContentHash;
+use crate::message::extract::Extracted;
 use crate::outbox::compose::Composed;
 use crate::outbox::message_id::Verp;
 use crate::outbox::retry::Next;
@@ -186,6 +187,8 @@ pub struct Settlement {
     pub sketch: Option<Sketch>,
     /// The message says that a mail of ours came back.
     pub returned: Option<Returned>,
+    /// What reading its attachments gave, by their place: content, kept with the message when it is in a case.
+    pub attachment_texts: Vec<(usize, Extracted)>,
     /// The message was left alone until now, and a person makes a case of it.
     pub adopted: bool,
     /// Now.
@@ -486,6 +489,11 @@ pub trait Store: Send + Sync {
     async fn take_back_attempt(&self, message_id: i64) -> Result<(), StoreError>;
     /// The raw bytes of a message; of a duplicate those of its original.
     async fn raw(&self, message_id: i64) -> Result<Option<Vec<u8>>, StoreError>;
+    /// What reading the attachments of a message gave, by their place; nothing when it is in no case.
+    async fn attachment_texts(
+        &self,
+        message_id: i64,
+    ) -> Result<Vec<(usize, Extracted)>, StoreError>;
     /// The case that a message refers to.
     async fn find_thread(&self, keys: &ThreadKeys) -> Result<Option<Thread>, StoreError>;
     /// Acknowledgements queued for an address since a moment.

@@ -30,6 +30,7 @@ use crate::calendar::Calendar;
 use crate::case::Policy;
 use crate::clock::SharedClock;
 use crate::config::{Identity, Mode};
+use crate::extractor::{Extractor, ExtractorError};
 use crate::message::Limits;
 use crate::outbox::MailTransport;
 use crate::outbox::message_id::SigningKey;
@@ -63,6 +64,8 @@ pub struct Engine {
     pub live_since: LiveSince,
     /// Limits for parsing.
     pub limits: Limits,
+    /// Reads attachments.
+    pub extractor: Arc<Extractor>,
 }
 
 /// The switch to live mode, for the sources that are watched.
@@ -83,6 +86,9 @@ pub enum WorkError {
     /// The source could not be read.
     #[error(transparent)]
     Source(#[from] crate::intake::SourceError),
+    /// Attachments cannot be read now.
+    #[error(transparent)]
+    Extractor(#[from] ExtractorError),
     /// A background thread was lost.
     #[error("a background task ended by surprise")]
     TaskLost,
@@ -94,7 +100,7 @@ impl WorkError {
         match self {
             Self::Store(error) => error.is_temporary(),
             Self::Source(error) => error.is_temporary(),
-            Self::TaskLost => true,
+            Self::Extractor(_) | Self::TaskLost => true,
         }
     }
 }

@@ -5,7 +5,7 @@ use super::routing::{self, Placing};
 use super::surroundings::{Surroundings, Thread};
 use super::{CaseNumber, State, form, likeness, names, reply};
 use crate::calendar;
-use crate::message::Message;
+use crate::message::{Defect, Message, Reading};
 use crate::rules::{Verdict, WhyNot};
 use serde_json::{Value, json};
 
@@ -271,7 +271,7 @@ fn open(
     let data = entry.data(json!({
         "message": arrival.message_id, "ruleset": verdict.ruleset, "linked": linked,
         "possible_duplicate_of": around.repeats.map(|(number, _)| number.to_string()),
-        "alike": around.repeats.map(|(_, alike)| alike.id()),
+        "alike": around.repeats.map(|(_, alike)| alike.id()), "unread": unread(message),
     }));
     fill(
         blank(arrival.received_at_ms, around.now_ms),
@@ -349,6 +349,8 @@ fn fill(
         case.due_day = Some(calendar::due_day(case.received_day));
     }
     likeness::mark(&mut case, around);
+    // The report may stand in what could not be read.
+    case.attention |= message.defects.contains(&Defect::UnreadAttachment);
     let mut change = Change::of(case);
     change.fields = form::fields(message, arrival.message_id, change.case.received_day);
     change.note(event, around.now_ms, entry.actor, entry.reason, data);
@@ -412,6 +414,24 @@ fn fill(
         note_no_acknowledgement(&mut change, why_not, around.now_ms);
     }
     change
+}
+
+/// Why attachments could not be read, for the history: each reason once; images that stand beside a text are no reason.
+pub(super) fn unread(message: &Message) -> Option<Vec<&'static str>> {
+    let mut reasons: Vec<&'static str> = message
+        .attachments
+        .iter()
+        .filter_map(|attachment| match attachment.reading {
+            Reading::Unread(reason) => Some(reason.id()),
+            Reading::Taken | Reading::Pending => None,
+        })
+        .collect();
+    if reasons.is_empty() && message.defects.contains(&Defect::UnreadAttachment) {
+        reasons.push("in-part");
+    }
+    reasons.sort_unstable();
+    reasons.dedup();
+    (!reasons.is_empty()).then_some(reasons)
 }
 
 fn note_no_acknowledgement(change: &mut Change, why_not: WhyNot, now_ms: i64) {

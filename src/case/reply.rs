@@ -161,6 +161,9 @@ pub(super) fn join(
     if supplements(role, &change, message, around) {
         change.fields = form::fields(message, message_id, change.case.received_day);
     }
+    change.case.attention |= message
+        .defects
+        .contains(&crate::message::Defect::UnreadAttachment);
     change.events.insert(
         0,
         super::Event {
@@ -186,6 +189,7 @@ fn joined(
 ) -> serde_json::Value {
     let mut data = json!({
         "message": message_id, "role": role.id(), "by": by.id(), "reply": kind, "ruleset": verdict.ruleset,
+        "unread": super::admit::unread(message),
     });
     if let (Some(report), Some(object)) = (&message.bounce, data.as_object_mut()) {
         object.insert("delivery".to_owned(), json!(report.fate().id()));

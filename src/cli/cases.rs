@@ -4,13 +4,14 @@ use super::case_form::Form;
 use super::{ConfigPath, Failure, classify, logging, setup, show};
 use crate::case::person::{DISMISS_REASONS, HANDOVER_WAYS, Order};
 use crate::case::{Actor, Case, CaseNumber, Event, EventKind, State, names, undo};
-use crate::message;
+use crate::message::{self, Reading, Zone};
 use crate::rules::Evidence;
 use crate::store::CaseFilter;
 use crate::worker::Engine;
 use clap::{Args as ClapArgs, Subcommand};
 use serde_json::json;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 #[derive(Debug, ClapArgs)]
 pub(super) struct Args {
@@ -607,6 +608,41 @@ fn relations(case: &Case, events: &[Event], messages: &[i64]) -> Vec<(&'static s
     lines
 }
 
+/// What the sender wrote, then each attachment under its name, with its text or why there is none.
+fn written(message: &message::Message) -> String {
+    let mut parts = vec![message::report_text(message)];
+    for attachment in &message.attachments {
+        let texts: Vec<&str> = message
+            .zone(Zone::Attachment)
+            .filter(|text| text.label == attachment.name)
+            .map(|text| text.text.as_str())
+            .collect();
+        let said = match attachment.reading {
+            Reading::Unread(reason) => format!("(kunne ikke leses: {})", reason.navn()),
+            Reading::Taken | Reading::Pending => texts.join("\n\n"),
+        };
+        parts.push(
+            format!("Vedlegg: {}\n{said}", attachment.name)
+                .trim_end()
+                .to_owned(),
+        );
+    }
+    let names: Vec<&str> = message
+        .attachments
+        .iter()
+        .map(|one| one.name.as_str())
+        .collect();
+    for inner in message.zone(Zone::Attachment) {
+        if !names.contains(&inner.label.as_str()) {
+            parts.push(format!(
+                "Vedlegg i vedlegg: {}\n{}",
+                inner.label, inner.text
+            ));
+        }
+    }
+    parts.join("\n\n")
+}
+
 /// The report's text, identity numbers masked; that it was shown stands in the history before it is.
 async fn content(engine: &Engine, case: &Case) -> Result<Option<String>, Failure> {
     let Some(raw) = engine.store.raw(case.message_id).await? else {
@@ -624,9 +660,14 @@ async fn content(engine: &Engine, case: &Case) -> Result<Option<String>, Failure
         json!({ "message": case.message_id }),
     );
     engine.apply_plain(change).await?;
-    let text = match message::parse(&raw, &engine.limits) {
-        Ok(message) => message::report_text(&message),
-        Err(error) => format!("({error})"),
+    let known = engine.store.attachment_texts(case.message_id).await?;
+    let (extractor, limits) = (Arc::clone(&engine.extractor), engine.limits.clone());
+    let opened =
+        tokio::task::spawn_blocking(move || extractor.open_again(&raw, &limits, &known)).await;
+    let text = match opened {
+        Ok(Ok(opened)) => written(&opened.message),
+        Ok(Err(error)) => format!("({error})"),
+        Err(_) => return Err(Failure::software("a background task ended by surprise")),
     };
     Ok(Some(message::identity_numbers::mask(&text)))
 }

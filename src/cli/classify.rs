@@ -1,7 +1,8 @@
 //! `linjevei classify`: decides without storing anything.
 
 use super::{Failure, rule_files, show};
-use crate::message::{Limits, Zone, parse};
+use crate::extractor::Extractor;
+use crate::message::{Limits, Zone};
 use crate::rules::{
     ClassifyContext, DECISIVE, Decision, Directory, Evidence, Facet, ReporterSource, RuleSet,
     Verdict, WhyNot,
@@ -38,12 +39,13 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let context = ClassifyContext {
         authserv_id: args.authserv_id.clone(),
     };
+    let extractor = Extractor::this_program();
     let mut out = anstream::AutoStream::auto(std::io::stdout().lock());
     for item in items(&args.paths) {
         let verdict = item
             .read()
             .map_err(|error| error.to_string())
-            .and_then(|bytes| decide(&rules, &context, &bytes));
+            .and_then(|bytes| decide(&rules, &context, &extractor, &bytes));
         let line = Line::new(&item.name, rules.hash(), verdict.as_ref().ok());
         let written = if args.json {
             let json = serde_json::to_string(&line).unwrap_or_default();
@@ -115,9 +117,16 @@ pub(super) fn items(paths: &[PathBuf]) -> Vec<Item> {
 }
 
 /// Parses and classifies a message; the error says why it could not.
-fn decide(rules: &RuleSet, context: &ClassifyContext, bytes: &[u8]) -> Result<Verdict, String> {
-    let message = parse(bytes, &Limits::default()).map_err(|error| error.to_string())?;
-    Ok(rules.classify(&message, context))
+fn decide(
+    rules: &RuleSet,
+    context: &ClassifyContext,
+    extractor: &Extractor,
+    bytes: &[u8],
+) -> Result<Verdict, String> {
+    let opened = extractor
+        .open(bytes, &Limits::default())
+        .map_err(|error| error.to_string())?;
+    Ok(rules.classify(&opened.message, context))
 }
 
 /// The bytes of a file, or of standard input for `-`.

@@ -9,6 +9,7 @@ use crate::case::person::Order;
 use crate::case::{Actor, CaseNumber, Policy, Reports, State};
 use crate::clock::ManualClock;
 use crate::config::{Identity, Mode};
+use crate::extractor::Extractor;
 use crate::intake::maildir::MaildirSource;
 use crate::message::Limits;
 use crate::outbox::maildir::MaildirTransport;
@@ -121,6 +122,7 @@ impl Demo {
             mode: Mode::Live,
             live_since: LiveSince::default(),
             limits: Limits::default(),
+            extractor: Arc::new(Extractor::this_program()),
         };
         Ok(Self {
             engine,

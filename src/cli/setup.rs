@@ -6,6 +6,7 @@ use crate::calendar::Calendar;
 use crate::case::{Policy, Reports};
 use crate::clock::SystemClock;
 use crate::config::{Config, ConfigError, Mode, SendConfig};
+use crate::extractor::Extractor;
 use crate::message::Limits;
 use crate::outbox::MailTransport;
 use crate::outbox::maildir::MaildirTransport;
@@ -208,6 +209,7 @@ pub(super) async fn engine(config: &Config) -> Result<Engine, Failure> {
             max_bytes: config.parse_max_bytes,
             ..Limits::default()
         },
+        extractor: Arc::new(Extractor::this_program()),
     })
 }
 

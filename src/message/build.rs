@@ -3,7 +3,7 @@
 use super::parts::{Content, Entity, scan};
 use super::walk::{self, Walked};
 use super::{
-    Address, Attachment, Defect, File, Limits, Mark, Message, ParseError, Zone, ZoneText,
+    Address, Attachment, Defect, File, Limits, Mark, Message, ParseError, Reading, Zone, ZoneText,
     addresses, authentication, bounce, content, fields, marks, parser, subject, text, words,
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -71,7 +71,10 @@ pub(super) fn build(raw: &[u8], limits: &Limits) -> Result<(Message, Vec<File>),
     message.attachments = parts
         .files
         .iter()
-        .map(|file| Attachment {
+        .zip(&parts.readings)
+        .map(|(file, (reading, body_is_read))| Attachment {
+            reading: if is_report { Reading::Taken } else { *reading },
+            body_is_read: *body_is_read,
             name: file.name.clone(),
             media_type: file.media_type.clone(),
             size: file.bytes.len(),

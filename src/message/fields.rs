@@ -244,7 +244,7 @@ fn is_vague_date(label: &str) -> bool {
 
 /// Whether the sender left the field as it was.
 fn is_unfilled(value: &str) -> bool {
-    const EMPTY: [&str; 10] = [
+    const EMPTY: [&str; 12] = [
         "",
         "ikke fylt ut",
         "ikke utfylt",
@@ -254,6 +254,8 @@ fn is_unfilled(value: &str) -> bool {
         "ikkje oppgitt",
         "ikke besvart",
         "ikke aktuelt",
+        "ikke vurdert",
+        "ikkje vurdert",
         "n/a",
     ];
     let bare = value

@@ -5,7 +5,8 @@ use super::parts::{Content, Entity};
 use super::transfer::TransferEncoding;
 use super::zones::{self, Thread};
 use super::{
-    Defect, File, Forwarded, Limits, Zone, addresses, charset, html, names, subject, text,
+    Defect, File, Forwarded, Limits, Reading, Zone, addresses, charset, extract, html, names,
+    subject, text,
 };
 use std::collections::BTreeSet;
 
@@ -34,6 +35,8 @@ pub(crate) struct Walked {
     pub(crate) attachment_texts: Vec<(String, String)>,
     /// The attachments.
     pub(crate) files: Vec<File>,
+    /// Of each attachment, whether its text is known, and whether a mail's own text is.
+    pub(crate) readings: Vec<(Reading, bool)>,
     /// Names of files inside attached mails.
     pub(crate) names: Vec<String>,
 }
@@ -52,6 +55,7 @@ pub(crate) fn walk(
         is_report,
         defects,
         found: Walked::default(),
+        inner_files: 0,
     };
     walk.entity(root, Place::Body);
     walk.found
@@ -63,6 +67,8 @@ struct Walk<'a> {
     is_report: bool,
     defects: &'a mut BTreeSet<Defect>,
     found: Walked,
+    /// Files in attached mails whose text is not taken.
+    inner_files: usize,
 }
 
 impl Walk<'_> {
@@ -169,6 +175,7 @@ impl Walk<'_> {
             .text("Subject")
             .map(|value| text::one_line(&value))
             .unwrap_or_default();
+        let mut listed = false;
         if place == Place::Body {
             let bytes = match entity.encoding {
                 TransferEncoding::Identity => entity.raw_body().to_vec(),
@@ -182,7 +189,8 @@ impl Walk<'_> {
             } else {
                 format!("{given}.eml")
             };
-            self.file(&name, "eml", "message/rfc822", bytes, entity.is_whole);
+            let name = self.file(&name, "eml", "message/rfc822", bytes, entity.is_whole);
+            listed = name.is_some();
         }
         let from = inner
             .first("From")
@@ -196,7 +204,18 @@ impl Walk<'_> {
         self.found
             .body
             .push((Zone::Forwarded, subject::bare(&subject)));
+        let (before, at) = (self.inner_files, self.found.readings.len());
         self.entity(inner, Place::Inner);
+        let is_taken = self.inner_files == before;
+        let at = at.saturating_sub(1);
+        if listed && let Some(reading) = self.found.readings.get_mut(at) {
+            let known = if is_taken {
+                Reading::Taken
+            } else {
+                Reading::Pending
+            };
+            *reading = (known, true);
+        }
     }
 
     /// What a bounce returns: our own words.
@@ -267,6 +286,7 @@ impl Walk<'_> {
             self.defects.insert(Defect::Malformed);
         }
         let readable = is_text
+            && !extract::is_binary(&bytes)
             && matches!(
                 media_type,
                 "text/plain" | "text/html" | "text/csv" | "text/markdown"
@@ -279,15 +299,25 @@ impl Walk<'_> {
             }
         });
         let given = entity.file_name().unwrap_or_default().to_owned();
+        let is_wanted = text.is_none() && is_wanted(entity);
         let name = match place {
-            Place::Body => self.file(
-                &given,
-                extension(media_type),
-                media_type,
-                bytes,
-                entity.is_whole,
-            ),
+            Place::Body => self
+                .file(
+                    &given,
+                    extension(media_type),
+                    media_type,
+                    bytes,
+                    entity.is_whole,
+                )
+                .inspect(|_| {
+                    if is_wanted && let Some(reading) = self.found.readings.last_mut() {
+                        reading.0 = Reading::Pending;
+                    }
+                }),
             Place::Inner => {
+                if is_wanted {
+                    self.inner_files = self.inner_files.saturating_add(1);
+                }
                 let name = names::sanitise(&given);
                 if !name.is_empty() && self.found.names.len() < ATTACHMENTS_MAX {
                     self.found.names.push(name.clone());
@@ -334,6 +364,7 @@ impl Walk<'_> {
             media_type: media_type.to_owned(),
             bytes,
         });
+        self.found.readings.push((Reading::Taken, false));
         Some(name)
     }
 
@@ -415,24 +446,35 @@ fn is_signature(entity: &Entity) -> bool {
     )
 }
 
-/// Encrypted, split over several mails, TNEF, elsewhere, or in an encoding we do not know.
+/// Encrypted, split over several mails, elsewhere, or in an encoding we do not know.
 fn is_unreadable(entity: &Entity) -> bool {
     entity.encoding == TransferEncoding::Unknown
         || matches!(
             entity.media_type.as_str(),
-            "application/ms-tnef"
-                | "application/vnd.ms-tnef"
-                | "message/partial"
-                | "message/external-body"
-                | "application/pgp-encrypted"
+            "message/partial" | "message/external-body" | "application/pgp-encrypted"
         )
         || (matches!(
             entity.media_type.as_str(),
             "application/pkcs7-mime" | "application/x-pkcs7-mime"
         ))
-        || entity
-            .file_name()
-            .is_some_and(|name| name.eq_ignore_ascii_case("winmail.dat"))
+}
+
+/// Not a signature, a calendar, a card or a part of something that is not here.
+fn is_wanted(entity: &Entity) -> bool {
+    let media_type = entity.media_type.as_str();
+    !is_signature(entity)
+        && !is_unreadable(entity)
+        && !media_type.starts_with("message/")
+        && !matches!(
+            media_type,
+            "text/calendar"
+                | "application/ics"
+                | "text/vcard"
+                | "text/x-vcard"
+                | "text/directory"
+                | "application/pgp-keys"
+                | "text/css"
+        )
 }
 
 /// An inline `begin 644 name` block, or yEnc.

@@ -23,6 +23,7 @@ use crate::case::surroundings::Thread;
 use crate::case::undeliverable::{DeadAddresses, RetryWord, SentMail};
 use crate::case::{Case, CaseField, CaseNumber, Change, Event};
 use crate::intake::{Cursor, Position};
+use crate::message::extract::Extracted;
 use crate::outbox::Delivery;
 use crate::outbox::retry::Next;
 use crate::rules::RuleFiles;
@@ -250,6 +251,13 @@ impl Store for SqliteStore {
 
     async fn raw(&self, message_id: i64) -> Result<Option<Vec<u8>>, StoreError> {
         intake::raw(&self.readers, message_id).await
+    }
+
+    async fn attachment_texts(
+        &self,
+        message_id: i64,
+    ) -> Result<Vec<(usize, Extracted)>, StoreError> {
+        intake::texts(&self.readers, message_id).await
     }
 
     async fn find_thread(&self, keys: &ThreadKeys) -> Result<Option<Thread>, StoreError> {

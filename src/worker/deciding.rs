@@ -9,8 +9,10 @@ use crate::case::surroundings::Surroundings;
 use crate::case::undeliverable::{self, DeadAddresses, Returned, SentMail};
 use crate::case::{self, Case, MailOrder};
 use crate::config::Mode;
+use crate::extractor::{ExtractorError, OpenError, Opened};
 use crate::intake::svarinn;
-use crate::message::{self, Limits, Message};
+use crate::message::extract::Extracted;
+use crate::message::{self, Message};
 use crate::outbox::message_id;
 use crate::rules::{ClassifyContext, RuleSet, Verdict, WhyNot};
 use crate::store::{
@@ -48,6 +50,8 @@ pub(super) struct Read {
     pub message: Option<Message>,
     pub verdict: Option<Verdict>,
     pub files: Vec<message::File>,
+    /// What reading the attachments gave, by their place.
+    pub extracted: Vec<(usize, Extracted)>,
 }
 
 impl Read {
@@ -55,6 +59,7 @@ impl Read {
         message: None,
         verdict: None,
         files: Vec::new(),
+        extracted: Vec::new(),
     };
 
     /// It only says that a forsendelse could not be read.
@@ -173,7 +178,14 @@ impl Engine {
             );
             Read::NOTHING
         } else {
-            self.read(message_id, &in_force.rules).await?
+            match self.read(message_id, &in_force.rules).await {
+                Err(error @ WorkError::Extractor(_)) => {
+                    // The machine is to blame, not the message.
+                    self.store.take_back_attempt(message_id).await.ok();
+                    return Err(error);
+                }
+                read => read?,
+            }
         };
         let mut outcome = Err(WorkError::Store(StoreError::Conflict));
         for _ in 0..CONFLICTS_MAX {
@@ -197,21 +209,29 @@ impl Engine {
         rules: &Arc<RuleSet>,
     ) -> Result<Read, WorkError> {
         let raw = self.store.raw(message_id).await?.unwrap_or_default();
-        let (rules, limits, authserv_id) = (
+        let known = self.store.attachment_texts(message_id).await?;
+        let (rules, limits, authserv_id, extractor) = (
             Arc::clone(rules),
             self.limits.clone(),
             self.policy.authserv_id.clone(),
+            Arc::clone(&self.extractor),
         );
         let from_svarinn = svarinn::is_svarinn(&self.store.mailbox(message_id).await?);
-        tokio::task::spawn_blocking(move || {
+        let read = tokio::task::spawn_blocking(move || {
+            let opened = extractor.open_again(&raw, &limits, &known);
             if from_svarinn {
-                read_forsendelse(&raw, &rules, &limits)
+                // Its headers are intake's own, and it needs no mail server to say who sent it.
+                let opened = opened.map(|mut opened| {
+                    message::forsendelse::vouch(&mut opened.message);
+                    opened
+                });
+                read(opened, &rules, None)
             } else {
-                read(&raw, &rules, &limits, authserv_id)
+                read(opened, &rules, authserv_id)
             }
-        })
-        .await
-        .map_err(|_| WorkError::TaskLost)
+        });
+        let read = read.await.map_err(|_| WorkError::TaskLost)?;
+        Ok(read?)
     }
 
     async fn settle(
@@ -257,6 +277,7 @@ impl Engine {
             own: read.own_reference(),
             verdict: read.verdict_json(),
             sketch,
+            attachment_texts: read.extracted.clone(),
             adopted: false,
             returned,
             outcome,
@@ -371,6 +392,7 @@ impl Engine {
             Admission::Joined(change) => Outcome::Joined(change),
             Admission::LeftAlone(reason) => Outcome::LeftAlone(reason),
         };
+        let sketch = sketch.filter(|_| matches!(outcome, Outcome::Opened(_)));
         Ok((outcome, sketch, returned))
     }
 
@@ -673,36 +695,26 @@ impl Engine {
     }
 }
 
-fn read(raw: &[u8], rules: &RuleSet, limits: &Limits, authserv_id: Option<String>) -> Read {
-    understand(raw, rules, limits, authserv_id, |_| {})
-}
-
-/// What intake made of a forsendelse: its headers are believed, and it needs no mail server to say who sent it.
-fn read_forsendelse(raw: &[u8], rules: &RuleSet, limits: &Limits) -> Read {
-    understand(raw, rules, limits, None, message::forsendelse::vouch)
-}
-
-fn understand(
-    raw: &[u8],
+fn read(
+    opened: Result<Opened, OpenError>,
     rules: &RuleSet,
-    limits: &Limits,
     authserv_id: Option<String>,
-    prepare: impl FnOnce(&mut Message),
-) -> Read {
-    match message::parse(raw, limits) {
-        Ok(mut message) => {
-            prepare(&mut message);
-            let verdict = rules.classify(&message, &ClassifyContext { authserv_id });
-            Read {
+) -> Result<Read, ExtractorError> {
+    match opened {
+        Ok(opened) => {
+            let verdict = rules.classify(&opened.message, &ClassifyContext { authserv_id });
+            Ok(Read {
                 verdict: Some(verdict),
-                message: Some(message),
-                files: message::files(raw, limits),
-            }
+                message: Some(opened.message),
+                files: opened.files,
+                extracted: opened.extracted,
+            })
         }
-        Err(error) => {
+        Err(OpenError::Parse(error)) => {
             warn!(error = %error, "a message could not be parsed; a person gets it unread");
-            Read::NOTHING
+            Ok(Read::NOTHING)
         }
+        Err(OpenError::Extractor(error)) => Err(error),
     }
 }
 

@@ -78,6 +78,7 @@ impl Engine {
             sketch,
             returned: None,
             adopted: true,
+            attachment_texts: read.extracted.clone(),
             at_ms: now_ms,
         };
         let composer = Compositor {

@@ -9,6 +9,7 @@ use linjevei::calendar::{Calendar, oslo_at};
 use linjevei::case::{Actor, Case, CaseNumber, Event, Policy};
 use linjevei::clock::{Clock, ManualClock};
 use linjevei::config::{Identity, Mode};
+use linjevei::extractor::Extractor;
 use linjevei::intake::maildir::MaildirSource;
 use linjevei::message::{self, Limits, Message};
 use linjevei::outbox::maildir::MaildirTransport;
@@ -228,6 +229,7 @@ impl House {
             mode: Mode::Live,
             live_since: LiveSince::default(),
             limits: Limits::default(),
+            extractor: Arc::new(Extractor::of(env!("CARGO_BIN_EXE_linjevei").into())),
         };
         Self {
             engine,

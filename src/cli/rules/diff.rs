@@ -3,7 +3,8 @@
 use super::super::classify::{Line, items};
 use super::super::{Failure, rule_files};
 use super::archive::Archive;
-use crate::message::{self, Limits, parse};
+use crate::extractor::{Extractor, Opened};
+use crate::message::{self, Limits};
 use crate::rules::{ClassifyContext, RuleFiles, RuleSet, Verdict};
 use crate::store::Correction;
 use serde::Serialize;
@@ -204,7 +205,8 @@ impl Report {
         archive: Option<&Archive>,
     ) -> Result<(), Failure> {
         self.messages = self.messages.saturating_add(1);
-        let Ok(message) = parse(&sample.bytes, &Limits::default()) else {
+        let extractor = Extractor::this_program();
+        let Ok(Opened { message, .. }) = extractor.open(&sample.bytes, &Limits::default()) else {
             self.unreadable = self.unreadable.saturating_add(1);
             return Ok(());
         };

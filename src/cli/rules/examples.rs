@@ -3,7 +3,8 @@
 use super::super::classify::{self, Line};
 use super::super::{Failure, rule_files};
 use super::explain;
-use crate::message::{Limits, parse};
+use crate::extractor::Extractor;
+use crate::message::Limits;
 use crate::rules::{ClassifyContext, Example, ExampleMail, Facet, RuleSet, Verdict};
 use std::path::Path;
 use std::process::ExitCode;
@@ -56,8 +57,8 @@ fn run(rules: &RuleSet, folder: Option<&Path>, example: &Example) -> Vec<String>
         },
         (ExampleMail::Text { .. }, None) => Vec::new(),
     };
-    let verdict = match parse(&bytes, &Limits::default()) {
-        Ok(message) => rules.classify(&message, &ClassifyContext::default()),
+    let verdict = match Extractor::this_program().open(&bytes, &Limits::default()) {
+        Ok(opened) => rules.classify(&opened.message, &ClassifyContext::default()),
         Err(error) => return vec![format!("meldingen kan ikke leses: {error}")],
     };
     compare(rules, example, &verdict)

@@ -3,7 +3,8 @@
 use super::super::classify;
 use super::super::{Failure, rule_files};
 use crate::diagnostic::line_column;
-use crate::message::{FieldName, Limits, Zone, parse};
+use crate::extractor::Extractor;
+use crate::message::{FieldName, Limits, Zone};
 use crate::rules::{
     ClassifyContext, Decision, Evidence, Facet, ReadText, ReporterSource, RuleSet, Verdict, WhyNot,
 };
@@ -74,14 +75,16 @@ struct Spot {
 pub(super) fn explain(folder: Option<&Path>, json: bool, path: &Path) -> Result<ExitCode, Failure> {
     let rules = rule_files::compile(folder)?;
     let bytes = classify::read(path).map_err(|error| rule_files::unreadable(path, &error))?;
-    let message = parse(&bytes, &Limits::default()).map_err(|error| {
+    let opened = Extractor::this_program().open(&bytes, &Limits::default());
+    let opened = opened.map_err(|error| {
         Failure::data(format!(
             "{}: meldingen kan ikke leses ({error})",
             path.display()
         ))
     })?;
-    let verdict = rules.classify(&message, &ClassifyContext::default());
-    let explanation = explanation(&rules, &verdict, &rules.texts(&message));
+    let message = &opened.message;
+    let verdict = rules.classify(message, &ClassifyContext::default());
+    let explanation = explanation(&rules, &verdict, &rules.texts(message));
     if json {
         let text = serde_json::to_string_pretty(&explanation)
             .map_err(|error| Failure::data(error.to_string()))?;

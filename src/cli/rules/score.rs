@@ -5,7 +5,8 @@
 use super::super::classify::{Line, items};
 use super::super::{Failure, rule_files};
 use super::archive::Archive;
-use crate::message::{Limits, Message, Zone, parse};
+use crate::extractor::Extractor;
+use crate::message::{Limits, Message, Zone};
 use crate::rules::{ClassifyContext, RuleSet};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -109,6 +110,7 @@ pub(super) fn score(args: &Args) -> Result<ExitCode, Failure> {
     let rules = rule_files::compile(args.rules.as_deref())?;
     let mut score = Score::default();
     let mut attached = Score::default();
+    let extractor = Extractor::this_program();
     let mut unlabelled = 0_u32;
     if let Some(path) = &args.archive {
         let archive = Archive::open(path)?;
@@ -134,7 +136,14 @@ pub(super) fn score(args: &Args) -> Result<ExitCode, Failure> {
                 file: correction.case,
             };
             let bytes = archive.raw(correction.message_id)?;
-            judge(&rules, &bytes, &label, &mut score, &mut attached);
+            judge(
+                &rules,
+                &extractor,
+                &bytes,
+                &label,
+                &mut score,
+                &mut attached,
+            );
         }
     } else if let Some(labels) = &args.labels {
         let known = read_labels(labels)?;
@@ -150,7 +159,7 @@ pub(super) fn score(args: &Args) -> Result<ExitCode, Failure> {
             let bytes = item
                 .read()
                 .map_err(|error| rule_files::unreadable(Path::new(&item.name), &error))?;
-            judge(&rules, &bytes, label, &mut score, &mut attached);
+            judge(&rules, &extractor, &bytes, label, &mut score, &mut attached);
         }
     }
     score.print(args.brief);
@@ -159,7 +168,7 @@ pub(super) fn score(args: &Args) -> Result<ExitCode, Failure> {
     }
     if attached.messages > 0 {
         anstream::println!(
-            "\nbare i vedlegg: {} der selve meldingen står i en PDF eller et dokument som ikke er lest\n",
+            "\nbare i vedlegg: {} der selve meldingen står i en PDF eller et dokument som ikke kunne leses\n",
             super::diff::counted(attached.messages)
         );
         attached.print(args.brief);
@@ -188,8 +197,16 @@ fn read_labels(labels: &Path) -> Result<BTreeMap<String, Label>, Failure> {
     Ok(known)
 }
 
-fn judge(rules: &RuleSet, bytes: &[u8], label: &Label, score: &mut Score, attached: &mut Score) {
-    let message = parse(bytes, &Limits::default()).ok();
+fn judge(
+    rules: &RuleSet,
+    extractor: &Extractor,
+    bytes: &[u8],
+    label: &Label,
+    score: &mut Score,
+    attached: &mut Score,
+) {
+    let opened = extractor.open(bytes, &Limits::default()).ok();
+    let message = opened.map(|opened| opened.message);
     let verdict = message
         .as_ref()
         .map(|message| rules.classify(message, &ClassifyContext::default()));

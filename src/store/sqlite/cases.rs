@@ -1,6 +1,6 @@
 //! Cases, their history, and settling messages.
 
-use super::{begin, likeness, outbox, returned};
+use super::{begin, intake, likeness, outbox, returned};
 use crate::case::surroundings::{Thread, ThreadBy};
 use crate::case::{Case, CaseField, CaseNumber, Change, Event, undeliverable};
 use crate::outbox::compose::Composed;
@@ -296,6 +296,14 @@ pub(super) async fn settle(
             ruleset,
             verdict,
             settlement.at_ms,
+        )
+        .await?;
+    }
+    if case.is_some() {
+        intake::keep_texts(
+            &mut transaction,
+            settlement.message_id,
+            &settlement.attachment_texts,
         )
         .await?;
     }

@@ -2,6 +2,7 @@
 
 use super::{CHUNK_BYTES, begin, trouble};
 use crate::intake::{Cursor, Position};
+use crate::message::extract::Extracted;
 use crate::store::rows;
 use crate::store::{Incoming, MessageRow, Pending, StoreError, Stored};
 use sqlx::{Acquire, SqliteConnection, SqlitePool};
@@ -260,6 +261,48 @@ pub(super) async fn raw(
             .fetch_all(&mut *connection)
             .await?;
     Ok(Some(chunks.concat()))
+}
+
+/// Keeps what reading the attachments of a message gave.
+pub(super) async fn keep_texts(
+    connection: &mut SqliteConnection,
+    message_id: i64,
+    texts: &[(usize, Extracted)],
+) -> Result<(), StoreError> {
+    for (position, extracted) in texts {
+        let json = serde_json::to_string(extracted)
+            .map_err(|error| StoreError::Broken(error.to_string()))?;
+        sqlx::query(
+            "INSERT INTO message_text (message_id, position, extracted) VALUES ($1, $2, $3) \
+             ON CONFLICT (message_id, position) DO UPDATE SET extracted = excluded.extracted",
+        )
+        .bind(message_id)
+        .bind(i64::try_from(*position).unwrap_or(i64::MAX))
+        .bind(json)
+        .execute(&mut *connection)
+        .await?;
+    }
+    Ok(())
+}
+
+pub(super) async fn texts(
+    readers: &SqlitePool,
+    message_id: i64,
+) -> Result<Vec<(usize, Extracted)>, StoreError> {
+    let rows: Vec<(i64, String)> = sqlx::query_as(
+        "SELECT position, extracted FROM message_text WHERE message_id = $1 ORDER BY position",
+    )
+    .bind(message_id)
+    .fetch_all(readers)
+    .await?;
+    // What an older version wrote in another way is read anew.
+    let known = rows.into_iter().filter_map(|(position, json)| {
+        Some((
+            usize::try_from(position).ok()?,
+            serde_json::from_str(&json).ok()?,
+        ))
+    });
+    Ok(known.collect())
 }
 
 pub(super) async fn untreated(

@@ -162,6 +162,10 @@ async fn delete_message(
         .bind(id)
         .execute(&mut *connection)
         .await?;
+    sqlx::query("DELETE FROM message_text WHERE message_id = $1")
+        .bind(id)
+        .execute(&mut *connection)
+        .await?;
     sqlx::query(FORGET_REPORTER)
         .bind(id)
         .execute(&mut *connection)

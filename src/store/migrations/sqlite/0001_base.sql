@@ -43,6 +43,14 @@ CREATE TABLE message_chunk (
     PRIMARY KEY (message_id, seq)
 ) STRICT;
 
+-- What was read in the attachments of a message that is in a case, as JSON: content, like the message itself.
+CREATE TABLE message_text (
+    message_id INTEGER NOT NULL REFERENCES message (id),
+    position   INTEGER NOT NULL,
+    extracted  TEXT    NOT NULL,
+    PRIMARY KEY (message_id, position)
+) STRICT;
+
 -- Message-IDs (RFC 5322) by which later mail can refer to a case: those of the messages in it.
 CREATE TABLE thread_id (
     rfc_message_id TEXT    NOT NULL,
