@@ -256,3 +256,57 @@ fn message(request: Request<'_>) -> Result<hyper::Request<Full<Bytes>>, HttpErro
         .body(Full::new(request.body))
         .map_err(|_| HttpError::BadUrl)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn get(url: &str, max_bytes: usize) -> Result<Response, HttpError> {
+        let url: Uri = url.parse().unwrap();
+        send(Request {
+            method: Method::GET,
+            url: &url,
+            headers: Vec::new(),
+            body: Bytes::new(),
+            ca_file: None,
+            max_bytes,
+            silence: Duration::from_millis(300),
+            total: Duration::from_secs(60),
+        })
+        .await
+    }
+
+    #[tokio::test]
+    async fn a_server_that_says_nothing_is_not_waited_for() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let place = listener.local_addr().unwrap().to_string();
+        let answer = get(&format!("http://{place}/"), 10).await;
+        assert_eq!(answer.unwrap_err(), HttpError::TooSlow(place));
+    }
+
+    #[tokio::test]
+    async fn large_answers_and_odd_addresses() {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let place = listener.local_addr().unwrap().to_string();
+        let server = tokio::spawn(async move {
+            for head in ["Content-Length: 11", "Connection: close"] {
+                let (mut tcp, _) = listener.accept().await.unwrap();
+                let mut request = [0; 16];
+                tcp.read_exact(&mut request).await.unwrap();
+                let answer = format!("HTTP/1.1 200 OK\r\n{head}\r\n\r\nhello world");
+                tcp.write_all(answer.as_bytes()).await.unwrap();
+                // The rest of the request is taken, so that the answer is not lost in a reset.
+                let mut rest = Vec::new();
+                tcp.shutdown().await.unwrap();
+                tcp.read_to_end(&mut rest).await.ok();
+            }
+        });
+        for _ in 0..2 {
+            let answer = get(&format!("http://{place}/"), 10).await;
+            assert_eq!(answer.unwrap_err(), HttpError::TooLarge(place.clone(), 10));
+        }
+        server.await.unwrap();
+        assert_eq!(get("/x", 10).await.unwrap_err(), HttpError::BadUrl);
+    }
+}

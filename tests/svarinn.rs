@@ -594,12 +594,7 @@ async fn an_unreadable_forsendelse_is_a_case_that_goes_on_when_it_can_be_read() 
     let files = report_files();
     let packed = zipped(&files);
     desk.server.put(
-        metadata(
-            "a-1",
-            "Nyhetsbrev? Nei, avviksmelding",
-            morning(DAY),
-            &files,
-        ),
+        metadata("a-1", "Manglende epikrise", morning(DAY), &files),
         keys.encrypt_for(&["annen"], USUAL, &packed),
         "application/zip",
     );

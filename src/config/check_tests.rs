@@ -106,25 +106,40 @@ fn the_svarinn_of_the_example() {
         .take_while(|line| !line.is_empty())
         .filter_map(|line| line.strip_prefix("# "))
         .filter(|line| line.starts_with("[[") || line.contains(" = "))
-        .map(|line| if line.starts_with("password_file") { "password_file = \"passord\"" } else { line })
+        .map(|line| {
+            if line.starts_with("password_file") {
+                "password_file = \"passord\""
+            } else {
+                line
+            }
+        })
         .collect();
     let fit = |line: &str| {
         let path = if line.contains("_file = ") && !line.starts_with("password") {
-            line.split(" = ").next().map(|key| format!("{key} = \"ca.pem\""))
+            line.split(" = ")
+                .next()
+                .map(|key| format!("{key} = \"ca.pem\""))
         } else {
             None
         };
         path.unwrap_or_else(|| line.to_owned())
     };
     let all: Vec<String> = section.iter().map(|line| fit(line)).collect();
-    let config = parse(&format!("{HEAD}{SEND}{}", all.join("\n"))).unwrap_or_else(|faults| panic!("{faults}"));
+    let config = parse(&format!("{HEAD}{SEND}{}", all.join("\n")))
+        .unwrap_or_else(|faults| panic!("{faults}"));
     let needed: Vec<String> = all
         .iter()
-        .filter(|line| !["ca_file", "max_bytes", "poll_secs", "download_hosts"].iter().any(|key| line.starts_with(key)))
+        .filter(|line| {
+            !["ca_file", "max_bytes", "poll_secs", "download_hosts"]
+                .iter()
+                .any(|key| line.starts_with(key))
+        })
         .cloned()
         .collect();
     let mut defaults = parse(&format!("{HEAD}{SEND}{}", needed.join("\n"))).unwrap();
-    let (SourceConfig::SvarInn(given), SourceConfig::SvarInn(left_out)) = (&config.sources[0], &mut defaults.sources[0]) else {
+    let (SourceConfig::SvarInn(given), SourceConfig::SvarInn(left_out)) =
+        (&config.sources[0], &mut defaults.sources[0])
+    else {
         panic!("{:?}", config.sources);
     };
     left_out.ca_file.clone_from(&given.ca_file);
@@ -134,17 +149,35 @@ fn the_svarinn_of_the_example() {
 
     for (from, to, told) in [
         ("https://svarinn", "http://svarinn", "uten kryptering"),
-        ("svarinn.ks.example/", "svarinn.ks.example/?a=", "mer enn tjener og sti"),
+        (
+            "svarinn.ks.example/",
+            "svarinn.ks.example/?a=",
+            "mer enn tjener og sti",
+        ),
         ("123456785", "123456789", "ikke et organisasjonsnummer"),
-        ("varsling@edialog.example", "eDialog", "ikke en e-postadresse"),
+        (
+            "varsling@edialog.example",
+            "eDialog",
+            "ikke en e-postadresse",
+        ),
         ("poll_secs = 900", "poll_secs = 7200", "fra 1 til 3600"),
-        ("private_key_file = \"ca.pem\"", "private_key_file = \"borte.key\"", "finner ikke filen"),
+        (
+            "private_key_file = \"ca.pem\"",
+            "private_key_file = \"borte.key\"",
+            "finner ikke filen",
+        ),
         ("url = ", "adresse = ", "ukjent nøkkel"),
         ("password_file", "password", "kan ikke stå i innstillingene"),
-        ("organisation = \"123456785\"", "", "nøkkelen «organisation» mangler"),
+        (
+            "organisation = \"123456785\"",
+            "",
+            "nøkkelen «organisation» mangler",
+        ),
     ] {
         let text = all.join("\n").replace(from, to);
-        let faults = parse(&format!("{HEAD}{SEND}{text}")).unwrap_err().to_string();
+        let faults = parse(&format!("{HEAD}{SEND}{text}"))
+            .unwrap_err()
+            .to_string();
         assert!(faults.contains(told), "{to}: {faults}");
     }
     let twice = format!("{HEAD}{SEND}{0}\n{0}", all.join("\n"));
@@ -183,8 +216,7 @@ fn commented_keys_of_the_example_are_true() {
         .map(|line| {
             let bare = line.strip_prefix("# ").unwrap_or(line);
             let key = bare.split(" = ").next().unwrap_or_default();
-            let commented_section =
-                matches!(bare, "poll_secs = 10" | "poll_secs = 900");
+            let commented_section = matches!(bare, "poll_secs = 10" | "poll_secs = 900");
             if defaults.contains(&key) && !commented_section {
                 used.insert(key);
                 bare

@@ -29,6 +29,13 @@ impl Tag {
         Self { class: 0, number }
     }
 
+    const fn of(first: u8) -> Self {
+        Self {
+            class: first >> 6,
+            number: first & 0x1f,
+        }
+    }
+
     /// `[number]`.
     pub(super) const fn context(number: u8) -> Self {
         Self { class: 2, number }
@@ -65,12 +72,12 @@ impl<'a> Value<'a> {
 
     /// The same when it must have this tag.
     pub(super) fn expect(input: &'a [u8], tag: Tag) -> Result<(Self, &'a [u8]), BerError> {
-        let (value, rest) = Self::read(input)?;
-        if value.tag == tag {
-            Ok((value, rest))
-        } else {
-            Err(BerError::Unexpected)
+        // Looked at first: something else altogether need not be as long as it would say.
+        let first = input.first().ok_or(BerError::Truncated)?;
+        if Tag::of(*first) != tag {
+            return Err(BerError::Unexpected);
         }
+        Self::read(input)
     }
 
     /// The values in it.
@@ -161,10 +168,7 @@ fn read_at(input: &[u8], depth: usize) -> Result<(Value<'_>, &[u8]), BerError> {
         return Err(BerError::Unexpected);
     }
     let (&first, after_tag) = input.split_first().ok_or(BerError::Truncated)?;
-    let tag = Tag {
-        class: first >> 6,
-        number: first & 0x1f,
-    };
+    let tag = Tag::of(first);
     if tag.number == 0x1f {
         // Numbers above 30 do not occur here.
         return Err(BerError::Unexpected);

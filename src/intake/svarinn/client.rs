@@ -98,7 +98,8 @@ impl Client {
             lasting: true,
         };
         let url: Option<Uri> = letter.download_url.parse().ok();
-        let url = url.filter(|url| url.host().is_some()).ok_or_else(|| {
+        let url = url.filter(|url| url.scheme().is_some() && url.host().is_some());
+        let url = url.ok_or_else(|| {
             lasting(
                 "SvarInn tells no address to download it from".to_owned(),
                 "SvarInn oppga ingen adresse å hente den fra",
