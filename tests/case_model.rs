@@ -15,6 +15,7 @@ use linjevei::calendar::{self, Calendar};
 use linjevei::case::admit::{self, Admission, Arrival};
 use linjevei::case::person::{self, DISMISS_REASONS, HANDOVER_WAYS, Order};
 use linjevei::case::surroundings::{Surroundings, Thread, ThreadBy};
+use linjevei::case::undeliverable::DeadAddresses;
 use linjevei::case::{
     Acknowledgement, Actor, Case, CaseNumber, Change, Event, EventKind, MailKind, MailOrder,
     Policy, Reminder, SAMHANDLING, State, chase, names, undeliverable, undo,
@@ -169,7 +170,10 @@ enum Happening {
     },
     Order(Order),
     Days(i64),
+    /// The last mail comes back, and nothing more goes to its addresses.
     Bounce,
+    /// All addresses work again.
+    Works,
     Merge,
     Split,
     Link,
@@ -238,6 +242,7 @@ fn happening() -> impl Strategy<Value = Happening> {
         1 => Just(Happening::Order(Order::Note)),
         5 => select(vec![1_i64, 10, 30, 60]).prop_map(Happening::Days),
         1 => Just(Happening::Bounce),
+        1 => Just(Happening::Works),
         1 => Just(Happening::Merge),
         1 => Just(Happening::Split),
         1 => Just(Happening::Link),
@@ -258,6 +263,7 @@ struct World {
     calendar: Calendar,
     lives: Vec<Life>,
     messages: i64,
+    dead: DeadAddresses,
 }
 
 fn message(from: &str, subject: &str, id: i64) -> Message {
@@ -285,6 +291,7 @@ impl World {
             calendar: Calendar::new(&[]).unwrap(),
             lives: Vec::new(),
             messages: 0,
+            dead: DeadAddresses::default(),
         }
     }
 
@@ -294,6 +301,8 @@ impl World {
             policy: &self.policy,
             now_ms: self.now_ms,
             recent_acknowledgements: 0,
+            dead: &self.dead,
+            returned: None,
             repeats: None,
         }
     }
@@ -435,6 +444,7 @@ impl World {
                             case,
                             &self.calendar,
                             SET.directory(),
+                            &self.dead,
                             &self.policy,
                             self.now_ms,
                         ) else {
@@ -447,6 +457,7 @@ impl World {
                         case,
                         &self.calendar,
                         SET.directory(),
+                        &self.dead,
                         &self.policy,
                         self.now_ms,
                     );
@@ -461,10 +472,12 @@ impl World {
                     return;
                 };
                 let mut change = Change::of(life.case.clone());
+                self.dead = DeadAddresses::new(mail.to.iter().map(String::as_str));
                 undeliverable::note(&mut change, mail.kind, &mail.party, "5.1.1", self.now_ms);
                 assert!(change.case.attention, "a person must know");
                 self.apply(at, change);
             }
+            Happening::Works => self.dead = DeadAddresses::default(),
             Happening::Merge => {
                 let other = (at + 1) % self.lives.len().max(1);
                 let (Some(from), Some(into)) = (self.lives.get(at), self.lives.get(other)) else {
