@@ -31,6 +31,8 @@ use worker::{ADDRESS, AT_MOST, Installation, settings};
 
 const USER: &str = "samhandlingsavvik";
 const MESSAGES: u32 = 300;
+/// Time for the worker to settle after its start.
+const SETTLED: Duration = Duration::from_secs(20);
 /// Rest between two mails.
 const PAUSE: Duration = Duration::from_millis(300);
 
@@ -131,8 +133,8 @@ fn main() {
     installation.secret("password", PASSWORD);
     let worker = installation.start_and_wait();
     let bare = bare_client(&dovecot);
-    // INTERNALDATE knows whole seconds, and the switch to live has just been made.
-    std::thread::sleep(Duration::from_secs(2));
+    // INTERNALDATE knows whole seconds, and the switch to live has just been made; ten seconds after a start the worker warms up.
+    std::thread::sleep(SETTLED);
 
     let (mut fetches, mut acknowledgements) = (Vec::new(), Vec::new());
     for number in 1..=messages {

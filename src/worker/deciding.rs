@@ -500,7 +500,12 @@ impl Engine {
     }
 }
 
-fn read(raw: &[u8], rules: &RuleSet, limits: &Limits, authserv_id: Option<String>) -> Read {
+pub(super) fn read(
+    raw: &[u8],
+    rules: &RuleSet,
+    limits: &Limits,
+    authserv_id: Option<String>,
+) -> Read {
     match message::parse(raw, limits) {
         Ok(message) => {
             let verdict = rules.classify(&message, &ClassifyContext { authserv_id });
