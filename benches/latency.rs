@@ -141,7 +141,7 @@ fn main() {
         std::thread::sleep(PAUSE);
         dovecot.deliver(&[USER], &report(number));
         let delivered = Instant::now();
-        let fetched = bare.recv_timeout(AT_MOST).unwrap();
+        let seen = bare.recv_timeout(AT_MOST).unwrap();
         let mut accepted = None;
         wait_until(AT_MOST, || {
             accepted = smtp.accepted(&reporter(number));
@@ -149,7 +149,7 @@ fn main() {
         });
         let accepted =
             accepted.unwrap_or_else(|| panic!("no acknowledgement for message {number}"));
-        fetches.push(fetched.saturating_duration_since(delivered));
+        fetches.push(seen.saturating_duration_since(delivered));
         acknowledgements.push(accepted.saturating_duration_since(delivered));
         if number % 50 == 0 {
             eprintln!("{number} of {messages}");
