@@ -31,6 +31,8 @@ use worker::{ADDRESS, AT_MOST, Installation, settings};
 
 const USER: &str = "samhandlingsavvik";
 const MESSAGES: u32 = 300;
+/// Time for the worker to settle after its start.
+const SETTLED: Duration = Duration::from_secs(20);
 /// Rest between two mails.
 const PAUSE: Duration = Duration::from_millis(300);
 
@@ -131,15 +133,15 @@ fn main() {
     installation.secret("password", PASSWORD);
     let worker = installation.start_and_wait();
     let bare = bare_client(&dovecot);
-    // INTERNALDATE knows whole seconds, and the switch to live has just been made.
-    std::thread::sleep(Duration::from_secs(2));
+    // INTERNALDATE knows whole seconds, and the switch to live has just been made; ten seconds after a start the worker warms up.
+    std::thread::sleep(SETTLED);
 
     let (mut fetches, mut acknowledgements) = (Vec::new(), Vec::new());
     for number in 1..=messages {
         std::thread::sleep(PAUSE);
         dovecot.deliver(&[USER], &report(number));
         let delivered = Instant::now();
-        let fetched = bare.recv_timeout(AT_MOST).unwrap();
+        let seen = bare.recv_timeout(AT_MOST).unwrap();
         let mut accepted = None;
         wait_until(AT_MOST, || {
             accepted = smtp.accepted(&reporter(number));
@@ -147,7 +149,7 @@ fn main() {
         });
         let accepted =
             accepted.unwrap_or_else(|| panic!("no acknowledgement for message {number}"));
-        fetches.push(fetched.saturating_duration_since(delivered));
+        fetches.push(seen.saturating_duration_since(delivered));
         acknowledgements.push(accepted.saturating_duration_since(delivered));
         if number % 50 == 0 {
             eprintln!("{number} of {messages}");

@@ -19,6 +19,7 @@ pub mod supervisor;
 mod taking_in;
 mod undoing;
 pub mod vitals;
+mod warming;
 
 pub use deciding::PersonError;
 pub use reporting::{Report, ReportError, digest_address};

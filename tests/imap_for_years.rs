@@ -2,7 +2,7 @@
 //! dies and comes back, folders that are replaced, mail that goes away while it is read, a 60 MB mail, one sick mailbox among
 //! several, and a mailbox full of old mail.
 //!
-//! `LINJEVEI_TEST_MAILBOX=100000` sets how many old messages lie in that last one (600 without it); the worker's peak
+//! `LINJEVEI_TEST_MAILBOX=100000` sets how many old messages lie in that last one (400 without it); the worker's peak
 //! memory is printed (`--nocapture`) and has the same limit for every number.
 #![allow(
     clippy::unwrap_used,
@@ -40,7 +40,7 @@ use checks::{
 use linjevei::message::{self, Limits};
 use proxy::{Cut, Proxy};
 use smtp::{Script, SmtpServer};
-use support::dovecot::{Dovecot, Options, PASSWORD};
+use support::dovecot::{BareImap, Dovecot, Options, PASSWORD};
 use support::net::{free_ports, wait_until};
 use worker::{AT_MOST, Installation, Worker, settings};
 
@@ -409,6 +409,15 @@ fn a_server_that_is_restarted() {
     stop(worker);
 }
 
+/// Dovecot says NO when the folder changes while it deletes it, because somebody else looks at it.
+fn delete(client: &mut BareImap, folder: &str) {
+    let gone = wait_until(AT_MOST, || {
+        client.command(&format!("DELETE {folder}"));
+        client.ok(&format!("LIST \"\" {folder}")).len() == 1
+    });
+    assert!(gone, "{folder} cannot be deleted");
+}
+
 #[test]
 fn a_folder_that_is_deleted_and_made_anew_is_read_anew_and_nothing_happens_twice() {
     let watch = Watch {
@@ -423,7 +432,7 @@ fn a_folder_that_is_deleted_and_made_anew_is_read_anew_and_nothing_happens_twice
     let mut client = scene.dovecot.client(INBOX.user);
     client.ok("CREATE Avvik");
     let worker = scene.start();
-    let move_to_avvik = |client: &mut support::dovecot::BareImap| {
+    let move_to_avvik = |client: &mut BareImap| {
         client.ok("SELECT INBOX");
         client.ok("UID MOVE 1:* Avvik");
         client.ok("UNSELECT");
@@ -447,7 +456,7 @@ fn a_folder_that_is_deleted_and_made_anew_is_read_anew_and_nothing_happens_twice
     client.ok("UID STORE 1:* -FLAGS (linjevei)");
     client.ok("UID COPY 1:* Avvik");
     client.ok("UNSELECT");
-    client.ok("DELETE Gammel");
+    delete(&mut client, "Gammel");
     scene.deliver(INBOX.user, 1);
     move_to_avvik(&mut client);
     scene.until_worked_off(7);
@@ -455,7 +464,7 @@ fn a_folder_that_is_deleted_and_made_anew_is_read_anew_and_nothing_happens_twice
 
     // An empty one, and new mail under old numbers.
     scene.until_idle();
-    client.ok("DELETE Avvik");
+    delete(&mut client, "Avvik");
     client.ok("CREATE Avvik");
     scene.deliver(INBOX.user, 2);
     move_to_avvik(&mut client);
@@ -550,7 +559,7 @@ fn a_mail_of_60_mb_takes_bounded_memory() {
 }
 
 /// What a mail of 60 MB may cost beyond what the worker takes anyway.
-const LARGE_MAIL_KB: u64 = 160 * 1024;
+const LARGE_MAIL_KB: u64 = 180 * 1024;
 
 #[test]
 fn one_mailbox_that_hangs_does_not_hold_up_the_others() {
@@ -600,7 +609,7 @@ const PEAK_KB: u64 = 128 * 1024;
 fn old_messages() -> usize {
     match std::env::var("LINJEVEI_TEST_MAILBOX") {
         Ok(number) => number.parse().expect("LINJEVEI_TEST_MAILBOX is a number"),
-        Err(_) => 600,
+        Err(_) => 400,
     }
 }
 
@@ -626,24 +635,36 @@ fn a_mailbox_full_of_old_mail_is_taken_in_after_a_kill_without_a_double_and_with
     });
     let total = i64::try_from(total).unwrap();
     let begun = std::time::Instant::now();
+    // Seldom and cheap: looking must not cost what is to be measured.
+    let at_most = AT_MOST + Duration::from_millis(50) * u32::try_from(total).unwrap();
+    let until = |mut ready: Box<dyn FnMut() -> bool + '_>| {
+        wait_until(at_most, || {
+            std::thread::sleep(Duration::from_millis(200));
+            ready()
+        })
+    };
+    // Half of it is stored when it dies, in the middle of a conversation with the server.
+    let half = total / 200 * 100;
+    let next = format!("UID FETCH {}:{} (UID BODY", half + 1, half + 50);
+    scene.line().hold(&next);
     let worker = scene.installation.start_and_wait();
-    let stored = || scene.installation.number("SELECT count(*) FROM message");
-    assert!(wait_until(AT_MOST * 10, || stored() > total / 3));
+    assert!(until(Box::new(|| scene.line().holds())));
     let first_peak = worker.peak_kb();
     worker.kill();
+    scene.line().release();
+    let stored = || scene.installation.number("SELECT count(*) FROM message");
     let at_kill = stored();
-    assert!(at_kill < total, "it was faster than the kill");
+    assert_eq!(at_kill, half);
 
-    let worker = scene.start();
+    let worker = scene.installation.start_and_wait();
     let begun_again = begun.elapsed();
+    assert!(until(Box::new(|| scene.line().idles())));
     scene.deliver(INBOX.user, 1);
-    let done = wait_until(AT_MOST * 10, || {
-        stored() > total
-            && scene
-                .installation
-                .number("SELECT count(*) FROM message WHERE outcome = 'pending'")
-                == 0
-    });
+    let pending = "SELECT EXISTS (SELECT 1 FROM message WHERE outcome = 'pending')";
+    let done = until(Box::new(|| {
+        let last = "SELECT coalesce(max(id), 0) FROM message";
+        scene.installation.number(last) > total && scene.installation.number(pending) == 0
+    }));
     assert!(done, "{} stored", stored());
     let took = begun.elapsed();
     let second_peak = worker.peak_kb();

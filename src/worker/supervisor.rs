@@ -9,7 +9,7 @@ use super::health::{Examiner, HealthLimits};
 use super::reloading::{Reloader, RuleFolders};
 use super::retention::Retention;
 use super::vitals::{Pulse, Vitals};
-use super::{Engine, WorkError, endpoint, reconciling, service};
+use super::{Engine, WorkError, endpoint, reconciling, service, warming};
 use crate::intake::MailSource;
 use std::sync::Arc;
 use std::time::Duration;
@@ -124,6 +124,7 @@ pub async fn run(worker: Service, soft: CancellationToken) -> Result<(), LoopLos
         helpers.spawn(endpoint::serve(listener, examiner));
     }
     helpers.spawn(service::feed_watchdog(vitals.clone()));
+    helpers.spawn(warming::keep_warm(engine.clone()));
     let mut loops: JoinSet<String> = JoinSet::new();
     let watched = sources.len();
     let names = sources

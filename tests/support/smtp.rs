@@ -6,6 +6,7 @@
     dead_code,
     unreachable_pub,
     missing_docs,
+    clippy::struct_excessive_bools,
     clippy::unwrap_used,
     clippy::indexing_slicing,
     clippy::arithmetic_side_effects,
