@@ -156,10 +156,10 @@ fn every_test_that_the_promises_name_exists() {
             let Some((file, test)) = span.split_once("::") else {
                 continue;
             };
-            if !std::path::Path::new(file)
+            let is_code = Path::new(file)
                 .extension()
-                .is_some_and(|extension| extension == "rs")
-            {
+                .is_some_and(|extension| extension == "rs");
+            if !is_code {
                 continue;
             }
             named += 1;

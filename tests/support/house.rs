@@ -20,7 +20,7 @@ use linjevei::template::{Templates, shipped};
 use linjevei::worker::{Engine, LiveSince, Rulebook};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use tempfile::TempDir;
 
 /// Rules that leave no doubt, so that the tests are about cases and not about words.
@@ -165,6 +165,11 @@ pub fn morning(day: &str) -> i64 {
     oslo_at(day.parse().unwrap(), 9)
 }
 
+fn rulebook(files: BTreeMap<String, String>) -> Rulebook {
+    let rules = RuleSet::compile(&files).unwrap();
+    Rulebook::new(rules, Templates::compile(&shipped()).unwrap(), files)
+}
+
 pub struct House {
     pub engine: Engine,
     pub clock: Arc<ManualClock>,
@@ -180,34 +185,36 @@ impl House {
 
     pub async fn with(day: &str, policy: Policy) -> Self {
         let files = BTreeMap::from([("regler.toml".to_owned(), RULES.to_owned())]);
-        Self::with_rules(day, policy, files).await
+        Self::with_rulebook(day, policy, rulebook(files)).await
     }
 
-    /// One with the rules of Østfold, as they are shipped.
+    /// One with the rules of Østfold, as they are shipped; they are compiled once a program, and not to be replaced.
     pub async fn of_ostfold(day: &str) -> Self {
-        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("rules/ostfold");
-        let files = std::fs::read_dir(folder)
-            .unwrap()
-            .map(|entry| entry.unwrap().path())
-            .filter(|path| {
-                path.extension()
-                    .is_some_and(|extension| extension == "toml")
-            })
-            .map(|path| {
-                let name = path.file_name().unwrap().to_string_lossy().into_owned();
-                (name, std::fs::read_to_string(&path).unwrap())
-            })
-            .collect();
-        Self::with_rules(day, Policy::default(), files).await
+        static OSTFOLD: OnceLock<Rulebook> = OnceLock::new();
+        let compiled = OSTFOLD.get_or_init(|| {
+            let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("rules/ostfold");
+            let files = std::fs::read_dir(folder)
+                .unwrap()
+                .map(|entry| entry.unwrap().path())
+                .filter(|path| {
+                    path.extension()
+                        .is_some_and(|extension| extension == "toml")
+                })
+                .map(|path| {
+                    let name = path.file_name().unwrap().to_string_lossy().into_owned();
+                    (name, std::fs::read_to_string(&path).unwrap())
+                });
+            rulebook(files.collect())
+        });
+        Self::with_rulebook(day, Policy::default(), compiled.clone()).await
     }
 
-    async fn with_rules(day: &str, policy: Policy, files: BTreeMap<String, String>) -> Self {
+    async fn with_rulebook(day: &str, policy: Policy, rulebook: Rulebook) -> Self {
         let dir = tempfile::tempdir().unwrap();
         for folder in ["inn/new", "inn/cur", "inn/tmp"] {
             std::fs::create_dir_all(dir.path().join(folder)).unwrap();
         }
         let clock = Arc::new(ManualClock::new(morning(day)));
-        let rules = RuleSet::compile(&files).unwrap();
         let engine = Engine {
             store: Arc::new(
                 SqliteStore::open(&dir.path().join("linjevei.db"))
@@ -215,7 +222,7 @@ impl House {
                     .unwrap(),
             ),
             clock: Arc::<ManualClock>::clone(&clock),
-            rulebook: Rulebook::new(rules, Templates::compile(&shipped()).unwrap(), files),
+            rulebook,
             identity: Arc::new(Identity {
                 address: "samhandlingsavvik@so-hf.example".to_owned(),
                 name: "Samhandlingsavdelingen".to_owned(),

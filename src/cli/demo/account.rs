@@ -120,7 +120,12 @@ impl Account {
                     .map_or(row.party.as_str(), |party| party.name.as_str())
             };
             let what = MailKind::from_id(&row.kind).map_or("e-post", MailKind::navn);
-            anstream::println!("  {:<34}   ✉ {what} til {to}", "");
+            let held = if row.state == "held" {
+                " (holdes: adressen tar ikke imot e-post)"
+            } else {
+                ""
+            };
+            anstream::println!("  {:<34}   ✉ {what} til {to}{held}", "");
         }
         self.last_mail = rows
             .iter()
