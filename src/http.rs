@@ -271,7 +271,7 @@ mod tests {
             ca_file: None,
             max_bytes,
             silence: Duration::from_millis(300),
-            total: Duration::from_secs(60),
+            total: Duration::from_mins(1),
         })
         .await
     }

@@ -284,18 +284,17 @@ fn open(
     )
 }
 
-/// Makes of an empty case what the message asks for.
-fn fill(
+/// The case with what the rules say of the message.
+fn judged(
     mut case: Case,
-    (event, data): (EventKind, Value),
     arrival: &Arrival<'_>,
     message: &Message,
     verdict: &Verdict,
     entry: &Entry<'_>,
     around: &Surroundings<'_>,
-) -> Change {
-    let value = |decision: &crate::rules::Decision| decision.value.clone().unwrap_or_default();
+) -> Case {
     let too_old = too_old(arrival, around);
+    let value = |decision: &crate::rules::Decision| decision.value.clone().unwrap_or_default();
     case.message_id = arrival.message_id;
     case.kind = value(&verdict.kind);
     case.direction = verdict
@@ -333,26 +332,44 @@ fn fill(
         }
         case.reminder = routing::reminder_for(&case.kind, too_old);
     }
-    let notice = message
+    case
+}
+
+/// Makes of an empty case what the message asks for.
+fn fill(
+    case: Case,
+    (event, data): (EventKind, Value),
+    arrival: &Arrival<'_>,
+    message: &Message,
+    verdict: &Verdict,
+    entry: &Entry<'_>,
+    around: &Surroundings<'_>,
+) -> Change {
+    let too_old = too_old(arrival, around);
+    let (notice, damaged) = message
         .forsendelse
         .as_ref()
-        .is_some_and(|forsendelse| forsendelse.unread);
-    if notice {
+        .map_or((false, false), |forsendelse| {
+            (forsendelse.unread, forsendelse.damaged)
+        });
+    let mut case = if notice {
         // The text is ours; what it is about nobody knows yet.
-        case.kind = String::new();
-        case.destination = String::new();
-        case.copies = Vec::new();
-        case.category = String::new();
-        case.severity = String::new();
-        case.reporter_address = String::new();
-        case.reporter_source = crate::rules::ReporterSource::None;
-        case.due_day = Some(calendar::due_day(case.received_day));
-    }
+        Case {
+            message_id: arrival.message_id,
+            reporter_message_id: message.message_id.clone().unwrap_or_default(),
+            reminder: routing::reminder_for("avvik", too_old),
+            ..case
+        }
+    } else {
+        judged(case, arrival, message, verdict, entry, around)
+    };
     likeness::mark(&mut case, around);
     // The report may stand in what could not be read.
     case.attention |= message.defects.contains(&Defect::UnreadAttachment);
     let mut change = Change::of(case);
-    change.fields = form::fields(message, arrival.message_id, change.case.received_day);
+    if !notice {
+        change.fields = form::fields(message, arrival.message_id, change.case.received_day);
+    }
     change.note(event, around.now_ms, entry.actor, entry.reason, data);
 
     let addressed: Vec<String> = message
@@ -372,10 +389,6 @@ fn fill(
         dead: around.dead,
     };
     // A notice, or files that are not what they should be: a person looks, and only then somebody gets an answer.
-    let damaged = message
-        .forsendelse
-        .as_ref()
-        .is_some_and(|forsendelse| forsendelse.damaged);
     let doubtful = notice || damaged;
     change.case.attention |= doubtful;
     if doubtful

@@ -170,7 +170,7 @@ impl SvarInnSource {
 
     /// Other loops wake the worker's look far more often than SvarInn is to be asked.
     fn pause(&self) -> Duration {
-        self.config.poll / 2
+        self.config.poll.checked_div(2).unwrap_or_default()
     }
 
     async fn look(&mut self) -> Result<VecDeque<String>, SourceError> {
@@ -223,7 +223,8 @@ impl SvarInnSource {
         let max_bytes = self.config.max_bytes.saturating_mul(UNPACKED_TIMES);
         let max_bytes = u64::try_from(max_bytes).unwrap_or(u64::MAX);
         let opened = tokio::task::spawn_blocking(move || {
-            let clear = cms::decrypt(&download.body, &identity).map_err(undecryptable)?;
+            let clear =
+                cms::decrypt(&download.body, &identity).map_err(|error| undecryptable(&error))?;
             let package = package::unpack(clear, &download.told, &letter.files, max_bytes);
             let package = package.map_err(|error| NotDownloaded {
                 what: error.to_string(),
@@ -311,7 +312,7 @@ fn gives_up(trouble: &Trouble, letter: &Forsendelse) -> bool {
     trouble.why.lasting || trouble.attempts >= ATTEMPTS_MAX && age >= PATIENCE
 }
 
-fn undecryptable(error: CmsError) -> NotDownloaded {
+fn undecryptable(error: &CmsError) -> NotDownloaded {
     let (grunn, advice) = match error {
         CmsError::Truncated => ("nedlastingen fra SvarInn ble avbrutt", ""),
         CmsError::NotEnveloped => (
@@ -328,7 +329,7 @@ fn undecryptable(error: CmsError) -> NotDownloaded {
     NotDownloaded {
         what: format!("{error}{advice}"),
         grunn,
-        lasting: error != CmsError::Truncated,
+        lasting: *error != CmsError::Truncated,
     }
 }
 

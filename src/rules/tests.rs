@@ -871,6 +871,44 @@ fn reasons_against_an_answer() {
     assert_eq!(why(&nobody), Some(WhyNot::NoAddress));
 }
 
+/// The portal's own page is asked before what the sender enclosed; a PDF has label and address on two lines.
+#[test]
+fn the_address_of_a_forsendelse_stands_on_its_cover_page() {
+    let set = compile(&avvik());
+    let reporter = |pieces: &[(&str, &str)]| {
+        let mut mail = message("varsling@edialog.example", "Avvik", "Fra: Kontoret");
+        mail.texts
+            .extend(pieces.iter().map(|(name, text)| ZoneText {
+                zone: Zone::Attachment,
+                label: (*name).to_owned(),
+                text: (*text).to_owned(),
+            }));
+        let reporter = set.classify(&mail, &ClassifyContext::default()).reporter;
+        (reporter.source, reporter.address)
+    };
+    let upload = ("epikrise.pdf", "Kontakt\nE-post: pasient@annet.example");
+    let found = |address: &str| (ReporterSource::CoverPage, address.to_owned());
+    for cover in [
+        "Avsender\nLiv Lege\nE-post\n\nliv@aasen.example\nTelefon\n69 00 00 00",
+        "E-postadresse: liv@aasen.example\nSvar til post@mottak.example",
+        "Sendt av liv@aasen.example",
+    ] {
+        let cover = ("eDialog Framside.pdf", cover);
+        assert_eq!(
+            reporter(&[upload, cover]),
+            found("liv@aasen.example"),
+            "{cover:?}"
+        );
+    }
+    let bare = ("edialog framside.pdf", "Avsender: Liv Lege");
+    assert_eq!(reporter(&[bare, upload]), found("pasient@annet.example"));
+    let two = ("notat.pdf", "a@annet.example b@annet.example");
+    assert_eq!(
+        reporter(&[bare, two]),
+        (ReporterSource::None, String::new())
+    );
+}
+
 #[test]
 fn authentication_counts_only_from_the_trusted_server() {
     let set = compile(&avvik());

@@ -258,7 +258,7 @@ impl Client {
     }
 
     fn unreached(&self, error: &HttpError) -> SourceError {
-        let what = format!("SvarInn: {error}");
+        let what = format!("SvarInn at {}: {error}", self.config.url);
         match error {
             HttpError::BadUrl => SourceError::needs_person(what, "correct url"),
             HttpError::NotEncrypted => SourceError::needs_person(what, "write https:// in url"),

@@ -189,17 +189,16 @@ fn recipients<'a>(
         }
         let mut fields = info.parts()?;
         fields.expect(INTEGER)?;
-        let ours = match fields.optional(Tag::context(0))? {
-            Some(id) => certificate
+        let ours = if let Some(id) = fields.optional(Tag::context(0))? {
+            certificate
                 .subject_key_id
                 .as_deref()
-                .is_some_and(|ours| id.octets().is_ok_and(|id| id.as_ref() == ours)),
-            None => {
-                let mut name = fields.expect(SEQUENCE)?.parts()?;
-                let issuer = name.expect(SEQUENCE)?;
-                let serial = key::integer(&name.expect(INTEGER)?)?;
-                issuer.whole == certificate.issuer && serial == certificate.serial
-            }
+                .is_some_and(|ours| id.octets().is_ok_and(|id| id.as_ref() == ours))
+        } else {
+            let mut name = fields.expect(SEQUENCE)?.parts()?;
+            let issuer = name.expect(SEQUENCE)?;
+            let serial = key::integer(&name.expect(INTEGER)?)?;
+            issuer.whole == certificate.issuer && serial == certificate.serial
         };
         let padding = padding(&fields.expect(SEQUENCE)?);
         let encrypted_key = fields.expect(OCTET_STRING)?.octets()?;

@@ -245,13 +245,16 @@ fn is_other(told: &str, bytes: &[u8]) -> bool {
     if told.eq_ignore_ascii_case(&hash) {
         return false;
     }
-    let as_hex = STANDARD.decode(told).map(|digest| {
+    let digest = STANDARD.decode(told).ok();
+    let digits =
+        |byte: u8| [byte >> 4, byte & 15].map(|digit| char::from_digit(u32::from(digit), 16));
+    !digest.is_some_and(|digest| {
         digest
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect::<String>()
-    });
-    as_hex.as_deref() != Ok(hash.as_str())
+            .into_iter()
+            .flat_map(digits)
+            .flatten()
+            .eq(hash.chars())
+    })
 }
 
 #[cfg(test)]
