@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use super::directory::{Directory, plain};
 use super::fold::fold_word;
 use super::view::Facts;
-use super::{PartyKind, Reporter, ReporterSource};
+use super::{PartyKind, Reporter, ReporterSource, cover};
 use crate::message::{Message, Zone};
 
 /// Local parts of addresses that nobody reads, folded and without separators.
@@ -110,17 +110,18 @@ fn named_outside(directory: &Directory, names: &BTreeSet<usize>) -> Option<(Stri
     }
 }
 
-/// The address that the text or cover page of a portal's notice gives: the first on a line that says «E-post», else the
-/// only one there is.
+/// The address that the cover page or text of a portal's notice gives: the first on a line that says «E-post», else the
+/// only one there is. Those of our own organisation stand there as the receiver.
 fn in_text(directory: &Directory, message: &Message) -> Option<String> {
     let mut all: Vec<String> = Vec::new();
-    for piece in &message.texts {
-        if !matches!(
+    let cover = cover::page(directory, message, message.author()).map(|(_, page)| page);
+    let texts = message.texts.iter().filter(|piece| {
+        matches!(
             piece.zone,
             Zone::New | Zone::Forwarded | Zone::Attachment | Zone::Field
-        ) {
-            continue;
-        }
+        )
+    });
+    for piece in cover.into_iter().chain(texts) {
         for line in piece.text.lines() {
             let labelled = line.split_once(':').is_some_and(|(label, _)| {
                 let label = fold_word(label);
@@ -135,7 +136,10 @@ fn in_text(directory: &Directory, message: &Message) -> Option<String> {
                         | "email"
                 )
             });
-            for address in addresses(line).filter(|address| usable(directory, address)) {
+            let usable = |address: &&str| {
+                usable(directory, address) && !directory.is_own_organisation(address)
+            };
+            for address in addresses(line).filter(usable) {
                 if labelled {
                     return Some(address.to_owned());
                 }
