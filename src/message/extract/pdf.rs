@@ -428,16 +428,14 @@ impl Matrix {
     const ONE: Self = Self([1.0, 0.0, 0.0, 1.0, 0.0, 0.0]);
 
     /// `self`, then `next`.
+    #[expect(clippy::similar_names, reason = "rows and columns of two matrices")]
     fn then(self, next: Self) -> Self {
-        let ([a, b, ..], [_, _, c, d, ..]) = (self.0, self.0);
-        let [.., x, y] = self.0;
-        let along = |x: f32, y: f32| {
-            let [a, b, c, d, ..] = next.0;
-            (x * a + y * c, x * b + y * d)
-        };
-        let ((a, b), (c, d), (x, y)) = (along(a, b), along(c, d), along(x, y));
-        let [.., right, up] = next.0;
-        Self([a, b, c, d, x + right, y + up])
+        let [xx, xy, yx, yy, right, up] = self.0;
+        let [next_xx, next_xy, next_yx, next_yy, next_right, next_up] = next.0;
+        let turned = |x: f32, y: f32| (x * next_xx + y * next_yx, x * next_xy + y * next_yy);
+        let ((xx, xy), (yx, yy)) = (turned(xx, xy), turned(yx, yy));
+        let (right, up) = turned(right, up);
+        Self([xx, xy, yx, yy, right + next_right, up + next_up])
     }
 
     fn moved(self, x: f32, y: f32) -> Self {
