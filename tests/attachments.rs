@@ -19,7 +19,8 @@ use house::{FASTLEGE, House};
 use linjevei::case::{Policy, State};
 use linjevei::extractor::{Extractor, MEMORY_BYTES_MAX};
 use linjevei::message::extract::{Extracted, Unread, extract};
-use linjevei::message::{Defect, Limits, Reading, Zone};
+use linjevei::message::{Address, Defect, Limits, Reading, Zone};
+use std::fmt::Write as _;
 use std::process::Command;
 use std::time::Instant;
 
@@ -66,10 +67,10 @@ fn mail(from: &str, subject: &str, body: &str, files: &[(&str, &str, &[u8])]) ->
             .sum::<usize>(),
     );
     for (name, media_type, bytes) in files {
-        text.push_str(&format!(
+        write!(text,
             "--grense\r\nContent-Type: {media_type}; name=\"{name}\"\r\nContent-Disposition: attachment; filename=\"{name}\"\r\nContent-Transfer-Encoding: base64\r\n\r\n{}\r\n",
             base64(bytes)
-        ));
+        ).unwrap();
     }
     text.push_str("--grense--\r\n");
     text.into_bytes()
@@ -319,7 +320,7 @@ async fn a_report_in_an_attachment_is_a_case_like_any_other() {
         &format!("Gjelder {NUMBER}."),
     ];
     let plain = words.join("\n");
-    let document = docx(&words.map(|line| paragraph(line)).concat(), &[]);
+    let document = docx(&words.map(paragraph).concat(), &[]);
     let rtf = format!("{{\\rtf1 {}}}", words.join("\\par "));
     let winmail = tnef("Melding", rtf.as_bytes(), ("tom.txt", b""));
     let ways: [(&str, &str, &[u8]); 4] = [
@@ -476,6 +477,10 @@ fn limits_on_what_one_message_may_cost() {
 /// The command line reads attachments too, and says the same of a PDF as of the text; a forsendelse that the archive hands on
 /// is one from the person behind it, and the notice of one without its content is for a person.
 #[test]
+#[allow(
+    clippy::too_many_lines,
+    reason = "one run of the program for eight messages"
+)]
 fn classify_reads_attachments() {
     let folder = tempfile::tempdir().unwrap();
     let put = |name: &str, mail: Vec<u8>| std::fs::write(folder.path().join(name), mail).unwrap();
@@ -645,7 +650,7 @@ async fn a_forsendelse_handed_on_by_the_archive() {
     let told: Vec<String> = house
         .sent()
         .iter()
-        .flat_map(|mail| mail.to.iter().map(|to| to.key()).collect::<Vec<_>>())
+        .flat_map(|mail| mail.to.iter().map(Address::key).collect::<Vec<_>>())
         .collect();
     assert!(told.contains(&"kari@legene.example".to_owned()), "{told:?}");
     assert!(
