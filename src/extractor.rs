@@ -25,7 +25,7 @@ pub const MEMORY_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 /// Seconds of processor time of a child. The largest real documents take one.
 pub const CPU_SECS_MAX: u64 = 20;
 /// How long a child may take by the clock: far more than its processor time, so that a busy machine changes no verdict.
-const WALL: Duration = Duration::from_secs(600);
+const WALL: Duration = Duration::from_mins(10);
 /// Bytes of a child's answer: text in JSON, each byte of it at most six.
 const ANSWER_BYTES_MAX: u64 = 4 * 1024 * 1024;
 /// Bytes of an attachment that are handed to a child; the limit on messages is below it.
@@ -292,7 +292,7 @@ impl Extractor {
     fn start(&self) -> Result<Child, ExtractorError> {
         let mut attempts = 0;
         loop {
-            attempts += 1;
+            attempts = u32::saturating_add(attempts, 1);
             let started = Command::new(&self.program)
                 .arg(SUBCOMMAND)
                 .env_clear()
@@ -353,7 +353,7 @@ enum Ended {
 
 fn converse(mut child: Child, head: &[u8], bytes: &[u8]) -> std::io::Result<Ended> {
     let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
-    let ended = thread::scope(|scope| {
+    thread::scope(|scope| {
         let (sender, receiver) = mpsc::channel();
         let writer = thread::Builder::new().spawn_scoped(scope, move || {
             if let Some(mut stdin) = stdin {
@@ -388,8 +388,7 @@ fn converse(mut child: Child, head: &[u8], bytes: &[u8]) -> std::io::Result<Ende
             Ok(Ok(answer)) if is_whole => Ended::Answered(status, answer),
             _ => Ended::Late,
         })
-    });
-    ended
+    })
 }
 
 /// The child could not limit itself, and so did not read.

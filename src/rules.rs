@@ -4,6 +4,7 @@
 //! the number of rules.
 
 mod compile;
+mod cover;
 mod decide;
 mod directory;
 mod examples;

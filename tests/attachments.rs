@@ -19,7 +19,8 @@ use house::{FASTLEGE, House};
 use linjevei::case::{Policy, State};
 use linjevei::extractor::{Extractor, MEMORY_BYTES_MAX};
 use linjevei::message::extract::{Extracted, Unread, extract};
-use linjevei::message::{Defect, Limits, Reading, Zone};
+use linjevei::message::{Address, Defect, Limits, Reading, Zone};
+use std::fmt::Write as _;
 use std::process::Command;
 use std::time::Instant;
 
@@ -66,10 +67,10 @@ fn mail(from: &str, subject: &str, body: &str, files: &[(&str, &str, &[u8])]) ->
             .sum::<usize>(),
     );
     for (name, media_type, bytes) in files {
-        text.push_str(&format!(
+        write!(text,
             "--grense\r\nContent-Type: {media_type}; name=\"{name}\"\r\nContent-Disposition: attachment; filename=\"{name}\"\r\nContent-Transfer-Encoding: base64\r\n\r\n{}\r\n",
             base64(bytes)
-        ));
+        ).unwrap();
     }
     text.push_str("--grense--\r\n");
     text.into_bytes()
@@ -319,7 +320,7 @@ async fn a_report_in_an_attachment_is_a_case_like_any_other() {
         &format!("Gjelder {NUMBER}."),
     ];
     let plain = words.join("\n");
-    let document = docx(&words.map(|line| paragraph(line)).concat(), &[]);
+    let document = docx(&words.map(paragraph).concat(), &[]);
     let rtf = format!("{{\\rtf1 {}}}", words.join("\\par "));
     let winmail = tnef("Melding", rtf.as_bytes(), ("tom.txt", b""));
     let ways: [(&str, &str, &[u8]); 4] = [
@@ -473,10 +474,16 @@ fn limits_on_what_one_message_may_cost() {
     assert_eq!(read, 40);
 }
 
-/// The command line reads attachments too, and says the same of a PDF as of the text.
+/// The command line reads attachments too, and says the same of a PDF as of the text; a forsendelse that the archive hands on
+/// is one from the person behind it, and the notice of one without its content is for a person.
 #[test]
+#[allow(
+    clippy::too_many_lines,
+    reason = "one run of the program for eight messages"
+)]
 fn classify_reads_attachments() {
     let folder = tempfile::tempdir().unwrap();
+    let put = |name: &str, mail: Vec<u8>| std::fs::write(folder.path().join(name), mail).unwrap();
     let words = [
         "Avvik - feil i medikamentliste",
         "Avdeling: medisinsk avdeling, hjerte",
@@ -484,21 +491,82 @@ fn classify_reads_attachments() {
         "Konsekvens: Ny innleggelse",
     ];
     let from = "post@legene.example";
-    std::fs::write(
-        folder.path().join("1.eml"),
-        mail(from, "Melding", &words.join("\r\n"), &[]),
-    )
-    .unwrap();
-    std::fs::write(
-        folder.path().join("2.eml"),
+    let report = pdf_page(&words);
+    put("1.eml", mail(from, "Melding", &words.join("\r\n"), &[]));
+    put(
+        "2.eml",
         mail(
             from,
             "Melding",
             "",
-            &[("a.pdf", "application/pdf", &pdf_page(&words))],
+            &[("a.pdf", "application/pdf", &report)],
         ),
-    )
-    .unwrap();
+    );
+    let cover = pdf_page(&[
+        "eDialog - framside",
+        "Avsender: Solli legekontor v/ lege Kari Eide",
+        "Til: Sykehuset Østfold HF, postmottak@so-hf.example",
+        "E-post: kari.eide@solli-legekontor.example",
+        "Dato: 02.03.2026",
+    ]);
+    let parts: Vec<(&str, &str, &[u8])> = vec![
+        ("edialog framside.pdf", "application/pdf", &cover),
+        ("Kommentar.pdf", "application/pdf", &report),
+    ];
+    put(
+        "3.eml",
+        mail(
+            "arkiv@so-hf.example",
+            "Feil i medikamentliste",
+            "Oversendes.",
+            &parts,
+        ),
+    );
+    let edialog = "varsling@edialog.example";
+    let lines = "Du har mottatt en sikker forsendelse.\r\n\r\nAvsender: Solli legekontor, Kari Eide\r\nTittel: Avvik - manglende epikrise hjerteposten\r\nMottatt: 11.02.2026 19:48\r\nAntall vedlegg: 1\r\n\r\n";
+    let link = "Logg inn: https://edialog.example/f/123\r\nÅpne forsendelsen i eDialog for å lese innholdet.\r\n";
+    put(
+        "4.eml",
+        mail(
+            edialog,
+            "Ny forsendelse i eDialog",
+            &format!("{lines}{link}"),
+            &[],
+        ),
+    );
+    let body = format!("{lines}{}", words.join("\r\n"));
+    put(
+        "5.eml",
+        mail(edialog, "Ny forsendelse i eDialog", &body, &[]),
+    );
+    put(
+        "6.eml",
+        mail(
+            edialog,
+            "Ny forsendelse i eDialog",
+            &format!("{lines}{link}"),
+            &[("a.pdf", "application/pdf", &report)],
+        ),
+    );
+    put(
+        "7.eml",
+        mail(
+            edialog,
+            "Ny forsendelse i eDialog",
+            &format!("{lines}{link}"),
+            &[("a.pdf", "application/pdf", &pdf_scan())],
+        ),
+    );
+    // A fastlege's own attachment is no cover page of the archive.
+    put(
+        "8.eml",
+        mail(
+            from,
+            "Avvik - feil i medikamentliste",
+            &words.join("\r\n"),
+            &parts[..1],
+        ),
+    );
     let output = Command::new(env!("CARGO_BIN_EXE_linjevei"))
         .args(["classify", "--json"])
         .arg(folder.path())
@@ -509,7 +577,8 @@ fn classify_reads_attachments() {
         .lines()
         .map(|line| serde_json::from_str(line).unwrap())
         .collect();
-    for key in [
+    let of = |number: usize| &lines[number - 1];
+    let keys = [
         "type",
         "direction",
         "destination",
@@ -517,17 +586,151 @@ fn classify_reads_attachments() {
         "severity",
         "triage",
         "acknowledge",
-    ] {
-        assert_eq!(lines[0][key], lines[1][key], "{key}: {lines:#?}");
+    ];
+    for (one, other) in [(1, 2), (5, 6)] {
+        for key in keys {
+            assert_eq!(of(one)[key], of(other)[key], "{key} of {one} and {other}");
+        }
     }
-    assert_eq!(
-        lines[1]["because"]
-            .as_array()
-            .unwrap()
+    let because = of(2)["because"].as_array().unwrap();
+    assert!(because.iter().any(|one| one["zone"] == "attachment"));
+    for (key, expected) in [
+        ("type", "avvik"),
+        ("direction", "fra-fastlege"),
+        ("destination", "medisin"),
+        ("reporter", "cover-page"),
+    ] {
+        assert_eq!(of(3)[key], expected, "{}", of(3));
+    }
+    assert_eq!(of(3)["acknowledge"], true);
+    for number in [4, 7] {
+        assert_eq!(
+            of(number)["triage"],
+            true,
+            "{number}: a title places nothing"
+        );
+        assert_eq!(of(number)["acknowledge"], false, "{number}");
+        assert_eq!(of(number)["why_not"], "uncertain-type", "{number}");
+    }
+    assert_eq!(of(5)["triage"], false, "{}", of(5));
+    assert_eq!(of(8)["reporter"], "from");
+}
+
+/// The acknowledgement goes to the person on the cover page, never to the archive or to an address that takes no answer.
+#[tokio::test]
+async fn a_forsendelse_handed_on_by_the_archive() {
+    let mut house = House::on(DAY).await;
+    let cover = pdf_page(&[
+        "eDialog",
+        "Avsender: Lege Kari Eide",
+        "E-post: kari@legene.example",
+    ]);
+    let parts: Vec<(&str, &str, &[u8])> = vec![
+        ("edialog_framside.pdf", "application/pdf", &cover),
+        (
+            "1.rtf",
+            "application/rtf",
+            b"{\\rtf1 avviksmelding medisinsak, post@annet.example}",
+        ),
+    ];
+    for from in ["arkiv@so-hf.example", "ikke-svar@arkivsystem.example"] {
+        let row = house
+            .receive(&mail(from, "Tittel på forsendelsen", "", &parts))
+            .await;
+        let case = house.case(&row.case.unwrap()).await;
+        assert_eq!(case.reporter_address, "kari@legene.example", "{from}");
+        assert_eq!(
+            (case.state, case.destination.as_str()),
+            (State::Sent, "medisin"),
+            "{from}"
+        );
+        // Once: the second is a copy with the same files.
+        house.send().await;
+    }
+    let told: Vec<String> = house
+        .sent()
+        .iter()
+        .flat_map(|mail| mail.to.iter().map(Address::key).collect::<Vec<_>>())
+        .collect();
+    assert!(told.contains(&"kari@legene.example".to_owned()), "{told:?}");
+    assert!(
+        !told
             .iter()
-            .filter(|one| one["zone"] == "attachment")
-            .count()
-            > 0,
-        true
+            .any(|to| to.starts_with("arkiv@") || to.starts_with("ikke-svar@")),
+        "{told:?}"
     );
+}
+
+/// What the fuzzer in `fuzz/` begins with: a file of each kind, hostile ones, and those of the sample mails. Each is read without
+/// harm; with `LINJEVEI_WRITE_SEEDS` set to a folder they are written there.
+#[test]
+fn seeds_of_the_fuzzer_are_read() {
+    let pdf = pdf_page(&["Avviksmelding", "Konsekvens: Ny innleggelse"]);
+    let rtf = br"{\rtf1\ansi\uc1{\fonttbl{\f0\fcharset0 A;}}\f0 Sp\'f8r\u8211?\par\trowd\intbl a\cell b\cell\row}";
+    let mut seeds: Vec<(u8, Vec<u8>)> = vec![
+        (0, pdf.clone()),
+        (0, pdf_subset()),
+        (0, pdf_form()),
+        (0, pdf_scan()),
+        (0, documents::pdf_locked("")),
+        (
+            1,
+            docx(&paragraph("Avvik"), &[("word/header1.xml", "<w:hdr/>")]),
+        ),
+        (2, odt("<text:p>Avvik<text:s text:c=\"2\"/></text:p>")),
+        (3, rtf.to_vec()),
+        (4, tnef("Emne", rtf, ("a.pdf", &pdf))),
+        (
+            5,
+            mail(
+                "a@b.example",
+                "Emne",
+                "tekst",
+                &[("a.pdf", "application/pdf", &pdf)],
+            ),
+        ),
+        (
+            6,
+            b"<html><table><tr><td>Melder</td><td>A</td></tr></table>".to_vec(),
+        ),
+        (7, format!("Melder\t{NUMBER}\n").into_bytes()),
+    ];
+    for (name, bytes) in documents::hostile() {
+        let kind = match name.rsplit('.').next().unwrap() {
+            "pdf" => 0,
+            "docx" => 1,
+            "odt" => 2,
+            "rtf" => 3,
+            "dat" => 4,
+            "eml" => 5,
+            "html" => 6,
+            _ => 8,
+        };
+        // Large ones only make the fuzzer slow.
+        if bytes.len() < 100_000 {
+            seeds.push((kind, bytes));
+        }
+    }
+    for file in std::fs::read_dir("tests/fixtures/dev").unwrap() {
+        let path = file.unwrap().path();
+        if path.extension().is_some_and(|ending| ending == "eml") {
+            let raw = std::fs::read(path).unwrap();
+            for file in linjevei::message::files(&raw, &Limits::default()) {
+                seeds.push((u8::from(file.name.ends_with("docx")), file.bytes));
+            }
+        }
+    }
+    let folder = std::env::var_os("LINJEVEI_WRITE_SEEDS").map(std::path::PathBuf::from);
+    for (index, (kind, bytes)) in seeds.iter().enumerate() {
+        if let Some(folder) = &folder {
+            std::fs::create_dir_all(folder).unwrap();
+            let seed = [&[*kind], bytes.as_slice()].concat();
+            std::fs::write(folder.join(format!("{index:03}")), seed).unwrap();
+        }
+        let extracted = extract("a", "application/octet-stream", bytes, false);
+        assert!(
+            !extracted.pieces.is_empty() || !extracted.unread.is_empty(),
+            "{index}"
+        );
+    }
 }

@@ -331,8 +331,23 @@ async fn content_of_mail_left_alone_goes_after_30_days_and_its_place_hash_and_re
 async fn content_of_a_case_goes_a_set_time_after_its_end_and_the_history_stays() {
     let mut house = House::on(DAY).await;
     let words = format!("avviksmelding medisinsak {SECRET}, vår ref. 2026/188");
-    let report = house.mail(FASTLEGE, "Melding", "", &words);
+    let attached = format!(
+        "{words}\r\n--d\r\nContent-Type: application/rtf; name=a.rtf\r\n\r\n{{\\rtf1 {SECRET} i vedlegget}}\r\n--d--"
+    );
+    let report = house.mail(
+        FASTLEGE,
+        "Melding",
+        "MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=d\r\n\r\n--d\r\n",
+        &attached,
+    );
     let opened = house.receive(report.as_bytes()).await;
+    let texts = house
+        .engine
+        .store
+        .attachment_texts(opened.id)
+        .await
+        .unwrap();
+    assert_eq!(texts.len(), 1, "the text of the attachment is kept");
     let copy = house.receive(report.as_bytes()).await;
     house.send().await;
     let cited = house.message_id("sak").await;

@@ -4,6 +4,7 @@ use super::case_form::Form;
 use super::{ConfigPath, Failure, classify, logging, setup, show};
 use crate::case::person::{DISMISS_REASONS, HANDOVER_WAYS, Order};
 use crate::case::{Actor, Case, CaseNumber, Event, EventKind, State, names, undo};
+use crate::message::identity_numbers::mask;
 use crate::message::{self, Reading, Zone};
 use crate::rules::Evidence;
 use crate::store::CaseFilter;
@@ -440,7 +441,7 @@ async fn history(engine: &Engine, number: CaseNumber, as_json: bool) -> Result<E
 fn event_json(event: &Event) -> serde_json::Value {
     json!({
         "at": show::moment(event.at_ms), "event": event.kind.id(), "state": event.state.id(), "who": event.actor.to_string(),
-        "reason": event.reason, "data": event.data,
+        "reason": mask(&event.reason), "data": event.data,
     })
 }
 
@@ -470,7 +471,7 @@ fn print_history(events: &[Event]) {
                 event.kind.navn().to_owned(),
                 event.state.navn().to_owned(),
                 event.actor.to_string(),
-                [event.reason.as_str(), &details.join(" ")]
+                [mask(&event.reason).as_str(), &details.join(" ")]
                     .join(" ")
                     .trim()
                     .to_owned(),
@@ -669,5 +670,5 @@ async fn content(engine: &Engine, case: &Case) -> Result<Option<String>, Failure
         Ok(Err(error)) => format!("({error})"),
         Err(_) => return Err(Failure::software("a background task ended by surprise")),
     };
-    Ok(Some(message::identity_numbers::mask(&text)))
+    Ok(Some(mask(&text)))
 }

@@ -5,6 +5,7 @@ mod svarinn;
 
 use super::{ConfigPath, Failure, logging, setup, show};
 use crate::config::{Config, Mode, SendConfig, SourceConfig};
+use crate::extractor::Extractor;
 use crate::intake::imap::ImapSource;
 use crate::intake::maildir::MaildirSource;
 use crate::intake::{Cursor, MailSource};
@@ -28,6 +29,18 @@ pub(super) struct Args {
 struct Finding {
     part: String,
     result: Result<String, String>,
+}
+
+/// Whether a child process can be started that reads attachments within its limits.
+fn attachments() -> Result<String, String> {
+    let outcome = Extractor::this_program()
+        .read_file("a.rtf", "application/rtf", b"{\\rtf1 Avvik}")
+        .map_err(|error| error.to_string())?;
+    if outcome.extracted.pieces.len() == 1 {
+        Ok("are read in processes of their own, with limits".to_owned())
+    } else {
+        Err("the process that reads attachments does not answer; under systemd it needs the system calls that the shipped unit allows".to_owned())
+    }
 }
 
 #[derive(Default)]
@@ -116,6 +129,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         };
         findings.add(sending, setup::transport(&config).check().await);
     });
+    findings.add("attachments", attachments());
     findings.add("clock", clock());
     print(&findings, args.json);
     let well = findings.0.iter().all(|finding| finding.result.is_ok());

@@ -167,8 +167,9 @@ impl Extracted {
     fn finished(mut self) -> Self {
         let mut left = TEXT_BYTES_MAX;
         for piece in &mut self.pieces {
-            piece.text = identity_numbers::mask(&tidy(&piece.text));
+            piece.text = tidy(&piece.text);
             self.truncated |= text::truncate(&mut piece.text, left);
+            piece.text = identity_numbers::mask(&piece.text);
             left = left.saturating_sub(piece.text.len());
         }
         self.pieces
@@ -303,8 +304,7 @@ fn kind(name: &str, media_type: &str, bytes: &[u8]) -> Kind {
         )
         | (_, "pdf" | "docx" | "odt") => Kind::Zip,
         (media_type, _) if is_text && media_type.starts_with("text/") => Kind::Text,
-        (_, "txt" | "text" | "csv" | "tsv" | "md" | "log" | "asc") if is_text => Kind::Text,
-        (_, "") if is_text => Kind::Text,
+        (_, "" | "txt" | "text" | "csv" | "tsv" | "md" | "log" | "asc") if is_text => Kind::Text,
         _ => Kind::Other,
     }
 }

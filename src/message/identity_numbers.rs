@@ -1,11 +1,16 @@
 //! Norwegian identity numbers in text → asterisks.
 //!
 //! Fødselsnummer, D-nummer (day + 40), H-nummer (month + 40), FH-nummer (first digit 8 or 9, no date) and the test series
-//! (month + 65 and + 80), contiguous, spaced, dotted or hyphenated. A number is masked when length, date (where the series
+//! (month + 65 and + 80), contiguous, spaced, dotted or hyphenated, also broken over two lines. A number is masked when length, date (where the series
 //! has one) and both check digits fit; other numbers are left as they are.
+
+use super::names::is_invisible;
 
 /// What stands in place of a number.
 pub const MASK: &str = "***********";
+
+/// Separators between two digits: «010190 - 12345».
+const GAP_MAX: u32 = 3;
 
 /// Replaces every identity number in the text by [`MASK`].
 pub fn mask(text: &str) -> String {
@@ -40,17 +45,29 @@ pub fn mask(text: &str) -> String {
 fn number_at(letters: &[(usize, char)]) -> Option<usize> {
     let mut digits = Vec::with_capacity(11);
     let mut gap = 0_u32;
+    let mut lines = 0_u32;
     for (index, (_, c)) in letters.iter().enumerate() {
         if let Some(digit) = c.to_digit(10) {
             digits.push(digit);
             gap = 0;
             if digits.len() == 11 {
                 let next = index.saturating_add(1);
-                let goes_on = letters.get(next).is_some_and(|(_, c)| c.is_ascii_digit());
+                let goes_on = letters
+                    .iter()
+                    .skip(next)
+                    .find(|(_, c)| !is_invisible(*c))
+                    .is_some_and(|(_, c)| c.is_ascii_digit());
                 return (!goes_on && is_identity_number(&digits)).then_some(next);
             }
-        } else if gap == 0 && is_separator(*c) {
-            gap = 1;
+        } else if is_invisible(*c) || *c == '\u{ad}' {
+            // Seen by nobody, and so no end of the number.
+        } else if gap < GAP_MAX && !digits.is_empty() && is_separator(*c) {
+            gap = gap.saturating_add(1);
+            lines = lines.saturating_add(u32::from(*c == '\n'));
+            // A column of figures is no number.
+            if lines > 1 {
+                return None;
+            }
         } else {
             return None;
         }
@@ -61,7 +78,17 @@ fn number_at(letters: &[(usize, char)]) -> Option<usize> {
 fn is_separator(c: char) -> bool {
     matches!(
         c,
-        ' ' | '.' | '-' | '\u{a0}' | '\u{2009}' | '\u{202f}' | '\u{2011}' | '\u{2013}'
+        ' ' | '\t'
+            | '\n'
+            | '\r'
+            | '.'
+            | '-'
+            | '\u{2010}'
+            | '\u{a0}'
+            | '\u{2009}'
+            | '\u{202f}'
+            | '\u{2011}'
+            | '\u{2013}'
     )
 }
 
@@ -158,6 +185,10 @@ mod tests {
                 format!("{day}.{month}.{year} {rest}"),
                 format!("{day} {month} {year} {} {}", &rest[..3], &rest[3..]),
                 format!("{date}\u{a0}{rest}"),
+                format!("{date} - {rest}"),
+                format!("{date}\n{rest}"),
+                format!("{date}\u{200b}{rest}"),
+                format!("{day}. {month}. {year}  {rest}"),
             ];
             for spelling in spellings {
                 assert_eq!(
@@ -167,6 +198,43 @@ mod tests {
                 );
                 assert_eq!(mask(&format!("fnr{spelling}.")), format!("fnr{MASK}."));
             }
+        }
+    }
+
+    proptest::proptest! {
+        /// Whatever the series, the spelling and what stands around it: the number goes, the rest stays.
+        #[test]
+        fn every_number_in_any_text_is_masked(
+            (day, month, year) in (1_u32..=28, 1_u32..=12, 0_u32..100),
+            (d_number, series) in (proptest::bool::ANY, proptest::sample::select(vec![0_u32, 40, 65, 80])),
+            individual in 0_u32..1000,
+            gaps in proptest::collection::vec(proptest::sample::select(vec!["", "", "", " ", ".", "-", "\u{a0}", " - "]), 10),
+            before in "[^0-9]{0,20}",
+            after in "[^0-9]{0,20}",
+        ) {
+            let day = day + if d_number { 40 } else { 0 };
+            let nine = format!("{day:02}{:02}{year:02}{individual:03}", month + series);
+            // About one in six has no pair of check digits by the older rules.
+            if let Some(number) = complete(&nine) {
+                let mut spelled = String::new();
+                for (digit, gap) in number.chars().zip(gaps.iter().chain([&""])) {
+                    spelled.push(digit);
+                    spelled.push_str(gap);
+                }
+                let masked = mask(&format!("{before}{spelled}{after}"));
+                proptest::prop_assert_eq!(&masked, &format!("{before}{MASK}{after}"));
+                proptest::prop_assert_eq!(mask(&masked), masked);
+            }
+        }
+
+        /// Figures that fail a check are left, and masking twice is masking once.
+        #[test]
+        fn other_figures_stay(text in "[0-9 .\n-]{0,60}") {
+            let masked = mask(&text);
+            proptest::prop_assert_eq!(mask(&masked), masked.clone());
+            let figures = |text: &str| text.chars().filter(char::is_ascii_digit).count();
+            let stars = masked.matches(MASK).count();
+            proptest::prop_assert_eq!(figures(&text), figures(&masked) + 11 * stars);
         }
     }
 

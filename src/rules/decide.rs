@@ -20,7 +20,7 @@ use super::scan::Scan;
 use super::view::{Facts, look, pieces, sender_kind};
 use super::vocabulary::{has_category, has_destination, has_severity};
 use super::{DECISIVE, Decision, Evidence, Facet, Verdict, language, reporter, why_not};
-use crate::message::{Defect, Message, Zone};
+use crate::message::{Defect, FieldName, Message, Zone};
 
 /// What the rules need to know besides the message.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -28,6 +28,9 @@ pub struct ClassifyContext {
     /// The server whose `Authentication-Results` count; `None` when none is trusted, and then none is looked at.
     pub authserv_id: Option<String>,
 }
+
+/// Why a certain type counts as uncertain: the notice of a portal holds no content.
+const NOTICE_ONLY: &str = "portal:varsel-uten-innhold";
 
 /// One item of evidence before it is counted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,6 +67,21 @@ impl RuleSet {
         };
         verdict.robot = run.simple(Facet::Robot);
         verdict.kind = run.simple(Facet::Type);
+        if facts.says_little && verdict.kind.certain && !run.is_said(verdict.kind.as_str()) {
+            // A title alone places nothing: what the forsendelse says, nobody has read.
+            verdict.kind.certain = false;
+            run.because.push(Evidence {
+                facet: Facet::Type,
+                value: verdict.kind.as_str().to_owned(),
+                rule: NOTICE_ONLY.to_owned(),
+                zone: Zone::Header,
+                field: None,
+                piece: 0,
+                offset: 0,
+                term: String::new(),
+                strength: 0,
+            });
+        }
         verdict.direction = run.direction();
         run.destination(&mut verdict);
         run.category(&mut verdict);
@@ -206,6 +224,19 @@ fn weighed(strength: i64, percent: i64) -> i64 {
 }
 
 impl Run<'_> {
+    /// Whether the content, not only the title or what the message is, speaks for that type.
+    fn is_said(&self, kind: &str) -> bool {
+        self.because.iter().any(|evidence| {
+            evidence.facet == Facet::Type
+                && evidence.value == kind
+                && evidence.field != Some(FieldName::Tittel)
+                && matches!(
+                    evidence.zone,
+                    Zone::New | Zone::Forwarded | Zone::Attachment | Zone::Field
+                )
+        })
+    }
+
     fn activate(&mut self) {
         self.active.extend(
             self.set

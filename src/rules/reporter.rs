@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use super::directory::{Directory, plain};
 use super::fold::fold_word;
 use super::view::Facts;
-use super::{PartyKind, Reporter, ReporterSource};
+use super::{PartyKind, Reporter, ReporterSource, cover};
 use crate::message::{Message, Zone, ZoneText};
 
 /// Local parts of addresses that nobody reads, folded and without separators.
@@ -110,8 +110,8 @@ fn named_outside(directory: &Directory, names: &BTreeSet<usize>) -> Option<(Stri
     }
 }
 
-/// The address that the text or cover page of a portal's notice gives: the first on a line that says «E-post», else the
-/// only one there is.
+/// The address that the cover page or text of a portal's notice gives: the first on a line that says «E-post», else the
+/// only one there is. Those of our own organisation stand there as the receiver.
 fn in_text(directory: &Directory, message: &Message) -> Option<String> {
     let own_words = |piece: &&ZoneText| {
         matches!(
@@ -123,17 +123,8 @@ fn in_text(directory: &Directory, message: &Message) -> Option<String> {
         .texts
         .iter()
         .filter(own_words)
-        .partition(|piece| is_cover_page(piece));
+        .partition(|piece| piece.zone == Zone::Attachment && cover::is_named(&piece.label));
     in_pieces(directory, &covers).or_else(|| in_pieces(directory, &others))
-}
-
-/// The page that the portal makes itself and puts in front («edialog framside.pdf»).
-fn is_cover_page(piece: &ZoneText) -> bool {
-    let name = fold_word(&piece.label);
-    piece.zone == Zone::Attachment
-        && ["framside", "forside", "fremside"]
-            .iter()
-            .any(|word| name.contains(word))
 }
 
 fn is_mail_label(text: &str) -> bool {
@@ -153,7 +144,10 @@ fn in_pieces(directory: &Directory, pieces: &[&ZoneText]) -> Option<String> {
             let label = line.split_once(':').map_or(line, |(label, _)| label);
             let labelled = line.contains(':') && is_mail_label(label) || label_above;
             label_above = is_mail_label(line.trim().trim_end_matches(':'));
-            for address in addresses(line).filter(|address| usable(directory, address)) {
+            let usable = |address: &&str| {
+                usable(directory, address) && !directory.is_own_organisation(address)
+            };
+            for address in addresses(line).filter(usable) {
                 if labelled {
                     return Some(address.to_owned());
                 }

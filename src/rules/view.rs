@@ -2,7 +2,7 @@
 //!
 //! A portal's notice is read as the person behind it wrote it: the name on the «Fra:» line is the sender, the title is a
 //! subject, labels, boilerplate and footer are blanked (blanked, not cut, so that offsets stay those of the message's
-//! text). In mail that was handed on, the sender is the inner one when that is known and not of our own organisation.
+//! text). A forsendelse that the archive hands on is read so by its cover page. In mail that was handed on, the sender is the inner one when that is known and not of our own organisation.
 //! Of each text the part from a closing («Mvh», «Med vennlig hilsen») on is the signature.
 
 use std::borrow::Cow;
@@ -12,14 +12,18 @@ use super::compile::{RuleSet, line_key};
 use super::directory::Portal;
 use super::fold::{fold_word, is_combining, is_invisible};
 use super::raw::{SenderKind, Thread};
-use super::{Directory, PartyKind};
-use crate::message::{Address, FieldName, Mark, Message, Zone};
+use super::{Directory, PartyKind, cover};
+use crate::message::{Address, Attachment, FieldName, Mark, Message, Reading, Zone, ZoneText};
 
 /// Bytes of text that are read of one message, all zones together. What comes after is left out and the verdict says so.
 pub const TEXT_BYTES_MAX: usize = 1 << 20;
 
 /// Lines at the beginning of a portal's notice in which its labels are looked for.
 const PORTAL_LINES: usize = 25;
+
+/// Words of a portal's notice, its own left out, below which it may say nothing but «log in»: where no word of it speaks
+/// for a type either, its title alone does not.
+const WORDS_MIN: usize = 8;
 
 /// Lines that a signature may have; a closing further from the end of its text ends nothing.
 const SIGNATURE_LINES_MAX: usize = 25;
@@ -115,6 +119,8 @@ pub(super) struct Facts<'m> {
     pub(super) recipients: Vec<usize>,
     pub(super) marks: &'m BTreeSet<Mark>,
     pub(super) attachments: bool,
+    /// A portal's notice with hardly a word of content: perhaps a person must fetch that there.
+    pub(super) says_little: bool,
 }
 
 impl Facts<'_> {
@@ -146,7 +152,11 @@ pub(super) fn look<'m>(set: &RuleSet, message: &'m Message) -> (Vec<View<'m>>, F
         .portals
         .iter()
         .position(|portal| is_from(portal, author, message));
+    let cover = cover::page(directory, message, author);
+    let portal = portal.or(cover.map(|(portal, _)| portal));
+    let is_cover = |piece: &ZoneText| cover.is_some_and(|(_, page)| std::ptr::eq(page, piece));
     let mut views: Vec<View<'m>> = Vec::new();
+    let mut words = 0_usize;
     let mut portal_sender = String::new();
     let mut left = TEXT_BYTES_MAX;
     let mut truncated = false;
@@ -159,7 +169,7 @@ pub(super) fn look<'m>(set: &RuleSet, message: &'m Message) -> (Vec<View<'m>>, F
         left = left.saturating_sub(text.len());
         let mut text = Cow::Borrowed(text);
         if let Some(portal) = portal.and_then(|index| directory.portals.get(index))
-            && matches!(piece.zone, Zone::New | Zone::Forwarded)
+            && (matches!(piece.zone, Zone::New | Zone::Forwarded) || is_cover(piece))
         {
             let read = read_portal(portal, &text);
             if !read.sender.is_empty() && portal_sender.is_empty() {
@@ -177,6 +187,10 @@ pub(super) fn look<'m>(set: &RuleSet, message: &'m Message) -> (Vec<View<'m>>, F
         }
         if piece.zone == Zone::Sender && (portal.is_some() || inner.is_some()) {
             continue;
+        }
+        if matches!(piece.zone, Zone::New | Zone::Forwarded | Zone::Attachment) && !is_cover(piece)
+        {
+            words = words.saturating_add(count_words(&text));
         }
         let signature = match piece.zone {
             Zone::New | Zone::Forwarded | Zone::Quoted | Zone::Attachment => {
@@ -205,7 +219,11 @@ pub(super) fn look<'m>(set: &RuleSet, message: &'m Message) -> (Vec<View<'m>>, F
             text: Cow::Owned(behind),
         });
     }
-    let facts = facts(directory, message, author, inner, portal);
+    let mut facts = facts(directory, message, author, inner, portal);
+    // What was not tried to be read may hold the report.
+    let is_read = |one: &Attachment| one.reading != Reading::Pending;
+    facts.says_little =
+        portal.is_some() && words < WORDS_MIN && message.attachments.iter().all(is_read);
     (views, facts, truncated)
 }
 
@@ -278,7 +296,15 @@ fn facts<'m>(
         recipients,
         marks: &message.marks,
         attachments: !message.attachments.is_empty(),
+        says_little: false,
     }
+}
+
+/// Words, without links.
+fn count_words(text: &str) -> usize {
+    text.split_whitespace()
+        .filter(|word| !word.contains("://") && word.chars().any(char::is_alphabetic))
+        .count()
 }
 
 pub(super) const fn sender_kind(kind: PartyKind) -> SenderKind {

@@ -26,7 +26,10 @@ pub(super) fn find(
         .author()
         .map(|author| author.address.as_str())
         .unwrap_or_default();
-    let handed_on = verdict.reporter.source == ReporterSource::Forwarded;
+    let handed_on = matches!(
+        verdict.reporter.source,
+        ReporterSource::Forwarded | ReporterSource::CoverPage
+    );
     let loops = has(Mark::OwnLoop) || loop_header(directory, message);
     if loops || directory.is_own(author) && !handed_on {
         return Some(WhyNot::OwnAddress);

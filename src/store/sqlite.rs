@@ -15,8 +15,8 @@ mod upkeep;
 use super::{
     CaseFilter, Claimed, Compose, Correction, Counts, Incoming, LeftAlone, LooseEnd, MessageRow,
     NotDelivered, OutboxRow, Pending, Rearrangement, Reconciled, ReportDay, ReportMail,
-    RetentionCounts, Retried, ReturnKeys, Settlement, SourceAccount, SourceEvent, Store, StoreError,
-    Stored, ThreadKeys, Unreadable,
+    RetentionCounts, Retried, ReturnKeys, Settlement, SourceAccount, SourceEvent, Store,
+    StoreError, Stored, ThreadKeys, Unreadable,
 };
 use crate::case::likeness::{Earlier, Sketch};
 use crate::case::surroundings::Thread;

@@ -340,6 +340,7 @@ pub fn pdf_bomb() -> Vec<u8> {
 }
 
 /// Files that mean harm, by name.
+#[allow(clippy::too_many_lines, reason = "a list")]
 pub fn hostile() -> Vec<(&'static str, Vec<u8>)> {
     let page = |contents: &[u8], more: &[&[u8]], resources: &str| {
         let mut objects = vec![
@@ -357,9 +358,10 @@ pub fn hostile() -> Vec<(&'static str, Vec<u8>)> {
         deep = zip(&[("dypere.zip", deep.as_slice())]);
     }
     let whole = docx(&paragraph("Avviksmelding").repeat(2000), &[]);
-    let laughs: String = (1..10)
+    let laughs: Vec<String> = (1..10)
         .map(|n| format!("<!ENTITY l{n} \"{}\">", format!("&l{};", n - 1).repeat(10)))
         .collect();
+    let laughs = laughs.concat();
     let bomb = format!(
         "<!DOCTYPE d [<!ENTITY l0 \"ha\">{laughs}]><w:document><w:body><w:p><w:r><w:t>&l9;&l9;</w:t></w:r></w:p></w:body></w:document>"
     );

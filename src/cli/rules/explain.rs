@@ -4,6 +4,7 @@ use super::super::classify;
 use super::super::{Failure, rule_files};
 use crate::diagnostic::line_column;
 use crate::extractor::Extractor;
+use crate::message::identity_numbers::mask;
 use crate::message::{FieldName, Limits, Zone};
 use crate::rules::{
     ClassifyContext, Decision, Evidence, Facet, ReadText, ReporterSource, RuleSet, Verdict, WhyNot,
@@ -209,7 +210,7 @@ fn spot(evidence: &Evidence, texts: &[ReadText]) -> Option<Spot> {
     let rest = text.text.get(evidence.offset..)?;
     let before = text.text.get(..evidence.offset)?;
     let (line, column) = line_column(&text.text, evidence.offset);
-    let before = before.rsplit('\n').next().unwrap_or_default();
+    let before = mask(before.rsplit('\n').next().unwrap_or_default());
     let mut shown: Vec<char> = before.chars().rev().take(AROUND).collect();
     shown.reverse();
     let cut = before.chars().count() > AROUND;
@@ -221,6 +222,7 @@ fn spot(evidence: &Evidence, texts: &[ReadText]) -> Option<Spot> {
     let word = |c: char| c.is_alphanumeric() || matches!(c, '-' | '\u{ad}');
     let end = rest.find(|c: char| !word(c)).unwrap_or(rest.len());
     let (hit, after) = rest.split_at_checked(end)?;
+    let after = mask(after);
     let mut end: String = after.chars().take(AROUND).collect();
     if after.chars().count() > AROUND {
         end.push('…');
@@ -230,7 +232,7 @@ fn spot(evidence: &Evidence, texts: &[ReadText]) -> Option<Spot> {
         line,
         column,
         before: start.trim_start().to_owned(),
-        hit: hit.to_owned(),
+        hit: mask(hit),
         after: end.trim_end().to_owned(),
     })
 }

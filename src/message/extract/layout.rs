@@ -201,10 +201,7 @@ fn place(rows: &mut Vec<Vec<Cell>>, fragment: &Fragment) {
 fn insert(rows: &mut Vec<Vec<Cell>>, value: &Fragment) {
     let size = value.size.max(8.0);
     let left = |cell: &Cell| cell.end <= value.x + size && (cell.top - value.y).abs() <= size;
-    if let Some(row) = rows
-        .iter_mut()
-        .find(|row| row.iter().any(|cell| left(cell)))
-    {
+    if let Some(row) = rows.iter_mut().find(|row| row.iter().any(&left)) {
         let at = row
             .iter()
             .position(|cell| cell.x > value.x)
@@ -295,7 +292,7 @@ mod tests {
             (50.0, 700.0, "Melder"),
             (50.0, 600.0, "Konsekvens"),
             (120.0, 698.0, "=Åse"),
-            (50.0, 580.0, "=Ny innleggelse"),
+            (50.0, 585.0, "=Ny innleggelse"),
         ]);
         assert_eq!(got, "Melder: =Åse\n\nKonsekvens\n=Ny innleggelse\n");
     }

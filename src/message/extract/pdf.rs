@@ -428,17 +428,14 @@ impl Matrix {
     const ONE: Self = Self([1.0, 0.0, 0.0, 1.0, 0.0, 0.0]);
 
     /// `self`, then `next`.
+    #[expect(clippy::similar_names, reason = "rows and columns of two matrices")]
     fn then(self, next: Self) -> Self {
-        let [a, b, c, d, e, f] = self.0;
-        let [g, h, i, j, k, l] = next.0;
-        Self([
-            a * g + b * i,
-            a * h + b * j,
-            c * g + d * i,
-            c * h + d * j,
-            e * g + f * i + k,
-            e * h + f * j + l,
-        ])
+        let [xx, xy, yx, yy, right, up] = self.0;
+        let [next_xx, next_xy, next_yx, next_yy, next_right, next_up] = next.0;
+        let turned = |x: f32, y: f32| (x * next_xx + y * next_yx, x * next_xy + y * next_yy);
+        let ((xx, xy), (yx, yy)) = (turned(xx, xy), turned(yx, yy));
+        let (right, up) = turned(right, up);
+        Self([xx, xy, yx, yy, right + next_right, up + next_up])
     }
 
     fn moved(self, x: f32, y: f32) -> Self {
@@ -496,6 +493,10 @@ impl<'a> PageReader<'a, '_> {
         }
     }
 
+    #[expect(
+        clippy::too_many_lines,
+        reason = "one arm an operator, as the standard lists them"
+    )]
     fn run(
         &mut self,
         content: &[u8],
@@ -650,16 +651,16 @@ impl<'a> PageReader<'a, '_> {
         if text.trim().is_empty() {
             return pen;
         }
-        let [a, b, c, d, _, _] = start.then(state.matrix).0;
+        let [cos, sin, up_x, up_y, ..] = start.then(state.matrix).0;
         let [.., x, y] = start.moved(0.0, state.rise).then(state.matrix).0;
-        let along = a.hypot(b);
-        let size = state.size.abs() * c.hypot(d);
+        let along = cos.hypot(sin);
+        let size = state.size.abs() * up_x.hypot(up_y);
         if ![x, y, along, size, width].iter().all(|one| one.is_finite()) {
             return pen;
         }
-        let (direction, x, y) = if a.abs() >= b.abs() {
-            if a >= 0.0 { (0, x, y) } else { (2, -x, -y) }
-        } else if b > 0.0 {
+        let (direction, x, y) = if cos.abs() >= sin.abs() {
+            if cos >= 0.0 { (0, x, y) } else { (2, -x, -y) }
+        } else if sin > 0.0 {
             (1, y, -x)
         } else {
             (3, -y, x)

@@ -124,8 +124,8 @@ impl<'a> Font<'a> {
                 ) else {
                     return;
                 };
-                let last = end.min(start.saturating_add(0xffff));
-                for code in start..=last {
+                let limit = end.min(start.saturating_add(0xffff));
+                for code in start..=limit {
                     self.widths.insert(code, width / 1000.0);
                 }
             }

@@ -53,6 +53,10 @@ struct Group {
     hidden: bool,
 }
 
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent facts of the place that is read"
+)]
 struct Reader<'a> {
     bytes: &'a [u8],
     at: usize,
@@ -316,6 +320,7 @@ impl<'a> Reader<'a> {
         self.optional = false;
     }
 
+    #[expect(clippy::too_many_lines, reason = "one arm a control word")]
     fn word(&mut self, word: &str, number: Option<i64>) {
         let on = number != Some(0);
         match word {
