@@ -16,6 +16,7 @@ mod svarinn;
 #[path = "support/worker.rs"]
 mod worker;
 
+use std::fmt::Write as _;
 use std::fs;
 use std::sync::OnceLock;
 
@@ -372,8 +373,14 @@ async fn what_the_service_answers() {
         ..config.clone()
     };
     assert!(look(&nowhere).await.unwrap_err().is_temporary());
+}
 
-    // Downloads: one letter's trouble is not the other's.
+/// One letter's trouble is not the other's.
+#[tokio::test]
+async fn what_downloads_come_to() {
+    let Some(keys) = keys() else { return };
+    let server = Server::start();
+    let config = server.config(keys);
     let files = report_files();
     server.put_files(keys, metadata("a-1", "Avvik", morning(DAY), &files), &files);
     for (trick, expected, told) in [
@@ -565,11 +572,13 @@ async fn a_forsendelse_and_a_mail_with_the_same_files_get_the_same_verdict() {
          --b\r\nContent-Type: text/plain; charset=utf-8\r\n\r\nFra: Kari Testesen\r\n"
     );
     for file in &files {
-        mail.push_str(&format!(
+        write!(
+            mail,
             "--b\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Disposition: attachment; filename=\"{}\"\r\n\r\n{}\r\n",
             file.name,
             String::from_utf8_lossy(&file.bytes)
-        ));
+        )
+        .unwrap();
     }
     mail.push_str("--b--\r\n");
     desk.house.receive(mail.as_bytes()).await;
@@ -626,7 +635,7 @@ async fn an_unreadable_forsendelse_is_a_case_that_goes_on_when_it_can_be_read() 
         .unwrap();
     assert!(digest.text.contains("kunne ikke leses"), "{}", digest.text);
 
-    desk.server.set_body("a-1", keys.encrypt(&packed));
+    desk.server.set_body("a-1", &keys.encrypt(&packed));
     assert_eq!(desk.round().await, [State::Sent]);
     let case = desk.house.cases().await.remove(0);
     assert_eq!(case.number, notice.number);
@@ -680,7 +689,7 @@ async fn a_person_who_was_faster_keeps_the_word() {
         .carry_out(number, &order, &person(), "hentet i arkivet")
         .await
         .unwrap();
-    desk.server.set_body("a-1", keys.encrypt(&packed));
+    desk.server.set_body("a-1", &keys.encrypt(&packed));
     assert_eq!(desk.round().await, [State::Dismissed]);
     let case = &desk.house.cases().await[0];
     assert!(case.attention);
@@ -850,17 +859,14 @@ fn the_program_takes_in_and_receipts() {
 }
 
 #[test]
+#[expect(
+    clippy::too_many_lines,
+    reason = "one letter's way through the commands, in order"
+)]
 fn what_only_a_person_says() {
     let Some(keys) = keys() else { return };
     let server = Server::start();
     let installation = installation(keys, &server, "observe");
-    let doctor = installation.run(["doctor"]);
-    let out = said(&doctor);
-    assert!(
-        out.contains("0 forsendelser wait") && out.contains("from the portal «eDialog»"),
-        "{out}"
-    );
-    assert!(doctor.status.success(), "{out}");
     let files = report_files();
     server.put_files(
         keys,
@@ -978,7 +984,20 @@ fn what_only_a_person_says() {
         ]
     );
     assert_eq!(events[5].1, "Ola");
+}
 
+#[test]
+fn doctor_looks_at_login_key_and_certificate() {
+    let Some(keys) = keys() else { return };
+    let server = Server::start();
+    let installation = installation(keys, &server, "observe");
+    let doctor = installation.run(["doctor"]);
+    let out = said(&doctor);
+    assert!(
+        out.contains("0 forsendelser wait") && out.contains("from the portal «eDialog»"),
+        "{out}"
+    );
+    assert!(doctor.status.success(), "{out}");
     keys.pair("snart", "2048", "5");
     let text = fs::read_to_string(installation.path().join("linjevei.toml")).unwrap();
     let ours = |name: &str| {
@@ -1010,4 +1029,8 @@ fn what_only_a_person_says() {
     installation.set(&text);
     let doctor = said(&installation.run(["doctor"]));
     assert!(doctor.contains("refuses the user"), "{doctor}");
+    assert!(
+        server.requests("POST").is_empty(),
+        "doctor receipts nothing"
+    );
 }

@@ -354,11 +354,11 @@ impl Server {
     }
 
     /// Changes the body of a letter.
-    pub fn set_body(&self, id: &str, body: Vec<u8>) {
+    pub fn set_body(&self, id: &str, body: &[u8]) {
         let mut state = self.state.lock().unwrap();
         for letter in &mut state.letters {
             if letter.metadata["id"] == id {
-                letter.body.clone_from(&body);
+                letter.body = body.to_vec();
             }
         }
     }
