@@ -619,7 +619,6 @@ fn classify_reads_attachments() {
 /// The acknowledgement goes to the person on the cover page, never to the archive or to an address that takes no answer.
 #[tokio::test]
 async fn a_forsendelse_handed_on_by_the_archive() {
-    let mut house = House::on(DAY).await;
     let cover = pdf_page(&[
         "eDialog",
         "Avsender: Lege Kari Eide",
@@ -634,6 +633,7 @@ async fn a_forsendelse_handed_on_by_the_archive() {
         ),
     ];
     for from in ["arkiv@so-hf.example", "ikke-svar@arkivsystem.example"] {
+        let mut house = House::on(DAY).await;
         let row = house
             .receive(&mail(from, "Tittel på forsendelsen", "", &parts))
             .await;
@@ -644,21 +644,15 @@ async fn a_forsendelse_handed_on_by_the_archive() {
             (State::Sent, "medisin"),
             "{from}"
         );
-        // Once: the second is a copy with the same files.
         house.send().await;
-    }
-    let told: Vec<String> = house
-        .sent()
-        .iter()
-        .flat_map(|mail| mail.to.iter().map(Address::key).collect::<Vec<_>>())
-        .collect();
-    assert!(told.contains(&"kari@legene.example".to_owned()), "{told:?}");
-    assert!(
-        !told
+        let told: Vec<String> = house
+            .sent()
             .iter()
-            .any(|to| to.starts_with("arkiv@") || to.starts_with("ikke-svar@")),
-        "{told:?}"
-    );
+            .flat_map(|mail| mail.to.iter().map(Address::key).collect::<Vec<_>>())
+            .collect();
+        assert!(told.contains(&"kari@legene.example".to_owned()), "{told:?}");
+        assert!(!told.contains(&from.to_owned()), "{told:?}");
+    }
 }
 
 /// What the fuzzer in `fuzz/` begins with: a file of each kind, hostile ones, and those of the sample mails. Each is read without
