@@ -10,8 +10,17 @@ pub(super) fn text(rows: &[Vec<String>]) -> String {
     let mut lines: Vec<String> = Vec::new();
     let mut heading: Option<&[String]> = None;
     let mut label_above: Option<usize> = None;
-    for row in rows {
-        let filled: Vec<&String> = row.iter().filter(|cell| !cell.trim().is_empty()).collect();
+    for (at, row) in rows.iter().enumerate() {
+        let filled = filled(row);
+        if row.len() > 1
+            && matches!(filled.as_slice(), [one] if is_label(one))
+            && !rows
+                .get(at.saturating_add(1))
+                .is_some_and(|next| is_value(next))
+        {
+            // A field that was not filled in says nothing, least of all what stands in the next.
+            continue;
+        }
         if let (Some(names), true) = (heading, filled.len() > 1)
             && names.len() == row.len()
         {
@@ -53,6 +62,15 @@ pub(super) fn text(rows: &[Vec<String>]) -> String {
         label_above = None;
     }
     lines.join("\n")
+}
+
+fn filled(row: &[String]) -> Vec<&String> {
+    row.iter().filter(|cell| !cell.trim().is_empty()).collect()
+}
+
+/// Whether the row is the value of the label above it.
+fn is_value(row: &[String]) -> bool {
+    matches!(filled(row).as_slice(), [one] if !is_label(one))
 }
 
 /// A label and its value.
@@ -187,6 +205,7 @@ mod tests {
                 &["Konsekvens:", "Ny innleggelse"],
                 &["Hva skjedde?", "Kom uten liste.\nIngen ringte."],
                 &["Dato", "1.2.26", "Sted", "Kalnes"],
+                &["Alvorlighetsgrad:", ""],
                 &["Tiltak", ""],
                 &["Ringte posten."],
             ]),
