@@ -8,6 +8,8 @@
     clippy::arithmetic_side_effects
 )]
 
+#[path = "support/documents.rs"]
+mod documents;
 #[path = "support/house.rs"]
 mod house;
 mod support;
@@ -20,6 +22,8 @@ use std::fmt::Write as _;
 use std::fs;
 use std::sync::OnceLock;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use house::{House, morning, person};
 use linjevei::case::{Acknowledgement, EventKind, Policy, State};
 use linjevei::config::SvarInnConfig;
@@ -49,6 +53,19 @@ fn report_files() -> Vec<File> {
     vec![
         File::text("edialog framside.txt", COVER),
         File::text("kommentar.txt", REPORT),
+    ]
+}
+
+/// The same as the portal makes it: pages of PDF.
+fn report_pdfs() -> Vec<File> {
+    let pdf = |name: &'static str, text: &str| File {
+        name,
+        media_type: "application/pdf",
+        bytes: documents::pdf_page(&text.lines().collect::<Vec<_>>()),
+    };
+    vec![
+        pdf("edialog framside.pdf", COVER),
+        pdf("kommentar.pdf", REPORT),
     ]
 }
 
@@ -558,42 +575,50 @@ async fn a_report_is_routed_acknowledged_and_receipted() {
 #[tokio::test]
 async fn a_forsendelse_and_a_mail_with_the_same_files_get_the_same_verdict() {
     let Some(keys) = keys() else { return };
-    let mut desk = Desk::open(keys, Policy::default()).await;
-    let files = report_files();
-    desk.server.put_files(
-        keys,
-        metadata("a-1", "Manglende epikrise", morning(DAY), &files),
-        &files,
-    );
-    desk.round().await;
-    let mut mail = format!(
-        "From: eDialog <{PORTAL}>\r\nTo: samhandlingsavvik@so-hf.example\r\nSubject: Manglende epikrise\r\n\
-         Message-ID: <1@edialog.example>\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=\"b\"\r\n\r\n\
-         --b\r\nContent-Type: text/plain; charset=utf-8\r\n\r\nFra: Kari Testesen\r\n"
-    );
-    for file in &files {
-        write!(
-            mail,
-            "--b\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Disposition: attachment; filename=\"{}\"\r\n\r\n{}\r\n",
-            file.name,
-            String::from_utf8_lossy(&file.bytes)
-        )
-        .unwrap();
+    for files in [report_files(), report_pdfs()] {
+        let mut desk = Desk::open(keys, Policy::default()).await;
+        desk.server.put_files(
+            keys,
+            metadata("a-1", "Manglende epikrise", morning(DAY), &files),
+            &files,
+        );
+        desk.round().await;
+        let mut mail = format!(
+            "From: eDialog <{PORTAL}>\r\nTo: samhandlingsavvik@so-hf.example\r\nSubject: Manglende epikrise\r\n\
+             Message-ID: <1@edialog.example>\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=\"b\"\r\n\r\n\
+             --b\r\nContent-Type: text/plain; charset=utf-8\r\n\r\nFra: Kari Testesen\r\n"
+        );
+        for file in &files {
+            write!(
+                mail,
+                "--b\r\nContent-Type: {}; charset=utf-8\r\nContent-Transfer-Encoding: base64\r\n\
+                 Content-Disposition: attachment; filename=\"{}\"\r\n\r\n{}\r\n",
+                file.media_type,
+                file.name,
+                BASE64_STANDARD.encode(&file.bytes)
+            )
+            .unwrap();
+        }
+        mail.push_str("--b--\r\n");
+        desk.house.receive(mail.as_bytes()).await;
+        let mut verdicts = Vec::new();
+        for id in [1, 2] {
+            let json = desk.house.engine.store.verdict(id).await.unwrap().unwrap();
+            verdicts.push(serde_json::from_str::<Value>(&json).unwrap());
+        }
+        assert_eq!(verdicts[0], verdicts[1]);
+        assert_eq!(verdicts[0]["destination"]["value"], "medisin");
+        let cases = desk.house.cases().await;
+        assert_eq!(
+            cases[0].reporter_address,
+            "lege@fjordgloett-legesenter.example"
+        );
+        assert_eq!(
+            cases[1].duplicate_of,
+            Some(cases[0].number),
+            "and is known as the same"
+        );
     }
-    mail.push_str("--b--\r\n");
-    desk.house.receive(mail.as_bytes()).await;
-    let mut verdicts = Vec::new();
-    for id in [1, 2] {
-        let json = desk.house.engine.store.verdict(id).await.unwrap().unwrap();
-        verdicts.push(serde_json::from_str::<Value>(&json).unwrap());
-    }
-    assert_eq!(verdicts[0], verdicts[1]);
-    let cases = desk.house.cases().await;
-    assert_eq!(
-        cases[1].duplicate_of,
-        Some(cases[0].number),
-        "and is known as the same"
-    );
 }
 
 #[tokio::test]
