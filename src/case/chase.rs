@@ -38,7 +38,7 @@ pub fn due_change(
         let mut change = Change::of(case.clone());
         let Some(party) = party else {
             // Nobody to remind: a person must place it anew; the reminder is still to come then.
-            change.case.to_triage();
+            change.case.put_in_triage();
             change.case.attention = true;
             change.note(
                 EventKind::Placed,

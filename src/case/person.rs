@@ -280,7 +280,7 @@ impl Desk<'_> {
         if self.case.state.is_open() && self.case.state != State::Answered {
             return Err(self.refuse("it is open"));
         }
-        self.change.case.to_triage();
+        self.change.case.put_in_triage();
         self.change.case.merged_into = None;
         self.note(EventKind::Reopened, json!({}));
         Ok(())

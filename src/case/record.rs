@@ -110,7 +110,7 @@ pub struct Case {
 
 impl Case {
     /// A person must place it, whatever had been done with it before.
-    pub(super) const fn to_triage(&mut self) {
+    pub(super) const fn put_in_triage(&mut self) {
         self.state = State::Triage;
         self.answered_at_ms = None;
         self.closed_at_ms = None;

@@ -237,7 +237,7 @@ fn answer(change: &mut Change, kind: &str, around: &Surroundings<'_>) {
         "forelopig" | "sporsmal" => relay(change, around),
         "feil-adressat" => {
             if change.case.state.is_open() {
-                change.case.to_triage();
+                change.case.put_in_triage();
             }
             change.case.attention = true;
         }
@@ -253,7 +253,7 @@ fn from_reporter(change: &mut Change, kind: &str) {
     }
     change.case.attention = true;
     if matches!(change.case.state, State::Answered | State::Closed) && kind != "purring" {
-        change.case.to_triage();
+        change.case.put_in_triage();
     }
 }
 

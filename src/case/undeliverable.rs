@@ -143,7 +143,7 @@ pub fn note(change: &mut Change, kind: MailKind, party: &str, why: &str, now_ms:
             if party == change.case.destination
                 && matches!(change.case.state, State::Sent | State::SecureHandover) =>
         {
-            change.case.to_triage();
+            change.case.put_in_triage();
         }
         _ => {}
     }
