@@ -368,158 +368,172 @@ impl World {
                 from,
                 about,
                 age_days,
-            } => {
-                self.messages += 1;
-                let message = message(from, about, self.messages);
-                let verdict = SET.classify(&message, &ClassifyContext::default());
-                let arrival = Arrival {
-                    message_id: self.messages,
-                    received_at_ms: self.now_ms - age_days * DAY_MS,
-                    first_seen_at_ms: self.now_ms,
-                    message: Some(&message),
-                    verdict: Some(&verdict),
-                };
-                match admit::admit(&arrival, None, &self.around()) {
-                    Admission::Opened(change) => self.store(*change),
-                    Admission::LeftAlone(reason) => assert!(!reason.is_empty()),
-                    Admission::Joined(_) => panic!("there is nothing to join"),
-                }
-            }
-            Happening::Mail { from, says, by } => {
-                let Some(life) = self.lives.get(at) else {
-                    return;
-                };
-                let thread = Thread {
-                    case: life.case.clone(),
-                    by: *by,
-                };
-                self.messages += 1;
-                let message = message(from, says, self.messages);
-                let context = ClassifyContext::default();
-                let verdict = SET.classify(&message, &context);
-                let arrival = Arrival {
-                    message_id: self.messages,
-                    received_at_ms: self.now_ms,
-                    first_seen_at_ms: self.now_ms,
-                    message: Some(&message),
-                    verdict: Some(&verdict),
-                };
-                let before = life.case.clone();
-                match admit::admit(&arrival, Some(thread), &self.around()) {
-                    Admission::Opened(change) => self.store(*change),
-                    Admission::Joined(change) => {
-                        let trusted = *by == ThreadBy::SignedId
-                            && SET.directory().belongs(from, &before.destination);
-                        if change.case.state == State::Answered && before.state != State::Answered {
-                            assert!(trusted, "{from} answered by {by:?}");
-                        }
-                        self.apply(at, *change);
-                    }
-                    Admission::LeftAlone(_) => panic!("mail in a thread is never left alone"),
-                }
-            }
-            Happening::Order(order) => {
-                let Some(life) = self.lives.get(at) else {
-                    return;
-                };
-                let carried =
-                    person::carry_out(&life.case, order, &clerk(), "fordi", &[], &self.around());
-                if let Ok(change) = carried {
-                    let by_person =
-                        |event: &Event| event.actor != Actor::Worker && event.reason == "fordi";
-                    assert!(
-                        change.events.iter().any(by_person),
-                        "{order:?} without name and reason"
-                    );
-                    self.apply(at, change);
-                }
-            }
-            Happening::Days(days) => {
-                // As the worker does: it looks every day, but may have been off for all of them.
-                self.now_ms += days * DAY_MS;
-                for at in 0..self.lives.len() {
-                    for _ in 0..3 {
-                        let case = &self.lives[at].case;
-                        let Some(change) = chase::due_change(
-                            case,
-                            &self.calendar,
-                            SET.directory(),
-                            &self.dead,
-                            &self.policy,
-                            self.now_ms,
-                        ) else {
-                            break;
-                        };
-                        self.apply(at, change);
-                    }
-                    let case = &self.lives[at].case;
-                    let again = chase::due_change(
-                        case,
-                        &self.calendar,
-                        SET.directory(),
-                        &self.dead,
-                        &self.policy,
-                        self.now_ms,
-                    );
-                    assert_eq!(again, None, "what was due has been done");
-                }
-            }
-            Happening::Bounce => {
-                let Some(life) = self.lives.get(at) else {
-                    return;
-                };
-                let Some(mail) = life.mails.last() else {
-                    return;
-                };
-                let mut change = Change::of(life.case.clone());
-                self.dead = DeadAddresses::new(mail.to.iter().map(String::as_str));
-                undeliverable::note(&mut change, mail.kind, &mail.party, "5.1.1", self.now_ms);
-                assert!(change.case.attention, "a person must know");
-                self.apply(at, change);
-            }
+            } => self.report(from, about, *age_days),
+            Happening::Mail { from, says, by } => self.mail(at, from, says, *by),
+            Happening::Order(order) => self.order(at, order),
+            Happening::Days(days) => self.days(*days),
+            Happening::Bounce => self.bounce(at),
             Happening::Works => self.dead = DeadAddresses::default(),
-            Happening::Merge => {
-                let other = (at + 1) % self.lives.len().max(1);
-                let (Some(from), Some(into)) = (self.lives.get(at), self.lives.get(other)) else {
-                    return;
-                };
-                let merged = undo::merge(
-                    &from.case,
-                    &into.case,
-                    &[from.case.message_id],
-                    &clerk(),
-                    "samme sak",
+            Happening::Merge => self.merge(at),
+            Happening::Split => self.split(at),
+            Happening::Link => self.link(at),
+        }
+    }
+
+    fn report(&mut self, from: &str, about: &str, age_days: i64) {
+        self.messages += 1;
+        let message = message(from, about, self.messages);
+        let verdict = SET.classify(&message, &ClassifyContext::default());
+        let arrival = Arrival {
+            message_id: self.messages,
+            received_at_ms: self.now_ms - age_days * DAY_MS,
+            first_seen_at_ms: self.now_ms,
+            message: Some(&message),
+            verdict: Some(&verdict),
+        };
+        match admit::admit(&arrival, None, &self.around()) {
+            Admission::Opened(change) => self.store(*change),
+            Admission::LeftAlone(reason) => assert!(!reason.is_empty()),
+            Admission::Joined(_) => panic!("there is nothing to join"),
+        }
+    }
+
+    fn mail(&mut self, at: usize, from: &str, says: &str, by: ThreadBy) {
+        let Some(life) = self.lives.get(at) else {
+            return;
+        };
+        let thread = Thread {
+            case: life.case.clone(),
+            by,
+        };
+        self.messages += 1;
+        let message = message(from, says, self.messages);
+        let context = ClassifyContext::default();
+        let verdict = SET.classify(&message, &context);
+        let arrival = Arrival {
+            message_id: self.messages,
+            received_at_ms: self.now_ms,
+            first_seen_at_ms: self.now_ms,
+            message: Some(&message),
+            verdict: Some(&verdict),
+        };
+        let before = life.case.clone();
+        match admit::admit(&arrival, Some(thread), &self.around()) {
+            Admission::Opened(change) => self.store(*change),
+            Admission::Joined(change) => {
+                let trusted =
+                    by == ThreadBy::SignedId && SET.directory().belongs(from, &before.destination);
+                if change.case.state == State::Answered && before.state != State::Answered {
+                    assert!(trusted, "{from} answered by {by:?}");
+                }
+                self.apply(at, *change);
+            }
+            Admission::LeftAlone(_) => panic!("mail in a thread is never left alone"),
+        }
+    }
+
+    fn order(&mut self, at: usize, order: &Order) {
+        let Some(life) = self.lives.get(at) else {
+            return;
+        };
+        let carried = person::carry_out(&life.case, order, &clerk(), "fordi", &[], &self.around());
+        if let Ok(change) = carried {
+            let by_person = |event: &Event| event.actor != Actor::Worker && event.reason == "fordi";
+            assert!(
+                change.events.iter().any(by_person),
+                "{order:?} without name and reason"
+            );
+            self.apply(at, change);
+        }
+    }
+
+    fn days(&mut self, days: i64) {
+        // As the worker does: it looks every day, but may have been off for all of them.
+        self.now_ms += days * DAY_MS;
+        for at in 0..self.lives.len() {
+            for _ in 0..3 {
+                let case = &self.lives[at].case;
+                let Some(change) = chase::due_change(
+                    case,
+                    &self.calendar,
+                    SET.directory(),
+                    &self.dead,
+                    &self.policy,
                     self.now_ms,
-                );
-                if let Ok((gone, kept)) = merged {
-                    self.apply(at, gone);
-                    self.apply(other, kept);
-                }
-            }
-            Happening::Split => {
-                let Some(life) = self.lives.get(at) else {
-                    return;
+                ) else {
+                    break;
                 };
-                let actor = clerk();
-                let entry = admit::Entry {
-                    actor: &actor,
-                    reason: "to saker",
-                    adopted: "",
-                    split_from: Some(&life.case),
-                };
-                if let Ok(new) = undo::second_case(&life.case, &entry, self.now_ms) {
-                    self.store(new);
-                }
-            }
-            Happening::Link => {
-                let Some(life) = self.lives.get(at) else {
-                    return;
-                };
-                let other = self.lives[(at + 1) % self.lives.len()].case.number;
-                let change = undo::link(&life.case, other, &clerk(), "hører sammen", self.now_ms);
                 self.apply(at, change);
             }
+            let case = &self.lives[at].case;
+            let again = chase::due_change(
+                case,
+                &self.calendar,
+                SET.directory(),
+                &self.dead,
+                &self.policy,
+                self.now_ms,
+            );
+            assert_eq!(again, None, "what was due has been done");
         }
+    }
+
+    fn bounce(&mut self, at: usize) {
+        let Some(life) = self.lives.get(at) else {
+            return;
+        };
+        let Some(mail) = life.mails.last() else {
+            return;
+        };
+        let mut change = Change::of(life.case.clone());
+        self.dead = DeadAddresses::new(mail.to.iter().map(String::as_str));
+        undeliverable::note(&mut change, mail.kind, &mail.party, "5.1.1", self.now_ms);
+        assert!(change.case.attention, "a person must know");
+        self.apply(at, change);
+    }
+
+    fn merge(&mut self, at: usize) {
+        let other = (at + 1) % self.lives.len().max(1);
+        let (Some(from), Some(into)) = (self.lives.get(at), self.lives.get(other)) else {
+            return;
+        };
+        let merged = undo::merge(
+            &from.case,
+            &into.case,
+            &[from.case.message_id],
+            &clerk(),
+            "samme sak",
+            self.now_ms,
+        );
+        if let Ok((gone, kept)) = merged {
+            self.apply(at, gone);
+            self.apply(other, kept);
+        }
+    }
+
+    fn split(&mut self, at: usize) {
+        let Some(life) = self.lives.get(at) else {
+            return;
+        };
+        let actor = clerk();
+        let entry = admit::Entry {
+            actor: &actor,
+            reason: "to saker",
+            adopted: "",
+            split_from: Some(&life.case),
+        };
+        if let Ok(new) = undo::second_case(&life.case, &entry, self.now_ms) {
+            self.store(new);
+        }
+    }
+
+    fn link(&mut self, at: usize) {
+        let Some(life) = self.lives.get(at) else {
+            return;
+        };
+        let other = self.lives[(at + 1) % self.lives.len()].case.number;
+        let change = undo::link(&life.case, other, &clerk(), "hører sammen", self.now_ms);
+        self.apply(at, change);
     }
 }
 
