@@ -29,12 +29,14 @@ mount -t tmpfs -o size=8m,mode=700 none data || exit 99
 step() { name=$1; shift; "$@" >"$name.out" 2>"$name.err"; echo $? >"$name.code"; }
 running() { "$LINJEVEI" run 2>>run.err & worker=$!; }
 said() { tries=600; until grep -q "$1" run.err; do tries=$((tries - 1)); [ $tries -gt 0 ] || exit 98; sleep 0.1; done; }
+sentmail() { tries=600; until [ "$(grep -c 'mail sent' run.err)" -ge $1 ]; do tries=$((tries - 1)); [ $tries -gt 0 ] || exit 97; sleep 0.1; done; }
 ended() { kill -TERM $worker; wait $worker; echo $? >"$1.code"; }
 
-# A first message, so that the database is there; then not a byte is left, while the worker runs.
+# A first message, and its two mails are sent; then not a byte is left, while the worker runs.
 step first "$LINJEVEI" ingest erste.eml
 running
 said 'linjevei is running'
+sentmail 2
 dd if=/dev/zero of=data/filler bs=64k 2>/dev/null
 dd if=/dev/zero bs=1 count=65536 2>/dev/null >>data/filler
 cp -r rest/. inn/new
