@@ -714,6 +714,7 @@ fn doctor_says_for_each_part_whether_it_is_ready_and_what_to_do() {
             "source inn",
             "first run, inn",
             sending.as_str(),
+            "attachments",
             "clock"
         ]
     );
