@@ -193,6 +193,7 @@ fn open_documents_rtf_text_and_pages() {
         why("a.png", "image/png", b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR\0\0"),
         [Unread::Image]
     );
+    assert_eq!(why("logo.svg", "image/svg+xml", b"<svg/>"), [Unread::Image]);
     assert_eq!(why("a.bin", "", &[0; 300]), [Unread::Unknown]);
     assert_eq!(why("a.pdf", "application/pdf", b""), [Unread::NoText]);
 }
