@@ -17,7 +17,7 @@ mod house;
 use documents::{docx, odt, paragraph, pdf_form, pdf_page, pdf_scan, pdf_subset, tnef};
 use house::{FASTLEGE, House};
 use linjevei::case::{Policy, State};
-use linjevei::extractor::{Extractor, MEMORY_BYTES_MAX};
+use linjevei::extractor::{Extractor, ExtractorError, MEMORY_BYTES_MAX, OpenError};
 use linjevei::message::extract::{Extracted, Unread, extract};
 use linjevei::message::{Address, Defect, Limits, Reading, Zone};
 use std::fmt::Write as _;
@@ -193,6 +193,7 @@ fn open_documents_rtf_text_and_pages() {
         why("a.png", "image/png", b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR\0\0"),
         [Unread::Image]
     );
+    assert_eq!(why("logo.svg", "image/svg+xml", b"<svg/>"), [Unread::Image]);
     assert_eq!(why("a.bin", "", &[0; 300]), [Unread::Unknown]);
     assert_eq!(why("a.pdf", "application/pdf", b""), [Unread::NoText]);
 }
@@ -472,6 +473,48 @@ fn limits_on_what_one_message_may_cost() {
         .filter(|one| one.reading == Reading::Taken)
         .count();
     assert_eq!(read, 40);
+}
+
+/// Children that do what a fault in a library, or a limit, would make them do.
+#[test]
+fn a_child_that_fails_costs_its_file() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    let read = |name: &str, script: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o700)).unwrap();
+        Extractor::of(path).read_file("a.pdf", "application/pdf", &vec![b'x'; 1 << 20])
+    };
+    for (name, script, expected) in [
+        ("killed", "kill -9 $$", Unread::TooMuch),
+        ("floods", "exec yes", Unread::TooMuch),
+        ("panics", "exit 101", Unread::Damaged),
+        ("nonsense", "cat >/dev/null; echo {", Unread::Damaged),
+    ] {
+        let outcome = read(name, script).unwrap();
+        assert_eq!(outcome.extracted, Extracted::nothing(expected), "{name}");
+    }
+    // Not the file's fault: it is tried again later.
+    assert!(matches!(
+        read("unlimited", "exit 71"),
+        Err(ExtractorError::Limits)
+    ));
+    let nowhere = Extractor::of(folder.path().join("nowhere"));
+    assert!(matches!(
+        nowhere.read_file("a.pdf", "", b"x"),
+        Err(ExtractorError::Start(_))
+    ));
+    let opened = nowhere.open(
+        &mail(
+            FASTLEGE,
+            "Melding",
+            "Se vedlegg.",
+            &[("a.pdf", "application/pdf", b"x")],
+        ),
+        &Limits::default(),
+    );
+    assert!(matches!(opened, Err(OpenError::Extractor(_))));
 }
 
 /// The command line reads attachments too, and says the same of a PDF as of the text; a forsendelse that the archive hands on

@@ -3,11 +3,14 @@
 #![no_main]
 #![allow(dead_code, unused_imports, unreachable_pub, reason = "the product's own module, of which one function is fuzzed")]
 
-#[path = "../../src/message.rs"]
-pub mod message;
+#[path = "../../src"]
+mod product {
+    pub mod message;
+}
 
 use libfuzzer_sys::fuzz_target;
-use message::extract::{TEXT_BYTES_MAX, extract};
+use product::message;
+use product::message::extract::{TEXT_BYTES_MAX, extract};
 
 const NAMES: [(&str, &str); 9] = [
     ("a.pdf", "application/pdf"),

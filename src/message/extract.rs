@@ -286,7 +286,7 @@ fn kind(name: &str, media_type: &str, bytes: &[u8]) -> Kind {
         ("text/html" | "application/xhtml+xml", _) | (_, "html" | "htm" | "xhtml") if is_text => {
             Kind::Html
         }
-        (media_type, _) if media_type.starts_with("image/") && !is_text => Kind::Image,
+        (media_type, _) if media_type.starts_with("image/") => Kind::Image,
         // Something may stand before the beginning of a PDF (Adobe reads the first 1024 bytes for it).
         ("application/pdf", _) | (_, "pdf")
             if bytes
