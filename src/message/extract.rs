@@ -14,6 +14,7 @@ mod rtf;
 mod table;
 mod tnef;
 mod wordprocessing;
+mod xml;
 
 use super::{Limits, charset, html, identity_numbers, text};
 use serde::{Deserialize, Serialize};

@@ -2,15 +2,10 @@
 
 use super::Unread;
 use super::packed::Package;
-use super::table;
-use super::wordprocessing::attribute;
+use super::xml::{DEPTH_MAX, Flows, attribute, reference};
 use quick_xml::Reader;
-use quick_xml::events::{BytesRef, BytesStart, Event};
+use quick_xml::events::{BytesStart, Event};
 
-/// Elements that may be open at once.
-const DEPTH_MAX: usize = 2_000;
-/// Cells within cells.
-const TABLES_MAX: usize = 20;
 /// Blanks that one element may stand for.
 const BLANKS_MAX: usize = 200;
 
@@ -34,18 +29,11 @@ pub(super) fn read(package: &mut Package<'_>) -> Result<String, Unread> {
     Ok(texts.join("\n\n"))
 }
 
-#[derive(Default)]
-struct Flow {
-    text: String,
-    rows: Vec<Vec<String>>,
-    row: Vec<String>,
-}
-
 fn part_text(xml: &str, root: &str) -> Result<String, Unread> {
     let mut reader = Reader::from_str(xml);
     reader.config_mut().check_end_names = false;
     reader.config_mut().allow_unmatched_ends = true;
-    let mut flows = vec![Flow::default()];
+    let mut flows = Flows::new();
     let (mut depth, mut root_depth, mut skipped, mut paragraphs) = (0_usize, 0_usize, 0_usize, 0);
     loop {
         let event = reader.read_event().map_err(|_| Unread::Damaged)?;
@@ -70,9 +58,7 @@ fn part_text(xml: &str, root: &str) -> Result<String, Unread> {
                     skipped = 1;
                 } else if matches!(name, "p" | "h") {
                     paragraphs = 1_usize.saturating_add(paragraphs);
-                } else if name == "table-cell" && flows.len() <= TABLES_MAX {
-                    flows.push(Flow::default());
-                } else {
+                } else if name != "table-cell" || !flows.open() {
                     inline(&element, &mut flows);
                 }
             }
@@ -97,32 +83,21 @@ fn part_text(xml: &str, root: &str) -> Result<String, Unread> {
             }
             Event::Text(text) if skipped == 0 && paragraphs > 0 && root_depth > 0 => {
                 // White space counts once (section 6.1.2); <text:s> stands for more.
-                push(&mut flows, &collapsed(&text));
+                flows.push(&collapsed(&text));
             }
             Event::CData(text) if skipped == 0 && paragraphs > 0 && root_depth > 0 => {
-                push(&mut flows, &text);
+                flows.push(&text);
             }
             Event::GeneralRef(one) if skipped == 0 && paragraphs > 0 && root_depth > 0 => {
                 if let Some(c) = reference(&one) {
-                    push(&mut flows, c.encode_utf8(&mut [0; 4]));
+                    flows.push(c.encode_utf8(&mut [0; 4]));
                 }
             }
             Event::Eof => break,
             _ => {}
         }
     }
-    while flows.len() > 1 {
-        if let Some(inner) = flows.pop() {
-            push(&mut flows, &inner.text);
-        }
-    }
-    Ok(flows.pop().map(|flow| flow.text).unwrap_or_default())
-}
-
-fn push(flows: &mut [Flow], text: &str) {
-    if let Some(flow) = flows.last_mut() {
-        flow.text.push_str(text);
-    }
+    Ok(flows.finish())
 }
 
 fn collapsed(text: &str) -> String {
@@ -137,78 +112,33 @@ fn collapsed(text: &str) -> String {
     out
 }
 
-fn inline(element: &BytesStart<'_>, flows: &mut [Flow]) {
+fn inline(element: &BytesStart<'_>, flows: &mut Flows) {
     match element.local_name().as_ref() {
         "s" => {
             let count = attribute(element, "c")
                 .and_then(|count| count.parse::<usize>().ok())
                 .unwrap_or(1);
-            push(flows, &" ".repeat(count.min(BLANKS_MAX)));
+            flows.push(&" ".repeat(count.min(BLANKS_MAX)));
         }
-        "tab" => push(flows, "\t"),
-        "line-break" => push(flows, "\n"),
-        "table-cell" => {
-            // An empty cell; repeated ones are empty too.
-            if let Some(flow) = flows.last_mut() {
-                flow.row.push(String::new());
-            }
-        }
-        "table-row" => {
-            if let Some(flow) = flows.last_mut() {
-                flow.row = Vec::new();
-            }
-        }
+        "tab" => flows.push("\t"),
+        "line-break" => flows.push("\n"),
+        // An empty cell; repeated ones are empty too.
+        "table-cell" => flows.cell(String::new()),
+        "table-row" => flows.start_row(),
         _ => {}
     }
 }
 
-fn end(name: &str, flows: &mut Vec<Flow>) {
+fn end(name: &str, flows: &mut Flows) {
     match name {
-        "p" | "h" => push(flows, "\n"),
-        "table-cell" if flows.len() > 1 => {
-            if let Some(cell) = flows.pop()
-                && let Some(flow) = flows.last_mut()
-            {
-                flow.row.push(cell.text.trim().to_owned());
+        "p" | "h" => flows.push("\n"),
+        "table-cell" => {
+            if let Some(text) = flows.close() {
+                flows.cell(text);
             }
         }
-        "table-row" => {
-            if let Some(flow) = flows.last_mut() {
-                let row = std::mem::take(&mut flow.row);
-                flow.rows.push(row);
-            }
-        }
-        "table" => {
-            if let Some(flow) = flows.last_mut() {
-                let rows = std::mem::take(&mut flow.rows);
-                let text = table::text(&rows);
-                if !flow.text.is_empty() && !flow.text.ends_with('\n') {
-                    flow.text.push('\n');
-                }
-                flow.text.push_str(&text);
-                flow.text.push('\n');
-            }
-        }
+        "table-row" => flows.end_row(),
+        "table" => flows.end_table(),
         _ => {}
-    }
-}
-
-/// The character that a reference stands for: the five of XML and numbers. Entities that a document declares itself are
-/// never followed: they make bombs.
-pub(super) fn reference(reference: &BytesRef<'_>) -> Option<char> {
-    match &**reference {
-        "lt" => Some('<'),
-        "gt" => Some('>'),
-        "amp" => Some('&'),
-        "quot" => Some('"'),
-        "apos" => Some('\''),
-        other => {
-            let number = other.strip_prefix('#')?;
-            let code = match number.strip_prefix(['x', 'X']) {
-                Some(hex) => u32::from_str_radix(hex, 16).ok()?,
-                None => number.parse().ok()?,
-            };
-            char::from_u32(code)
-        }
     }
 }

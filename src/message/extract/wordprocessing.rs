@@ -2,14 +2,9 @@
 
 use super::Unread;
 use super::packed::Package;
-use super::table;
+use super::xml::{DEPTH_MAX, Flows, attribute, reference};
 use quick_xml::Reader;
 use quick_xml::events::{BytesStart, Event};
-
-/// Elements that may be open at once.
-const DEPTH_MAX: usize = 2_000;
-/// Cells within cells.
-const TABLES_MAX: usize = 20;
 
 /// The text of the document.
 pub(super) fn read(package: &mut Package<'_>) -> Result<String, Unread> {
@@ -49,20 +44,12 @@ pub(super) fn read(package: &mut Package<'_>) -> Result<String, Unread> {
     Ok(texts.join("\n\n"))
 }
 
-/// A place that collects text: the document, a cell, a text box.
-#[derive(Default)]
-struct Flow {
-    text: String,
-    rows: Vec<Vec<String>>,
-    row: Vec<String>,
-}
-
 fn part_text(xml: &str) -> Result<String, Unread> {
     let mut reader = Reader::from_str(xml);
     reader.config_mut().check_end_names = false;
     reader.config_mut().allow_unmatched_ends = true;
     let mut body = Body {
-        flows: vec![Flow::default()],
+        flows: Flows::new(),
         skipped: 0,
         in_text: false,
         boxes: Vec::new(),
@@ -88,8 +75,8 @@ fn part_text(xml: &str) -> Result<String, Unread> {
             }
             Ok(Event::Text(text)) => body.push(&text),
             Ok(Event::CData(text)) => body.push(&text),
-            Ok(Event::GeneralRef(reference)) => {
-                if let Some(c) = super::opendocument::reference(&reference) {
+            Ok(Event::GeneralRef(one)) => {
+                if let Some(c) = reference(&one) {
                     body.push(c.encode_utf8(&mut [0; 4]));
                 }
             }
@@ -105,7 +92,7 @@ fn part_text(xml: &str) -> Result<String, Unread> {
 }
 
 struct Body {
-    flows: Vec<Flow>,
+    flows: Flows,
     /// Depth inside an element whose content is no text of the document.
     skipped: usize,
     in_text: bool,
@@ -118,24 +105,15 @@ struct Body {
 }
 
 impl Body {
-    fn flow(&mut self) -> Option<&mut Flow> {
-        self.flows.last_mut()
-    }
-
     fn push(&mut self, text: &str) {
-        if self.in_text
-            && self.skipped == 0
-            && let Some(flow) = self.flow()
-        {
-            flow.text.push_str(text);
+        if self.in_text {
+            self.add(text);
         }
     }
 
     fn add(&mut self, text: &str) {
-        if self.skipped == 0
-            && let Some(flow) = self.flow()
-        {
-            flow.text.push_str(text);
+        if self.skipped == 0 {
+            self.flows.push(text);
         }
     }
 
@@ -168,13 +146,9 @@ impl Body {
                     self.add(c.encode_utf8(&mut [0; 4]));
                 }
             }
-            "tr" if !is_empty => {
-                if let Some(flow) = self.flow() {
-                    flow.row = Vec::new();
-                }
-            }
-            "tc" | "txbxContent" if !is_empty && self.flows.len() <= TABLES_MAX => {
-                self.flows.push(Flow::default());
+            "tr" if !is_empty => self.flows.start_row(),
+            "tc" | "txbxContent" if !is_empty => {
+                self.flows.open();
             }
             "showingPlcHdr" => self.prompt = true,
             "sdtContent" if !is_empty && self.prompt => {
@@ -207,70 +181,29 @@ impl Body {
             }
             "p" => {
                 self.add("\n");
-                let boxes = std::mem::take(&mut self.boxes);
-                if let Some(flow) = self.flow() {
-                    for text in boxes {
-                        flow.text.push_str(&text);
-                        flow.text.push('\n');
-                    }
+                for text in std::mem::take(&mut self.boxes) {
+                    self.flows.push(&text);
+                    self.flows.push("\n");
                 }
             }
-            "tc" if self.flows.len() > 1 => {
-                if let Some(cell) = self.flows.pop()
-                    && let Some(flow) = self.flow()
-                {
-                    flow.row.push(cell.text.trim().to_owned());
+            "tc" => {
+                if let Some(text) = self.flows.close() {
+                    self.flows.cell(text);
                 }
             }
-            "tr" => {
-                if let Some(flow) = self.flow() {
-                    let row = std::mem::take(&mut flow.row);
-                    flow.rows.push(row);
-                }
-            }
-            "tbl" => {
-                if let Some(flow) = self.flow() {
-                    let rows = std::mem::take(&mut flow.rows);
-                    let text = table::text(&rows);
-                    if !flow.text.is_empty() && !flow.text.ends_with('\n') {
-                        flow.text.push('\n');
-                    }
-                    flow.text.push_str(&text);
-                    flow.text.push('\n');
-                }
-            }
-            "txbxContent" if self.flows.len() > 1 => {
-                if let Some(text) = self.flows.pop() {
-                    self.boxes.push(text.text.trim().to_owned());
-                }
-            }
+            "tr" => self.flows.end_row(),
+            "tbl" => self.flows.end_table(),
+            "txbxContent" => self.boxes.extend(self.flows.close()),
             _ => {}
         }
     }
 
-    fn finish(mut self) -> String {
-        while self.flows.len() > 1 {
-            if let Some(inner) = self.flows.pop()
-                && let Some(flow) = self.flows.last_mut()
-            {
-                flow.text.push_str(&inner.text);
-            }
-        }
-        let mut text = self.flows.pop().map(|flow| flow.text).unwrap_or_default();
+    fn finish(self) -> String {
+        let mut text = self.flows.finish();
         for one in self.boxes {
             text.push_str(&one);
             text.push('\n');
         }
         text
     }
-}
-
-/// The value of an attribute, whatever its prefix.
-pub(super) fn attribute(element: &BytesStart<'_>, name: &str) -> Option<String> {
-    element
-        .attributes()
-        .with_checks(false)
-        .flatten()
-        .find(|attribute| attribute.key.local_name().as_ref() == name)
-        .map(|attribute| attribute.value.to_string())
 }
