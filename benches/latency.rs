@@ -14,6 +14,8 @@
     clippy::cast_precision_loss
 )]
 
+#[path = "../tests/support/serving.rs"]
+mod serving;
 #[path = "../tests/support/smtp.rs"]
 mod smtp;
 #[path = "../tests/support/mod.rs"]

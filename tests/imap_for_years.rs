@@ -19,6 +19,8 @@
 mod checks;
 #[path = "support/proxy.rs"]
 mod proxy;
+#[path = "support/serving.rs"]
+mod serving;
 #[path = "support/smtp.rs"]
 mod smtp;
 mod support;

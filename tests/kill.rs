@@ -14,6 +14,8 @@
 mod checks;
 #[path = "support/samples.rs"]
 mod samples;
+#[path = "support/serving.rs"]
+mod serving;
 #[path = "support/smtp.rs"]
 mod smtp;
 mod support;

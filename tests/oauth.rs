@@ -8,6 +8,8 @@
     clippy::arithmetic_side_effects
 )]
 
+#[path = "support/serving.rs"]
+mod serving;
 #[path = "support/smtp.rs"]
 mod smtp;
 mod support;

@@ -10,6 +10,8 @@
 
 #[path = "support/house.rs"]
 mod house;
+#[path = "support/serving.rs"]
+mod serving;
 #[path = "support/smtp.rs"]
 mod smtp;
 

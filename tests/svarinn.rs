@@ -12,6 +12,8 @@
 mod documents;
 #[path = "support/house.rs"]
 mod house;
+#[path = "support/serving.rs"]
+mod serving;
 mod support;
 #[path = "support/svarinn.rs"]
 mod svarinn;

@@ -14,9 +14,9 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
+use super::serving::Serving;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::net::{TcpListener, TcpStream};
@@ -66,7 +66,6 @@ struct Shared {
     open: watch::Sender<bool>,
     /// Something about what is held has changed.
     released: watch::Sender<u64>,
-    stop: watch::Sender<bool>,
 }
 
 /// The line; ends when dropped.
@@ -75,40 +74,24 @@ pub struct Proxy {
     /// Where it listens.
     pub port: u16,
     shared: Arc<Shared>,
-    thread: Option<JoinHandle<()>>,
+    _serving: Serving,
 }
 
 impl Proxy {
     /// A line to a port here.
     pub fn start(target: u16) -> Self {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        listener.set_nonblocking(true).unwrap();
-        let port = listener.local_addr().unwrap().port();
         let shared = Arc::new(Shared {
             state: Mutex::default(),
             cut_now: watch::Sender::new((0, None)),
             open: watch::Sender::new(true),
             released: watch::Sender::new(0),
-            stop: watch::Sender::new(false),
         });
         let for_thread = Arc::clone(&shared);
-        let thread = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .unwrap();
-            runtime.block_on(async move {
-                let mut stop = for_thread.stop.subscribe();
-                tokio::select! {
-                    () = serve(listener, port, target, for_thread) => {}
-                    _ = stop.wait_for(|stop| *stop) => {}
-                }
-            });
-        });
+        let serving = Serving::start(move |listener| serve(listener, target, for_thread));
         Self {
-            port,
+            port: serving.port,
             shared,
-            thread: Some(thread),
+            _serving: serving,
         }
     }
 
@@ -195,23 +178,15 @@ impl Proxy {
     }
 }
 
-impl Drop for Proxy {
-    fn drop(&mut self) {
-        self.shared.stop.send_replace(true);
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
-    }
-}
-
-async fn serve(first: std::net::TcpListener, port: u16, target: u16, shared: Arc<Shared>) {
+async fn serve(first: TcpListener, target: u16, shared: Arc<Shared>) {
+    let addr = first.local_addr().unwrap();
     let mut first = Some(first);
     let mut open = shared.open.subscribe();
     loop {
         let _ = open.wait_for(|open| *open).await;
         let listener = match first.take() {
-            Some(listener) => TcpListener::from_std(listener).unwrap(),
-            None => TcpListener::bind(("127.0.0.1", port)).await.unwrap(),
+            Some(listener) => listener,
+            None => TcpListener::bind(addr).await.unwrap(),
         };
         loop {
             let client = tokio::select! {

@@ -17,14 +17,14 @@ use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use super::serving::Serving;
 use base64::Engine as _;
 use sha2::Digest as _;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -146,8 +146,7 @@ pub struct SmtpServer {
     /// SHA-256 of its certificate in hex.
     pub certificate_sha256: String,
     shared: Arc<Shared>,
-    stop: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
+    _serving: Serving,
 }
 
 impl SmtpServer {
@@ -178,35 +177,17 @@ impl SmtpServer {
             script: Mutex::new(script),
             ..Shared::default()
         });
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        listener.set_nonblocking(true).unwrap();
-        let addr = listener.local_addr().unwrap();
-        let (stop, stopped) = oneshot::channel();
         let for_thread = Arc::clone(&shared);
-        let thread = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .unwrap();
-            runtime.block_on(async move {
-                let listener = TcpListener::from_std(listener).unwrap();
-                tokio::select! {
-                    () = serve(listener, for_thread, acceptor) => {}
-                    _ = stopped => {}
-                }
-            });
-            // Dropping the runtime ends every connection.
-        });
+        let serving = Serving::start(move |listener| serve(listener, for_thread, acceptor));
         let certificate_sha256 = sha2::Sha256::digest(&certificate)
             .iter()
             .fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
         Self {
-            addr,
+            addr: (std::net::Ipv4Addr::LOCALHOST, serving.port).into(),
             certificate_pem: made.pem(),
             certificate_sha256,
             shared,
-            stop: Some(stop),
-            thread: Some(thread),
+            _serving: serving,
         }
     }
 
@@ -232,17 +213,6 @@ impl SmtpServer {
     /// First word of every command so far.
     pub fn commands(&self) -> Vec<String> {
         self.shared.commands.lock().unwrap().clone()
-    }
-}
-
-impl Drop for SmtpServer {
-    fn drop(&mut self) {
-        if let Some(stop) = self.stop.take() {
-            let _ = stop.send(());
-        }
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
     }
 }
 

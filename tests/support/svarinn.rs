@@ -16,17 +16,16 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
+use super::serving::Serving;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use linjevei::config::{Secret, SvarInnConfig};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::oneshot;
+use tokio::net::TcpStream;
 
 /// The only user.
 pub const USER: &str = "tjenestebruker";
@@ -263,46 +262,27 @@ pub struct Server {
     /// Its port.
     pub port: u16,
     state: Arc<Mutex<State>>,
-    stop: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
+    _serving: Serving,
 }
 
 impl Server {
     pub fn start() -> Self {
         let state = Arc::new(Mutex::new(State::default()));
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        listener.set_nonblocking(true).unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let (stop, stopped) = oneshot::channel();
         let shared = Arc::clone(&state);
-        let thread = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .unwrap();
-            runtime.block_on(async move {
-                let listener = TcpListener::from_std(listener).unwrap();
-                let serve = async {
-                    loop {
-                        let (tcp, _) = listener.accept().await.unwrap();
-                        let state = Arc::clone(&shared);
-                        tokio::spawn(async move {
-                            // A client that hangs up ends its own connection only.
-                            answer(tcp, &state).await.ok();
-                        });
-                    }
-                };
-                tokio::select! {
-                    () = serve => {}
-                    _ = stopped => {}
-                }
-            });
+        let serving = Serving::start(move |listener| async move {
+            loop {
+                let (tcp, _) = listener.accept().await.unwrap();
+                let state = Arc::clone(&shared);
+                tokio::spawn(async move {
+                    // A client that hangs up ends its own connection only.
+                    answer(tcp, &state).await.ok();
+                });
+            }
         });
         Self {
-            port,
+            port: serving.port,
             state,
-            stop: Some(stop),
-            thread: Some(thread),
+            _serving: serving,
         }
     }
 
@@ -397,17 +377,6 @@ impl Server {
                     .to_owned()
             })
             .collect()
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        if let Some(stop) = self.stop.take() {
-            stop.send(()).ok();
-        }
-        if let Some(thread) = self.thread.take() {
-            thread.join().ok();
-        }
     }
 }
 

@@ -10,13 +10,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
 
+use super::serving::Serving;
 use tokio::io::{
     AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader,
 };
-use tokio::net::TcpListener;
-use tokio::sync::oneshot;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -45,8 +43,7 @@ pub struct TokenServer {
     /// Its certificate, where it speaks HTTPS.
     pub certificate_pem: String,
     state: Arc<Mutex<State>>,
-    stop: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
+    _serving: Serving,
 }
 
 impl TokenServer {
@@ -77,46 +74,28 @@ impl TokenServer {
             user: user.to_owned(),
             ..State::default()
         }));
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        listener.set_nonblocking(true).unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let (stop, stopped) = oneshot::channel();
         let shared = Arc::clone(&state);
-        let thread = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .unwrap();
-            runtime.block_on(async move {
-                let listener = TcpListener::from_std(listener).unwrap();
-                let serve = async {
-                    loop {
-                        let (tcp, _) = listener.accept().await.unwrap();
-                        let (state, acceptor) = (Arc::clone(&shared), acceptor.clone());
-                        tokio::spawn(async move {
-                            // A client that hangs up ends its own connection only.
-                            if tls {
-                                if let Ok(stream) = acceptor.accept(tcp).await {
-                                    answer(stream, &state).await.ok();
-                                }
-                            } else {
-                                answer(tcp, &state).await.ok();
-                            }
-                        });
+        let serving = Serving::start(move |listener| async move {
+            loop {
+                let (tcp, _) = listener.accept().await.unwrap();
+                let (state, acceptor) = (Arc::clone(&shared), acceptor.clone());
+                tokio::spawn(async move {
+                    // A client that hangs up ends its own connection only.
+                    if tls {
+                        if let Ok(stream) = acceptor.accept(tcp).await {
+                            answer(stream, &state).await.ok();
+                        }
+                    } else {
+                        answer(tcp, &state).await.ok();
                     }
-                };
-                tokio::select! {
-                    () = serve => {}
-                    _ = stopped => {}
-                }
-            });
+                });
+            }
         });
         Self {
-            port,
+            port: serving.port,
             certificate_pem: made.cert.pem(),
             state,
-            stop: Some(stop),
-            thread: Some(thread),
+            _serving: serving,
         }
     }
 
@@ -148,17 +127,6 @@ impl TokenServer {
     /// From now on tokens open this mailbox.
     pub fn set_user(&self, user: &str) {
         user.clone_into(&mut self.state.lock().unwrap().user);
-    }
-}
-
-impl Drop for TokenServer {
-    fn drop(&mut self) {
-        if let Some(stop) = self.stop.take() {
-            stop.send(()).ok();
-        }
-        if let Some(thread) = self.thread.take() {
-            thread.join().ok();
-        }
     }
 }
 
