@@ -11,11 +11,19 @@ use sqlx::Acquire;
 /// A group under way; dropping it undoes all of it.
 pub(super) struct OpenGroup {
     transaction: Transaction,
+    /// As they were when somebody asked first.
+    dead_addresses: Option<DeadAddresses>,
+    /// Sketches that are too old were forgotten.
+    swept: bool,
 }
 
 impl OpenGroup {
     pub(super) const fn new(transaction: Transaction) -> Self {
-        Self { transaction }
+        Self {
+            transaction,
+            dead_addresses: None,
+            swept: false,
+        }
     }
 }
 
@@ -33,7 +41,12 @@ impl Group for OpenGroup {
     }
 
     async fn dead_addresses(&mut self) -> Result<DeadAddresses, StoreError> {
-        returned::dead_addresses(&mut self.transaction).await
+        if let Some(known) = &self.dead_addresses {
+            return Ok(known.clone());
+        }
+        let found = returned::dead_addresses(&mut self.transaction).await?;
+        self.dead_addresses = Some(found.clone());
+        Ok(found)
     }
 
     async fn acknowledgements_since(
@@ -57,6 +70,13 @@ impl Group for OpenGroup {
         settlement: Settlement,
         composer: &dyn Compose,
     ) -> Result<Option<Case>, StoreError> {
+        if settlement.sketch.is_some() && !self.swept {
+            likeness::sweep(&mut self.transaction, settlement.at_ms).await?;
+            self.swept = true;
+        }
+        if settlement.returned.is_some() {
+            self.dead_addresses = None;
+        }
         // Where it fails, dropping the savepoint undoes this message alone.
         let mut savepoint = self.transaction.begin().await?;
         let case = cases::settle(&mut savepoint, settlement, composer).await?;

@@ -313,22 +313,23 @@ pub(super) async fn raw(
     connection: &mut Connection,
     message_id: i64,
 ) -> Result<Option<Vec<u8>>, StoreError> {
-    let holder: Option<(i64, i64)> = sqlx::query_as(
-        "SELECT h.id, h.content_deleted_at_ms FROM message m \
-         JOIN message h ON h.id = CASE m.duplicate_of WHEN 0 THEN m.id ELSE m.duplicate_of END WHERE m.id = $1",
+    let chunks: Vec<Vec<u8>> = sqlx::query_scalar(
+        "SELECT k.bytes FROM message m JOIN message_chunk k \
+         ON k.message_id = CASE m.duplicate_of WHEN 0 THEN m.id ELSE m.duplicate_of END WHERE m.id = $1 ORDER BY k.seq",
     )
     .bind(message_id)
-    .fetch_optional(&mut *connection)
+    .fetch_all(&mut *connection)
     .await?;
-    let Some((holder, 0)) = holder else {
-        return Ok(None);
-    };
-    let chunks: Vec<Vec<u8>> =
-        sqlx::query_scalar("SELECT bytes FROM message_chunk WHERE message_id = $1 ORDER BY seq")
-            .bind(holder)
-            .fetch_all(&mut *connection)
+    if !chunks.is_empty() {
+        return Ok(Some(chunks.concat()));
+    }
+    // Without a byte from the start, or deleted?
+    let empty: Option<i64> =
+        sqlx::query_scalar("SELECT id FROM message WHERE id = $1 AND content_deleted_at_ms = 0")
+            .bind(message_id)
+            .fetch_optional(connection)
             .await?;
-    Ok(Some(chunks.concat()))
+    Ok(empty.map(|_| Vec::new()))
 }
 
 /// Keeps what reading the attachments of a message gave.
