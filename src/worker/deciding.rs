@@ -10,6 +10,7 @@ use crate::case::undeliverable::{self, DeadAddresses, Returned, SentMail};
 use crate::case::{self, Case, MailOrder};
 use crate::config::Mode;
 use crate::extractor::{ExtractorError, OpenError, Opened};
+use crate::failpoint;
 use crate::intake::svarinn;
 use crate::message::extract::Extracted;
 use crate::message::{self, Message};
@@ -169,6 +170,7 @@ impl Engine {
         let Some(pending) = self.store.begin_attempt(message_id).await? else {
             return Ok(false);
         };
+        failpoint::pass("decide.begun");
         let in_force = self.rulebook.current();
         let read = if pending.attempts > ATTEMPTS_MAX {
             warn!(
@@ -187,6 +189,7 @@ impl Engine {
                 read => read?,
             }
         };
+        failpoint::pass("decide.read");
         let mut outcome = Err(WorkError::Store(StoreError::Conflict));
         for _ in 0..CONFLICTS_MAX {
             outcome = self.settle(&pending, &read, &in_force).await;
@@ -311,6 +314,7 @@ impl Engine {
                 },
             )
             .await?;
+        failpoint::pass("decide.settled");
         if let Some(case) = case {
             info!(message.row = pending.id, case.id = %case.number, case.state = case.state.id(), "message {what} a case");
         } else {
