@@ -13,7 +13,8 @@ use rustix::process::{Signal, getpid, kill_process};
 /// The environment variable with the orders.
 pub const VARIABLE: &str = "LINJEVEI_FAILPOINT";
 
-/// Every point, in the order in which a message passes them. Points that only ever fail are not among those that kill.
+/// Every point but those of the store, in the order in which a message passes them. Points that only ever fail are not among
+/// those that kill.
 pub const POINTS: &[&str] = &[
     // Opened the store and made keys, not yet live.
     "start.opened",
@@ -26,8 +27,8 @@ pub const POINTS: &[&str] = &[
     // After each command of treating on an IMAP server: COPY, STORE and EXPUNGE are three.
     "imap.treat.command",
     "source.treat.after",
-    // The attempt is counted; the message is read; its outcome is stored.
-    "decide.begun",
+    // The attempts of a group are counted; a message is read; its outcome is written, and not committed.
+    "decide.claimed",
     "decide.read",
     "decide.settled",
     // The mail is claimed; handed over; the result is stored.
@@ -42,6 +43,64 @@ pub const POINTS: &[&str] = &[
     "send.recorded",
 ];
 
+/// The use cases of the store that write. Each is a transaction with a point before and one after its commit.
+pub const COMMITS: &[&str] = &[
+    "keep-ruleset",
+    "set-setting",
+    "setting-once",
+    "release-claims",
+    "store-raw",
+    "source-checked",
+    "note-unreadable",
+    "forget-unreadable",
+    "mark-treated",
+    "claim-undecided",
+    "give-back",
+    "group",
+    "claim",
+    "recover-sending",
+    "record-delivery",
+    "apply",
+    "queue-report",
+    "keep-reconciliation",
+    "delete-left-alone-content",
+    "delete-case-content",
+    "hold-mail",
+    "retry-mail",
+    "rearrange",
+    "keep-source-event",
+];
+
+/// Which side of a commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moment {
+    /// Everything is written, and nothing of it stays when the process ends now.
+    Before,
+    /// It stays.
+    After,
+}
+
+impl Moment {
+    fn point(self, use_case: &str) -> String {
+        match self {
+            Self::Before => format!("commit.{use_case}.before"),
+            Self::After => format!("commit.{use_case}.after"),
+        }
+    }
+}
+
+/// All points at which the process can be killed.
+pub fn points() -> Vec<String> {
+    let commits = COMMITS
+        .iter()
+        .flat_map(|use_case| [Moment::Before, Moment::After].map(|moment| moment.point(use_case)));
+    POINTS
+        .iter()
+        .map(|point| (*point).to_owned())
+        .chain(commits)
+        .collect()
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Action {
     Kill,
@@ -52,11 +111,11 @@ enum Action {
 struct State {
     /// What happens at which pass of a point.
     orders: BTreeMap<String, Vec<(Action, u64)>>,
-    passes: BTreeMap<&'static str, u64>,
+    passes: BTreeMap<String, u64>,
 }
 
 /// Passes a point: the process may end here.
-pub fn pass(point: &'static str) {
+pub fn pass(point: &str) {
     if cfg!(debug_assertions) && reaches(point, Action::Kill) {
         tracing::warn!(point, "killed at a failpoint");
         // Nothing can be done about a kill that fails; the process stands still then, and the test says so.
@@ -67,8 +126,16 @@ pub fn pass(point: &'static str) {
     }
 }
 
+/// Passes the point on this side of a commit of the store.
+pub fn commit(use_case: &str, moment: Moment) {
+    if cfg!(debug_assertions) {
+        debug_assert!(COMMITS.contains(&use_case), "{use_case}");
+        pass(&moment.point(use_case));
+    }
+}
+
 /// Passes a point at which a call may be told to fail; whether it shall.
-pub fn fails(point: &'static str) -> bool {
+pub fn fails(point: &str) -> bool {
     let fails = cfg!(debug_assertions) && reaches(point, Action::Error);
     if fails {
         tracing::warn!(point, "failed at a failpoint");
@@ -96,9 +163,9 @@ pub fn passes(point: &str) -> u64 {
     with(|state| state.passes.get(point).copied().unwrap_or_default())
 }
 
-fn reaches(point: &'static str, action: Action) -> bool {
+fn reaches(point: &str, action: Action) -> bool {
     with(|state| {
-        let passes = state.passes.entry(point).or_default();
+        let passes = state.passes.entry(point.to_owned()).or_default();
         *passes = passes.saturating_add(1);
         let now = (action, *passes);
         state
@@ -136,7 +203,7 @@ fn parse(text: &str) -> Result<BTreeMap<String, Vec<(Action, u64)>>, String> {
                 _ => return None,
             };
             let known = match action {
-                Action::Kill => POINTS.contains(&point),
+                Action::Kill => points().iter().any(|known| known == point),
                 Action::Error => true,
             };
             let pass = pass.parse().ok().filter(|pass| *pass > 0)?;
@@ -174,33 +241,39 @@ mod tests {
         }
     }
 
-    /// What stands between the quotes in `failpoint::pass("…")` all over the sources.
-    fn passed(folder: &Path, found: &mut BTreeSet<String>) {
+    /// What the pattern finds in the other sources, each once.
+    fn found(folder: &Path, pattern: &regex::Regex, all: &mut BTreeSet<String>) {
         for entry in std::fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
             if path.is_dir() {
-                passed(&path, found);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                found(&path, pattern, all);
+            } else if path.extension().is_some_and(|extension| extension == "rs")
+                && !path.ends_with("failpoint.rs")
+            {
                 let code = std::fs::read_to_string(&path).unwrap();
-                for part in code.split("failpoint::pass(\"").skip(1) {
-                    found.insert(part.split('"').next().unwrap().to_owned());
-                }
+                let names = pattern
+                    .captures_iter(&code)
+                    .map(|found| found[1].to_owned());
+                all.extend(names);
             }
         }
     }
 
     #[test]
-    fn the_list_is_complete() {
-        let mut found = BTreeSet::new();
-        passed(
-            &Path::new(env!("CARGO_MANIFEST_DIR")).join("src"),
-            &mut found,
-        );
-        // This file speaks of one point that is none.
-        found.remove("…");
-        found.retain(|point| !point.contains(").skip"));
-        let listed: BTreeSet<String> = POINTS.iter().map(|point| (*point).to_owned()).collect();
-        assert_eq!(found, listed);
-        assert_eq!(listed.len(), POINTS.len());
+    fn the_lists_are_complete() {
+        let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+        for (pattern, listed) in [
+            (r#"failpoint::pass\(\s*"([^"]+)""#, POINTS),
+            (
+                r#"(?:write!\(\s*self,\s*|commit\(\s*self\.transaction,\s*)"([a-z-]+)""#,
+                COMMITS,
+            ),
+        ] {
+            let mut all = BTreeSet::new();
+            found(&sources, &regex::Regex::new(pattern).unwrap(), &mut all);
+            let names: BTreeSet<String> = listed.iter().map(|name| (*name).to_owned()).collect();
+            assert_eq!(all, names);
+            assert_eq!(names.len(), listed.len());
+        }
     }
 }

@@ -106,10 +106,23 @@ pub struct Pending {
     pub attempts: i64,
     /// Name of its source.
     pub source: String,
+    /// The folder there.
+    pub mailbox: String,
     /// INTERNALDATE, if the source had one.
     pub internal_date_ms: Option<i64>,
     /// When it was stored first.
     pub first_seen_at_ms: i64,
+    /// Size in bytes.
+    pub size_bytes: i64,
+}
+
+/// What becomes of the attempt at a message that was not decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Attempt {
+    /// The message is to blame.
+    Counts,
+    /// It is not.
+    TakenBack,
 }
 
 /// By what a message may refer to a case.
@@ -432,6 +445,41 @@ pub struct Counts {
 /// The store as everything else sees it.
 pub type SharedStore = Arc<dyn Store>;
 
+/// What becomes of several messages, in one transaction with a savepoint for each: one that fails undoes only itself, and what
+/// is read sees what the group has written. Nothing of it is stored before [`Group::commit`]; dropping it undoes all.
+#[async_trait::async_trait]
+pub trait Group: Send {
+    /// The case that a message refers to.
+    async fn find_thread(&mut self, keys: &ThreadKeys) -> Result<Option<Thread>, StoreError>;
+    /// The mail of ours that a delivery report is about, and its case, unless it is about many.
+    async fn sent_mail(
+        &mut self,
+        keys: &ReturnKeys,
+    ) -> Result<Option<(SentMail, Option<CaseNumber>)>, StoreError>;
+    /// Addresses to which nothing is sent.
+    async fn dead_addresses(&mut self) -> Result<DeadAddresses, StoreError>;
+    /// Acknowledgements queued for an address since a moment.
+    async fn acknowledgements_since(
+        &mut self,
+        address: &str,
+        since_ms: i64,
+    ) -> Result<u32, StoreError>;
+    /// Earlier cases that a report may repeat.
+    async fn earlier(
+        &mut self,
+        sketch: &Sketch,
+        received_at_ms: i64,
+    ) -> Result<Vec<Earlier>, StoreError>;
+    /// Stores what became of a message: outcome, case, history and outbox rows. `None` when it was settled before.
+    async fn settle(
+        &mut self,
+        settlement: Settlement,
+        composer: &dyn Compose,
+    ) -> Result<Option<Case>, StoreError>;
+    /// Makes it last.
+    async fn commit(self: Box<Self>) -> Result<(), StoreError>;
+}
+
 /// Port to the database. Every method is one transaction; an error means that nothing of it was written.
 #[async_trait::async_trait]
 pub trait Store: Send + Sync {
@@ -479,14 +527,23 @@ pub trait Store: Send + Sync {
     async fn mailbox(&self, message_id: i64) -> Result<String, StoreError>;
     /// Keeps what a person did at a source.
     async fn keep_source_event(&self, event: &SourceEvent) -> Result<(), StoreError>;
-    /// Messages that are stored and not decided: those that were never begun first, so that a bad one holds back nobody.
-    async fn undecided(&self, limit: u32) -> Result<Vec<i64>, StoreError>;
-    /// Counts an attempt to decide a message, before it is made. `None` when it is decided already.
-    async fn begin_attempt(&self, message_id: i64) -> Result<Option<Pending>, StoreError>;
+    /// Claims messages that are stored and not decided, for `lease_ms`, and counts the attempt before it is made. Those that
+    /// were never begun come together; one whose attempt never ended comes alone, so that if it kills the process, it kills
+    /// nobody else's attempt.
+    async fn claim_undecided(
+        &self,
+        limit: u32,
+        lease_ms: i64,
+        now_ms: i64,
+    ) -> Result<Vec<Pending>, StoreError>;
+    /// Frees what others had claimed, at start, when nobody else can be deciding.
+    async fn release_claims(&self) -> Result<(), StoreError>;
+    /// Begins to store what becomes of several messages.
+    async fn group(&self) -> Result<Box<dyn Group>, StoreError>;
     /// How a message was taken in, whatever became of it.
     async fn taken_in(&self, message_id: i64) -> Result<Option<Pending>, StoreError>;
-    /// Takes back an attempt that ended without harm, though without an outcome.
-    async fn take_back_attempt(&self, message_id: i64) -> Result<(), StoreError>;
+    /// Gives claimed messages back that were not decided.
+    async fn give_back(&self, message_ids: &[i64], attempt: Attempt) -> Result<(), StoreError>;
     /// The raw bytes of a message; of a duplicate those of its original.
     async fn raw(&self, message_id: i64) -> Result<Option<Vec<u8>>, StoreError>;
     /// What reading the attachments of a message gave, by their place; nothing when it is in no case.
@@ -494,17 +551,9 @@ pub trait Store: Send + Sync {
         &self,
         message_id: i64,
     ) -> Result<Vec<(usize, Extracted)>, StoreError>;
-    /// The case that a message refers to.
-    async fn find_thread(&self, keys: &ThreadKeys) -> Result<Option<Thread>, StoreError>;
     /// Acknowledgements queued for an address since a moment.
     async fn acknowledgements_since(&self, address: &str, since_ms: i64)
     -> Result<u32, StoreError>;
-    /// Stores what became of a message: outcome, case, history and outbox rows together. `None` when it was settled before.
-    async fn settle(
-        &self,
-        settlement: Settlement,
-        composer: &dyn Compose,
-    ) -> Result<Option<Case>, StoreError>;
     /// Positions at a source of messages that are ours and not treated there yet.
     async fn untreated(&self, source: &str, limit: u32) -> Result<Vec<Position>, StoreError>;
     /// Marks positions as treated at the source.
@@ -605,11 +654,6 @@ pub trait Store: Send + Sync {
         word: &RetryWord,
         now_ms: i64,
     ) -> Result<Retried, StoreError>;
-    /// The mail of ours that a delivery report is about, and its case, unless it is about many.
-    async fn sent_mail(
-        &self,
-        keys: &ReturnKeys,
-    ) -> Result<Option<(SentMail, Option<CaseNumber>)>, StoreError>;
     /// Addresses to which nothing is sent.
     async fn dead_addresses(&self) -> Result<DeadAddresses, StoreError>;
     /// When the content of a message was deleted, Unix milliseconds.

@@ -35,7 +35,7 @@ use campaign::Dice;
 use campaign::checks::{Ledger, is_worked_off};
 use campaign::mail::{CLINICS, Kind, Writer, copy, returns};
 use campaign::scene::{Scene, USERS};
-use linjevei::failpoint::POINTS;
+use linjevei::failpoint;
 use smtp::{Act, Script};
 use support::net::wait_until;
 use worker::{AT_MOST, Worker};
@@ -75,7 +75,8 @@ struct Campaign {
     written: Vec<(String, Kind)>,
     round: usize,
     random_kills: usize,
-    kills: BTreeMap<&'static str, usize>,
+    /// All named steps, and how often the worker was killed at each.
+    kills: BTreeMap<String, usize>,
     commands: usize,
 }
 
@@ -199,22 +200,16 @@ impl Campaign {
     }
 
     /// A step at which to be killed: half of the time one that was reached least so far.
-    fn point(&mut self) -> &'static str {
-        if self.dice.percent(50) {
-            let least = POINTS
-                .iter()
-                .map(|point| self.kills.get(point).copied().unwrap_or_default())
-                .min();
-            let least: Vec<&'static str> = POINTS
-                .iter()
-                .copied()
-                .filter(|point| {
-                    self.kills.get(*point).copied().unwrap_or_default() == least.unwrap_or_default()
-                })
-                .collect();
-            return *self.dice.one(&least);
-        }
-        *self.dice.one(POINTS)
+    fn point(&mut self) -> String {
+        let least = self.kills.values().min().copied().unwrap_or_default();
+        let seldom = self.dice.percent(50);
+        let points: Vec<&String> = self
+            .kills
+            .iter()
+            .filter(|(_, kills)| !seldom || **kills == least)
+            .map(|(point, _)| point)
+            .collect();
+        (*self.dice.one(&points)).clone()
     }
 
     /// One round: mail arrives, the nodes work and are killed, and what they leave behind is looked at.
@@ -223,11 +218,13 @@ impl Campaign {
         let mood = self.mood();
         self.scene.smtp.set(mood);
         self.mail_arrives(4);
-        let mut running: Vec<(Worker, Option<&'static str>)> = Vec::new();
+        let mut running: Vec<(Worker, Option<String>)> = Vec::new();
         for node in 0..self.scene.nodes.len() {
             let point = self.dice.percent(60).then(|| self.point());
             let pass = *self.dice.one(&[1, 1, 1, 2, 2, 3, 5]);
-            let order = point.map_or_else(String::new, |point| format!("{point}=kill@{pass}"));
+            let order = point
+                .as_ref()
+                .map_or_else(String::new, |point| format!("{point}=kill@{pass}"));
             running.push((self.scene.start(node, &order), point));
         }
         let early = u64::try_from(self.dice.between(0, 250)).unwrap();
@@ -355,16 +352,11 @@ impl Campaign {
             figures.given_up,
             self.commands,
         );
-        for point in POINTS {
-            eprintln!(
-                "  {:5} {point}",
-                self.kills.get(point).copied().unwrap_or_default()
-            );
+        for (point, kills) in &self.kills {
+            eprintln!("  {kills:5} {point}");
         }
-        let missed: Vec<_> = POINTS
-            .iter()
-            .filter(|point| !self.kills.contains_key(*point))
-            .collect();
+        let missed = self.kills.iter().filter(|(_, kills)| **kills == 0);
+        let missed: Vec<_> = missed.map(|(point, _)| point).collect();
         if !missed.is_empty() {
             eprintln!("  never killed at {missed:?}");
         }
@@ -395,7 +387,10 @@ fn killed_at_every_step_nothing_is_lost_and_nothing_done_twice() {
         written: Vec::new(),
         round: 0,
         random_kills: 0,
-        kills: BTreeMap::new(),
+        kills: failpoint::points()
+            .into_iter()
+            .map(|point| (point, 0))
+            .collect(),
         commands: 0,
     };
     // Killed while it starts for the first time, and at last not: what comes from here on counts.

@@ -207,7 +207,7 @@ impl Demo {
             self.account.duplicate(stem);
             return Ok(());
         };
-        self.engine.decide(id).await?;
+        self.engine.decide_pending().await?;
         let message = self.message(id).await?;
         let case = match message
             .case

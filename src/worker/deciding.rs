@@ -17,17 +17,24 @@ use crate::message::{self, Message};
 use crate::outbox::message_id;
 use crate::rules::{ClassifyContext, RuleSet, Verdict, WhyNot};
 use crate::store::{
-    Outcome, OwnReference, Pending, ReturnKeys, Settlement, StoreError, ThreadKeys,
+    Attempt, Group, Outcome, OwnReference, Pending, ReturnKeys, Settlement, StoreError, ThreadKeys,
 };
+use futures_util::stream::{self, StreamExt};
 use std::collections::BTreeSet;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::{info, warn};
 
 /// A message whose decision was begun this often and never finished kills the process: it is kept raw for a person. Not
 /// fewer, since somebody who kills the process again and again hits some message more than once.
 const ATTEMPTS_MAX: i64 = 10;
-/// Undecided messages looked up at a time.
-const PENDING_LIMIT: u32 = 500;
+/// Messages that are claimed and stored together, at most.
+const GROUP_MAX: u32 = 64;
+/// For how long a message is claimed: if the worker dies, another takes it over after that.
+const CLAIM_MS: i64 = 60_000;
+/// What the messages that are read at the same time may take together; one that is larger is read alone.
+const READ_KIB: usize = 16 << 10;
 /// How often a decision is made anew because somebody changed the case in between.
 pub(super) const CONFLICTS_MAX: usize = 10;
 /// The window of the acknowledgement brake.
@@ -53,6 +60,24 @@ pub(super) struct Read {
     pub files: Vec<message::File>,
     /// What reading the attachments gave, by their place.
     pub extracted: Vec<(usize, Extracted)>,
+}
+
+impl Settled {
+    fn tell(&self) {
+        let (row, what) = (self.message_id, self.what);
+        if let Some(returned) = &self.returned {
+            warn!(
+                outbox.id = returned.mail,
+                status = returned.status,
+                "a mail came back; see «linjevei outbox list»"
+            );
+        }
+        if let Some(case) = &self.case {
+            info!(message.row = row, case.id = %case.number, case.state = case.state.id(), "message {what} a case");
+        } else {
+            info!(message.row = row, reason = self.reason, "message {what}");
+        }
+    }
 }
 
 impl Read {
@@ -116,6 +141,33 @@ impl Read {
     }
 }
 
+/// A claimed message and what was read of it.
+struct Item {
+    pending: Pending,
+    read: Read,
+    /// Its share of the memory that messages under way may take.
+    _room: OwnedSemaphorePermit,
+}
+
+/// What was stored of a message, told once it is there to stay.
+struct Settled {
+    message_id: i64,
+    queues: bool,
+    what: &'static str,
+    reason: String,
+    case: Option<Case>,
+    returned: Option<Returned>,
+}
+
+/// What a round did not decide: tried again in the next one.
+#[derive(Default)]
+struct Undecided {
+    /// Claimed, and not begun to be stored, for reasons that are not the message's.
+    claimed: BTreeSet<i64>,
+    /// The message is to blame.
+    failed: Vec<i64>,
+}
+
 impl Engine {
     /// Decides all stored messages that have no outcome yet. Returns how many it decided. A message that cannot be decided
     /// holds back no other; it is tried again in the next round.
@@ -134,81 +186,168 @@ impl Engine {
         &self,
         tick: &(dyn Fn(bool) + Send + Sync),
     ) -> Result<usize, WorkError> {
-        let mut decided = 0_usize;
-        let mut failed = BTreeSet::new();
-        loop {
-            let pending = self.store.undecided(PENDING_LIMIT).await?;
-            let before = decided;
-            for id in pending {
-                if failed.contains(&id) {
-                    continue;
-                }
-                let outcome = self.decide(id).await;
-                tick(matches!(outcome, Ok(true)));
-                match outcome {
-                    Ok(_) => decided = decided.saturating_add(1),
-                    Err(WorkError::Store(error)) if error.is_temporary() => {
-                        return Err(WorkError::Store(error));
-                    }
-                    Err(error) => {
-                        warn!(message.row = id, %error, "this message could not be decided now; the others go on");
-                        failed.insert(id);
-                    }
-                }
+        let mut undecided = Undecided::default();
+        let decided = self.decide_claimed(&mut undecided, tick).await;
+        let innocent: Vec<i64> = undecided.claimed.into_iter().collect();
+        for (ids, attempt) in [
+            (innocent, Attempt::TakenBack),
+            (undecided.failed, Attempt::Counts),
+        ] {
+            // Where not even this can be written, the claim runs out by itself.
+            if !ids.is_empty()
+                && let Err(error) = self.store.give_back(&ids, attempt).await
+            {
+                warn!(%error, "messages that were not decided stay claimed for a minute");
             }
-            if decided == before {
+        }
+        decided
+    }
+
+    async fn decide_claimed(
+        &self,
+        undecided: &mut Undecided,
+        tick: &(dyn Fn(bool) + Send + Sync),
+    ) -> Result<usize, WorkError> {
+        let at_once = std::thread::available_parallelism()
+            .map_or(1, NonZeroUsize::get)
+            .saturating_mul(2);
+        let room = Arc::new(Semaphore::new(READ_KIB));
+        let mut decided = 0_usize;
+        loop {
+            let claimed = self
+                .store
+                .claim_undecided(GROUP_MAX, CLAIM_MS, self.clock.now_ms())
+                .await?;
+            if claimed.is_empty() {
                 return Ok(decided);
+            }
+            failpoint::pass("decide.claimed");
+            undecided
+                .claimed
+                .extend(claimed.iter().map(|pending| pending.id));
+            let in_force = self.rulebook.current();
+            // In the order in which they came, so that an answer is never stored before what it answers.
+            let mut reading = stream::iter(claimed)
+                .map(|pending| self.read_claimed(pending, &in_force, &room))
+                .buffered(at_once)
+                .ready_chunks(usize::try_from(GROUP_MAX).unwrap_or(1));
+            while let Some(read) = reading.next().await {
+                let mut items = Vec::with_capacity(read.len());
+                for (id, outcome) in read {
+                    match outcome {
+                        Ok(item) => items.push(item),
+                        Err(WorkError::Store(error)) if error.is_temporary() => {
+                            return Err(WorkError::Store(error));
+                        }
+                        Err(error) => {
+                            warn!(message.row = id, %error, "this message could not be decided now; the others go on");
+                            // The machine is to blame where attachments cannot be read.
+                            if !matches!(error, WorkError::Extractor(_)) {
+                                undecided.claimed.remove(&id);
+                                undecided.failed.push(id);
+                            }
+                        }
+                    }
+                }
+                for settled in self.settle_group(items, &in_force, undecided).await? {
+                    settled.tell();
+                    tick(settled.queues);
+                    decided = decided.saturating_add(1);
+                }
             }
         }
     }
 
-    /// Decides one stored message. Returns whether mail was queued for it.
-    ///
-    /// # Errors
-    /// [`WorkError`] when the store fails; the message stays undecided.
-    pub async fn decide(&self, message_id: i64) -> Result<bool, WorkError> {
-        let Some(pending) = self.store.begin_attempt(message_id).await? else {
-            return Ok(false);
+    async fn read_claimed(
+        &self,
+        pending: Pending,
+        in_force: &InForce,
+        room: &Arc<Semaphore>,
+    ) -> (i64, Result<Item, WorkError>) {
+        let id = pending.id;
+        let kib = u32::try_from(pending.size_bytes / 1024).unwrap_or(u32::MAX);
+        let kib = kib.clamp(1, u32::try_from(READ_KIB).unwrap_or(u32::MAX));
+        let Ok(room) = Arc::clone(room).acquire_many_owned(kib).await else {
+            return (id, Err(WorkError::TaskLost));
         };
-        failpoint::pass("decide.begun");
-        let in_force = self.rulebook.current();
         let read = if pending.attempts > ATTEMPTS_MAX {
             warn!(
-                message.row = message_id,
+                message.row = id,
                 attempts = pending.attempts,
                 "deciding this message never finished; a person gets it unread"
             );
-            Read::NOTHING
+            Ok(Read::NOTHING)
         } else {
-            match self.read(message_id, &in_force.rules).await {
-                Err(error @ WorkError::Extractor(_)) => {
-                    // The machine is to blame, not the message.
-                    self.store.take_back_attempt(message_id).await.ok();
-                    return Err(error);
-                }
-                read => read?,
-            }
+            self.read_from(id, &pending.mailbox, &in_force.rules).await
         };
         failpoint::pass("decide.read");
-        let mut outcome = Err(WorkError::Store(StoreError::Conflict));
-        for _ in 0..CONFLICTS_MAX {
-            outcome = self.settle(&pending, &read, &in_force).await;
-            if !matches!(outcome, Err(WorkError::Store(StoreError::Conflict))) {
-                break;
-            }
-        }
-        if let Err(WorkError::Store(error)) = &outcome
-            && error.is_temporary()
-        {
-            // The store failed, not the message. Where not even this can be written, the outcome says what is wrong.
-            self.store.take_back_attempt(message_id).await.ok();
-        }
-        outcome
+        let item = read.map(|read| Item {
+            pending,
+            read,
+            _room: room,
+        });
+        (id, item)
     }
 
+    /// Stores what becomes of the messages, in one transaction. One that cannot be stored undoes only itself.
+    async fn settle_group(
+        &self,
+        items: Vec<Item>,
+        in_force: &InForce,
+        undecided: &mut Undecided,
+    ) -> Result<Vec<Settled>, WorkError> {
+        if items.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut group = self.store.group().await?;
+        let mut done = Vec::with_capacity(items.len());
+        let mut failed = Vec::new();
+        for Item { pending, read, .. } in &items {
+            let mut outcome = Err(WorkError::Store(StoreError::Conflict));
+            for _ in 0..CONFLICTS_MAX {
+                outcome = self.settle(group.as_mut(), pending, read, in_force).await;
+                if !matches!(outcome, Err(WorkError::Store(StoreError::Conflict))) {
+                    break;
+                }
+            }
+            match outcome {
+                Ok(settled) => done.push(settled),
+                Err(WorkError::Store(error)) if error.is_temporary() => {
+                    return Err(WorkError::Store(error));
+                }
+                Err(error) => {
+                    warn!(message.row = pending.id, %error, "this message could not be decided now; the others go on");
+                    failed.push(pending.id);
+                }
+            }
+        }
+        group.commit().await?;
+        for id in done
+            .iter()
+            .map(|settled| settled.message_id)
+            .chain(failed.iter().copied())
+        {
+            undecided.claimed.remove(&id);
+        }
+        undecided.failed.extend(failed);
+        Ok(done)
+    }
+
+    /// Reads and classifies a stored message.
     pub(super) async fn read(
         &self,
         message_id: i64,
+        rules: &Arc<RuleSet>,
+    ) -> Result<Read, WorkError> {
+        let mailbox = self.store.mailbox(message_id).await?;
+        self.read_from(message_id, &mailbox, rules).await
+    }
+
+    /// The same; `mailbox` is where it lay at its source.
+    async fn read_from(
+        &self,
+        message_id: i64,
+        mailbox: &str,
         rules: &Arc<RuleSet>,
     ) -> Result<Read, WorkError> {
         let raw = self.store.raw(message_id).await?.unwrap_or_default();
@@ -219,7 +358,7 @@ impl Engine {
             self.policy.authserv_id.clone(),
             Arc::clone(&self.extractor),
         );
-        let from_svarinn = svarinn::is_svarinn(&self.store.mailbox(message_id).await?);
+        let from_svarinn = svarinn::is_svarinn(mailbox);
         let read = tokio::task::spawn_blocking(move || {
             let opened = extractor.open_again(&raw, &limits, &known);
             if from_svarinn {
@@ -239,10 +378,11 @@ impl Engine {
 
     async fn settle(
         &self,
+        group: &mut dyn Group,
         pending: &Pending,
         read: &Read,
         in_force: &InForce,
-    ) -> Result<bool, WorkError> {
+    ) -> Result<Settled, WorkError> {
         let now_ms = self.clock.now_ms();
         let received_at_ms = admit::received_at_ms(
             pending.internal_date_ms,
@@ -260,7 +400,7 @@ impl Engine {
             let reason = WhyNot::OwnAddress.id().to_owned();
             (Outcome::LeftAlone(reason), None, None)
         } else {
-            self.admit(pending, read, in_force, received_at_ms, now_ms)
+            self.admit(group, pending, read, in_force, received_at_ms, now_ms)
                 .await?
         };
         let mails: &[MailOrder] = match &outcome {
@@ -286,13 +426,6 @@ impl Engine {
             outcome,
             at_ms: now_ms,
         };
-        if let Some(returned) = &settlement.returned {
-            warn!(
-                outbox.id = returned.mail,
-                status = returned.status,
-                "a mail came back; see «linjevei outbox list»"
-            );
-        }
         let what = match &settlement.outcome {
             Outcome::Opened(_) => "opened",
             Outcome::Joined(_) => "joined",
@@ -302,38 +435,37 @@ impl Engine {
             Outcome::LeftAlone(reason) => reason.clone(),
             Outcome::Opened(_) | Outcome::Joined(_) => String::new(),
         };
-        let case = self
-            .store
-            .settle(
-                settlement,
-                &Compositor {
-                    engine: self,
-                    in_force,
-                    content,
-                    now_ms,
-                },
-            )
-            .await?;
+        let returned = settlement.returned.clone();
+        let composer = Compositor {
+            engine: self,
+            in_force,
+            content,
+            now_ms,
+        };
+        let case = group.settle(settlement, &composer).await?;
         failpoint::pass("decide.settled");
-        if let Some(case) = case {
-            info!(message.row = pending.id, case.id = %case.number, case.state = case.state.id(), "message {what} a case");
-        } else {
-            info!(message.row = pending.id, reason, "message {what}");
-        }
-        Ok(queues)
+        Ok(Settled {
+            message_id: pending.id,
+            queues,
+            what,
+            reason,
+            case,
+            returned,
+        })
     }
 
     async fn admit(
         &self,
+        group: &mut dyn Group,
         pending: &Pending,
         read: &Read,
         in_force: &InForce,
         received_at_ms: i64,
         now_ms: i64,
     ) -> Result<(Outcome, Option<Sketch>, Option<Returned>), WorkError> {
-        let unread = self.unread_before(read).await?;
+        let unread = unread_before(group, read).await?;
         let came_back = match &read.message {
-            Some(message) => self.came_back(message).await?,
+            Some(message) => self.came_back(group, message).await?,
             None => None,
         };
         let thread = if let (None, Some(message)) = (&unread, &read.message) {
@@ -344,7 +476,7 @@ impl Engine {
             if let Some(number) = of_mail.and_then(|came_back| came_back.case) {
                 keys.signed.push(number);
             }
-            self.store.find_thread(&keys).await?
+            group.find_thread(&keys).await?
         } else {
             None
         };
@@ -360,13 +492,19 @@ impl Engine {
             let reason = WhyNot::Bounce.id().to_owned();
             return Ok((Outcome::LeftAlone(reason), None, returned));
         }
-        let dead = self.store.dead_addresses().await?;
+        let dead = group.dead_addresses().await?;
         let address = read
             .verdict
             .as_ref()
             .map(|verdict| verdict.reporter.address.as_str())
             .unwrap_or_default();
-        let recent_acknowledgements = self.recent_acknowledgements(address, now_ms).await?;
+        let recent_acknowledgements = if address.is_empty() {
+            0
+        } else {
+            group
+                .acknowledgements_since(address, now_ms.saturating_sub(HOUR_MS))
+                .await?
+        };
         // Most mail is none of ours: it is compared with nothing.
         let is_other = thread.is_none() && is_other_mail(read.verdict.as_ref());
         let sketch = if is_other || read.is_notice() {
@@ -374,7 +512,12 @@ impl Engine {
         } else {
             self.sketch(read)
         };
-        let repeats = self.repeats(sketch.as_ref(), received_at_ms).await?;
+        let repeats = match &sketch {
+            Some(sketch) => {
+                likeness::repeated(sketch, &group.earlier(sketch, received_at_ms).await?)
+            }
+            None => None,
+        };
         let arrival = Arrival {
             message_id: pending.id,
             received_at_ms,
@@ -402,7 +545,11 @@ impl Engine {
 
     /// The mail of ours that a delivery report proves to be about: by our signed Message-ID or `X-Linjevei-Id` in what came
     /// back, by the Message-ID that a server put in place of ours, or by the return path that it came to.
-    async fn came_back(&self, message: &Message) -> Result<Option<CameBack>, StoreError> {
+    async fn came_back(
+        &self,
+        group: &mut dyn Group,
+        message: &Message,
+    ) -> Result<Option<CameBack>, StoreError> {
         let Some(report) = &message.bounce else {
             return Ok(None);
         };
@@ -437,25 +584,8 @@ impl Engine {
                 .collect(),
             verps,
         };
-        let mail = self.store.sent_mail(&keys).await?;
+        let mail = group.sent_mail(&keys).await?;
         Ok(mail.map(|(mail, case)| CameBack { mail, case }))
-    }
-
-    /// The case of the notice that this forsendelse could not be read.
-    async fn unread_before(&self, read: &Read) -> Result<Option<Case>, StoreError> {
-        let forsendelse = read
-            .message
-            .as_ref()
-            .and_then(|message| message.forsendelse.as_ref());
-        let Some(forsendelse) = forsendelse.filter(|forsendelse| !forsendelse.unread) else {
-            return Ok(None);
-        };
-        let keys = ThreadKeys {
-            cited: vec![svarinn::notice_id(&forsendelse.id)],
-            ..ThreadKeys::default()
-        };
-        let thread = self.store.find_thread(&keys).await?;
-        Ok(thread.map(|thread| thread.case))
     }
 
     fn is_own_report(&self, read: &Read) -> bool {
@@ -720,6 +850,23 @@ fn read(
         }
         Err(OpenError::Extractor(error)) => Err(error),
     }
+}
+
+/// The case of the notice that this forsendelse could not be read.
+async fn unread_before(group: &mut dyn Group, read: &Read) -> Result<Option<Case>, StoreError> {
+    let forsendelse = read
+        .message
+        .as_ref()
+        .and_then(|message| message.forsendelse.as_ref());
+    let Some(forsendelse) = forsendelse.filter(|forsendelse| !forsendelse.unread) else {
+        return Ok(None);
+    };
+    let keys = ThreadKeys {
+        cited: vec![svarinn::notice_id(&forsendelse.id)],
+        ..ThreadKeys::default()
+    };
+    let thread = group.find_thread(&keys).await?;
+    Ok(thread.map(|thread| thread.case))
 }
 
 /// A mail of ours that came back, and its case, if it belongs to one.

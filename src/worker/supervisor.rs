@@ -99,6 +99,9 @@ pub async fn run(worker: Service, soft: CancellationToken) -> Result<(), LoopLos
         queued: Notify::new(),
         decided: watch::Sender::new(0),
     });
+    if let Err(error) = engine.store.release_claims().await {
+        warn!(error = %error, "messages that an earlier worker was deciding stay claimed for a minute");
+    }
     match engine
         .store
         .recover_sending(true, engine.clock.now_ms())

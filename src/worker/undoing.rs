@@ -87,12 +87,14 @@ impl Engine {
             content: Some(read.content()),
             now_ms,
         };
-        let case = self.store.settle(settlement, &composer).await?;
+        let mut group = self.store.group().await?;
+        let case = group.settle(settlement, &composer).await?;
         let case = case.ok_or_else(|| {
             PersonError::Refused(format!(
                 "message {message_id} was put into a case by somebody else at the same time"
             ))
         })?;
+        group.commit().await?;
         info!(message.row = message_id, case.id = %case.number, case.state = case.state.id(), "a person adopted a message");
         Ok(case)
     }

@@ -19,6 +19,7 @@ CREATE TABLE message (
     received_at_ms   INTEGER NOT NULL DEFAULT 0,
     sender_domain    TEXT    NOT NULL DEFAULT '',
     attempts         INTEGER NOT NULL DEFAULT 0,
+    claimed_until_ms INTEGER NOT NULL DEFAULT 0,
     outcome          TEXT    NOT NULL CHECK (outcome IN ('pending', 'opened', 'joined', 'duplicate', 'left-alone')),
     reason           TEXT    NOT NULL DEFAULT '',
     case_id          INTEGER NOT NULL DEFAULT 0,

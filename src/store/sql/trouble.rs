@@ -1,19 +1,17 @@
 //! What cannot be read at the sources, and what people did there by hand.
 
-use super::begin;
+use super::Connection;
 use crate::case::Actor;
 use crate::intake::Position;
 use crate::store::rows;
 use crate::store::{SourceEvent, StoreError, Unreadable};
-use sqlx::{SqliteConnection, SqlitePool};
 
 pub(super) async fn note(
-    writer: &mut SqliteConnection,
+    connection: &mut Connection,
     source: &str,
     found: &[(Position, String)],
     now_ms: i64,
 ) -> Result<(), StoreError> {
-    let mut transaction = begin(writer).await?;
     for (position, why) in found {
         sqlx::query(
             "INSERT INTO unreadable (source, mailbox, uid_validity, position_key, first_at_ms, last_at_ms, why) \
@@ -26,15 +24,14 @@ pub(super) async fn note(
         .bind(&position.key)
         .bind(now_ms)
         .bind(why)
-        .execute(&mut *transaction)
+        .execute(&mut *connection)
         .await?;
     }
-    transaction.commit().await?;
     Ok(())
 }
 
 pub(super) async fn has_older(
-    readers: &SqlitePool,
+    connection: &mut Connection,
     source: &str,
     not_met_since_ms: i64,
 ) -> Result<bool, StoreError> {
@@ -43,27 +40,27 @@ pub(super) async fn has_older(
     )
     .bind(source)
     .bind(not_met_since_ms)
-    .fetch_optional(readers)
+    .fetch_optional(&mut *connection)
     .await?;
     Ok(found.is_some())
 }
 
 pub(super) async fn forget(
-    writer: &mut SqliteConnection,
+    connection: &mut Connection,
     source: &str,
     not_met_since_ms: i64,
 ) -> Result<(), StoreError> {
     sqlx::query("DELETE FROM unreadable WHERE source = $1 AND last_at_ms < $2")
         .bind(source)
         .bind(not_met_since_ms)
-        .execute(writer)
+        .execute(&mut *connection)
         .await?;
     Ok(())
 }
 
 /// It has been stored.
 pub(super) async fn mended(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     source: &str,
     position: &Position,
 ) -> Result<(), StoreError> {
@@ -79,12 +76,12 @@ pub(super) async fn mended(
     Ok(())
 }
 
-pub(super) async fn all(readers: &SqlitePool) -> Result<Vec<Unreadable>, StoreError> {
+pub(super) async fn all(connection: &mut Connection) -> Result<Vec<Unreadable>, StoreError> {
     let rows: Vec<(String, String, i64, String, i64, i64, String)> = sqlx::query_as(
         "SELECT source, mailbox, uid_validity, position_key, first_at_ms, last_at_ms, why FROM unreadable \
          ORDER BY first_at_ms, source, position_key",
     )
-    .fetch_all(readers)
+    .fetch_all(&mut *connection)
     .await?;
     rows.into_iter()
         .map(
@@ -108,7 +105,7 @@ pub(super) async fn all(readers: &SqlitePool) -> Result<Vec<Unreadable>, StoreEr
 }
 
 pub(super) async fn keep_event(
-    writer: &mut SqliteConnection,
+    connection: &mut Connection,
     event: &SourceEvent,
 ) -> Result<(), StoreError> {
     let (actor, on_behalf_of) = match &event.actor {
@@ -126,7 +123,7 @@ pub(super) async fn keep_event(
     .bind(actor)
     .bind(on_behalf_of)
     .bind(&event.reason)
-    .execute(writer)
+    .execute(&mut *connection)
     .await?;
     Ok(())
 }

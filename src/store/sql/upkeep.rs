@@ -1,11 +1,10 @@
 //! Daily upkeep: does everything add up, and deleting content whose time is over.
 
-use super::{begin, cases};
+use super::{Connection, cases};
 use crate::case::{CaseNumber, EventKind};
 use crate::store::rows;
 use crate::store::{LooseEnd, Reconciled, RetentionCounts, SourceAccount, StoreError};
 use serde_json::json;
-use sqlx::{SqliteConnection, SqlitePool};
 
 /// Messages whose content one transaction deletes, at most.
 const DELETE_MESSAGES: i64 = 100;
@@ -27,7 +26,9 @@ rows::row! {
     }
 }
 
-pub(super) async fn accounts(readers: &SqlitePool) -> Result<Vec<SourceAccount>, StoreError> {
+pub(super) async fn accounts(
+    connection: &mut Connection,
+) -> Result<Vec<SourceAccount>, StoreError> {
     let rows: Vec<AccountRow> = sqlx::query_as(
         "SELECT s.source, max(s.seen) AS seen, max(s.gone) AS gone, max(s.checked_at_ms) AS checked_at_ms, \
          sum(s.opened) AS opened, sum(s.joined) AS joined, sum(s.duplicate) AS duplicate, sum(s.left_alone) AS left_alone, \
@@ -38,7 +39,7 @@ pub(super) async fn accounts(readers: &SqlitePool) -> Result<Vec<SourceAccount>,
            UNION ALL SELECT source, seen, gone, checked_at_ms, 0, 0, 0, 0, 0 FROM source_cursor) s \
          GROUP BY s.source ORDER BY s.source",
     )
-    .fetch_all(readers)
+    .fetch_all(&mut *connection)
     .await?;
     let account = |row: AccountRow| SourceAccount {
         source: row.source,
@@ -55,7 +56,7 @@ pub(super) async fn accounts(readers: &SqlitePool) -> Result<Vec<SourceAccount>,
 }
 
 pub(super) async fn loose_ends(
-    readers: &SqlitePool,
+    connection: &mut Connection,
     undecided_before_ms: i64,
 ) -> Result<Vec<LooseEnd>, StoreError> {
     let rows: Vec<(String, String, i64)> = sqlx::query_as(
@@ -77,7 +78,7 @@ pub(super) async fn loose_ends(
          ) WHERE count > 0 ORDER BY source, kind",
     )
     .bind(undecided_before_ms)
-    .fetch_all(readers)
+    .fetch_all(&mut *connection)
     .await?;
     let loose_end = |(source, kind, count)| LooseEnd {
         source,
@@ -87,11 +88,13 @@ pub(super) async fn loose_ends(
     Ok(rows.into_iter().map(loose_end).collect())
 }
 
-pub(super) async fn reconciliations(readers: &SqlitePool) -> Result<Vec<Reconciled>, StoreError> {
+pub(super) async fn reconciliations(
+    connection: &mut Connection,
+) -> Result<Vec<Reconciled>, StoreError> {
     let rows: Vec<(String, i64, i64, String)> = sqlx::query_as(
         "SELECT source, at_ms, differences, report FROM reconciliation ORDER BY source",
     )
-    .fetch_all(readers)
+    .fetch_all(&mut *connection)
     .await?;
     let reconciled = |(source, at_ms, differences, report)| Reconciled {
         source,
@@ -103,7 +106,7 @@ pub(super) async fn reconciliations(readers: &SqlitePool) -> Result<Vec<Reconcil
 }
 
 pub(super) async fn keep_reconciliation(
-    writer: &mut SqliteConnection,
+    connection: &mut Connection,
     reconciled: &Reconciled,
 ) -> Result<(), StoreError> {
     sqlx::query(
@@ -114,7 +117,7 @@ pub(super) async fn keep_reconciliation(
     .bind(reconciled.at_ms)
     .bind(reconciled.differences)
     .bind(&reconciled.report)
-    .execute(writer)
+    .execute(&mut *connection)
     .await?;
     Ok(())
 }
@@ -125,18 +128,17 @@ const FORGET_REPORTER: &str = "UPDATE verdict SET verdict = json_set(verdict, '$
 
 /// Position, hash and reason stay.
 pub(super) async fn delete_left_alone(
-    writer: &mut SqliteConnection,
+    connection: &mut Connection,
     settled_before_ms: i64,
     now_ms: i64,
 ) -> Result<u64, StoreError> {
-    let mut transaction = begin(writer).await?;
     let due: Vec<(i64, i64)> = sqlx::query_as(
         "SELECT id, size_bytes FROM message WHERE outcome = 'left-alone' AND content_deleted_at_ms = 0 AND settled_at_ms <= $1 \
          ORDER BY settled_at_ms, id LIMIT $2",
     )
     .bind(settled_before_ms)
     .bind(DELETE_MESSAGES)
-    .fetch_all(&mut *transaction)
+    .fetch_all(&mut *connection)
     .await?;
     let mut deleted = 0_u64;
     let mut bytes = 0_i64;
@@ -145,16 +147,15 @@ pub(super) async fn delete_left_alone(
         if deleted > 0 && bytes > DELETE_BYTES {
             break;
         }
-        delete_message(&mut transaction, id, now_ms).await?;
+        delete_message(connection, id, now_ms).await?;
         deleted = deleted.saturating_add(1);
     }
-    transaction.commit().await?;
     Ok(deleted)
 }
 
 /// Deletes the bytes of a message and what its row and verdict tell of its sender; the copies of it say so too.
 async fn delete_message(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     id: i64,
     now_ms: i64,
 ) -> Result<(), StoreError> {
@@ -198,17 +199,16 @@ macro_rules! cases_due {
 
 /// Number, history and all facets stay.
 pub(super) async fn delete_case(
-    writer: &mut SqliteConnection,
+    connection: &mut Connection,
     after_case_id: i64,
     ended_before_ms: i64,
     now_ms: i64,
 ) -> Result<Option<(i64, CaseNumber)>, StoreError> {
-    let mut transaction = begin(writer).await?;
     let due: Option<(i64, i64, i64)> =
         sqlx::query_as(cases_due!("SELECT id, year, count", "ORDER BY id LIMIT 1"))
             .bind(after_case_id)
             .bind(ended_before_ms)
-            .fetch_optional(&mut *transaction)
+            .fetch_optional(&mut *connection)
             .await?;
     let Some((case_id, year, count)) = due else {
         return Ok(None);
@@ -217,10 +217,10 @@ pub(super) async fn delete_case(
         "SELECT id FROM message WHERE case_id = $1 AND case_id <> 0 AND content_deleted_at_ms = 0",
     )
     .bind(case_id)
-    .fetch_all(&mut *transaction)
+    .fetch_all(&mut *connection)
     .await?;
     for id in &messages {
-        delete_message(&mut transaction, *id, now_ms).await?;
+        delete_message(connection, *id, now_ms).await?;
     }
     for sql in [
         "DELETE FROM thread_id WHERE case_id = $1",
@@ -235,10 +235,10 @@ pub(super) async fn delete_case(
     ] {
         sqlx::query(sql)
             .bind(case_id)
-            .execute(&mut *transaction)
+            .execute(&mut *connection)
             .await?;
     }
-    cases::amend(&mut transaction, case_id, |change| {
+    cases::amend(connection, case_id, |change| {
         let data = json!({ "messages": messages.len() });
         change.record(EventKind::ContentDeleted, now_ms, data);
     })
@@ -248,14 +248,13 @@ pub(super) async fn delete_case(
     )
     .bind(now_ms)
     .bind(case_id)
-    .execute(&mut *transaction)
+    .execute(&mut *connection)
     .await?;
-    transaction.commit().await?;
     Ok(Some((case_id, rows::number(year, count)?)))
 }
 
 pub(super) async fn retention_counts(
-    readers: &SqlitePool,
+    connection: &mut Connection,
     settled_before_ms: i64,
     ended_before_ms: Option<i64>,
 ) -> Result<RetentionCounts, StoreError> {
@@ -265,7 +264,7 @@ pub(super) async fn retention_counts(
          (SELECT count(*) FROM cases WHERE content_deleted_at_ms <> 0)",
     )
     .bind(settled_before_ms)
-    .fetch_one(readers)
+    .fetch_one(&mut *connection)
     .await?;
     let cases_due = match ended_before_ms {
         None => 0,
@@ -273,7 +272,7 @@ pub(super) async fn retention_counts(
             sqlx::query_scalar(cases_due!("SELECT count(*)", ""))
                 .bind(0_i64)
                 .bind(ended_before_ms)
-                .fetch_one(readers)
+                .fetch_one(&mut *connection)
                 .await?
         }
     };

@@ -1,32 +1,32 @@
 //! Mail of ours that came back, the addresses that take none, and a person's word that they work again.
 
-use super::{begin, cases};
+use super::{Connection, cases};
 use crate::case::CaseNumber;
 use crate::case::undeliverable::{self, DeadAddresses, RetryWord, Returned, SentMail};
 use crate::outbox::message_id::Verp;
 use crate::store::rows;
 use crate::store::{Retried, ReturnKeys, StoreError};
-use sqlx::{SqliteConnection, SqlitePool};
 
 /// Mails whose Message-IDs begin alike: those of one kind in one case, to all its parties.
 const ALIKE_MAX: i64 = 100;
 /// Why a mail is held.
 const DEAD_ADDRESS: &str = "dead-address";
 
-pub(super) async fn dead_addresses(readers: &SqlitePool) -> Result<DeadAddresses, StoreError> {
+pub(super) async fn dead_addresses(
+    connection: &mut Connection,
+) -> Result<DeadAddresses, StoreError> {
     let addresses: Vec<String> = sqlx::query_scalar("SELECT address FROM dead_address")
-        .fetch_all(readers)
+        .fetch_all(&mut *connection)
         .await?;
     Ok(DeadAddresses::new(addresses.iter().map(String::as_str)))
 }
 
 /// The mail that a delivery report is about, by what only its receiver can know.
 pub(super) async fn sent_mail(
-    readers: &SqlitePool,
+    connection: &mut Connection,
     keys: &ReturnKeys,
 ) -> Result<Option<(SentMail, Option<CaseNumber>)>, StoreError> {
-    let mut connection = readers.acquire().await?;
-    let Some(id) = find(&mut connection, keys).await? else {
+    let Some(id) = find(connection, keys).await? else {
         return Ok(None);
     };
     let row: Option<(i64, String, String)> =
@@ -63,10 +63,7 @@ pub(super) async fn sent_mail(
     Ok(Some((mail, number)))
 }
 
-async fn find(
-    connection: &mut SqliteConnection,
-    keys: &ReturnKeys,
-) -> Result<Option<i64>, StoreError> {
+async fn find(connection: &mut Connection, keys: &ReturnKeys) -> Result<Option<i64>, StoreError> {
     for local in &keys.signed {
         // The domain is not signed, and may be another by now.
         let begins = format!("{}@", local.to_ascii_lowercase());
@@ -94,7 +91,7 @@ async fn find(
 }
 
 async fn of_return_path(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     verp: &Verp,
 ) -> Result<Option<i64>, StoreError> {
     let found = alike(connection, &verp.begins).await?;
@@ -106,7 +103,7 @@ async fn of_return_path(
 
 /// Mail whose Message-ID begins so. `~` stands behind all letters of our Message-IDs.
 async fn alike(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     begins: &str,
 ) -> Result<Vec<(i64, String)>, StoreError> {
     Ok(sqlx::query_as(
@@ -121,7 +118,7 @@ async fn alike(
 
 /// Writes that a mail came back. What the case says of it is in the change that is stored with it.
 pub(super) async fn keep(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     returned: &Returned,
     now_ms: i64,
 ) -> Result<(), StoreError> {
@@ -162,7 +159,7 @@ pub(super) async fn keep(
 /// Mail that waits for addresses which take none: nothing goes there. What then has no address left is held, and its case
 /// says so; mail about many cases and the duty mail are tried all the same, since by them people hear of such things.
 pub(super) async fn hold_for_dead_addresses(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     now_ms: i64,
 ) -> Result<(), StoreError> {
     let mut mails: Vec<i64> = sqlx::query_scalar(
@@ -208,13 +205,12 @@ pub(super) async fn hold_for_dead_addresses(
 /// A person's word about a mail that did not go: it is tried again. Where mail came back from its addresses, only with the
 /// word that they work; then also what was held for them goes.
 pub(super) async fn retry(
-    writer: &mut SqliteConnection,
+    connection: &mut Connection,
     id: i64,
     word: &RetryWord,
     now_ms: i64,
 ) -> Result<Retried, StoreError> {
-    let mut transaction = begin(writer).await?;
-    if !waits(&mut transaction, id).await? {
+    if !waits(connection, id).await? {
         return Ok(Retried::NotWaiting);
     }
     let dead: Vec<(String, i64, String)> = sqlx::query_as(
@@ -222,7 +218,7 @@ pub(super) async fn retry(
          WHERE r.outbox_id = $1 AND r.state <> 'accepted' ORDER BY d.at_ms DESC",
     )
     .bind(id)
-    .fetch_all(&mut *transaction)
+    .fetch_all(&mut *connection)
     .await?;
     if let Some((_, since_ms, status)) = dead.first().filter(|_| !word.address_works) {
         return Ok(Retried::DeadAddress {
@@ -230,12 +226,12 @@ pub(super) async fn retry(
             status: status.clone(),
         });
     }
-    queue_again(&mut transaction, id, word, now_ms).await?;
+    queue_again(connection, id, word, now_ms).await?;
     let mut others = 0_u64;
     for (address, ..) in &dead {
         sqlx::query("DELETE FROM dead_address WHERE address = $1")
             .bind(address)
-            .execute(&mut *transaction)
+            .execute(&mut *connection)
             .await?;
         let held: Vec<i64> = sqlx::query_scalar(
             "SELECT DISTINCT o.id FROM outbox o JOIN outbox_recipient r ON r.outbox_id = o.id WHERE r.address = $1 \
@@ -243,21 +239,20 @@ pub(super) async fn retry(
         )
         .bind(address)
         .bind(DEAD_ADDRESS)
-        .fetch_all(&mut *transaction)
+        .fetch_all(&mut *connection)
         .await?;
         for id in held {
-            if waits(&mut transaction, id).await? {
-                queue_again(&mut transaction, id, word, now_ms).await?;
+            if waits(connection, id).await? {
+                queue_again(connection, id, word, now_ms).await?;
                 others = others.saturating_add(1);
             }
         }
     }
-    transaction.commit().await?;
     Ok(Retried::Queued { others })
 }
 
 /// Whether the mail is in a state in which it can be sent, and there is something to send.
-async fn waits(connection: &mut SqliteConnection, id: i64) -> Result<bool, StoreError> {
+async fn waits(connection: &mut Connection, id: i64) -> Result<bool, StoreError> {
     let found: Option<i64> = sqlx::query_scalar(
         "SELECT id FROM outbox WHERE id = $1 AND state IN ('queued', 'held', 'failed', 'bounced') \
          AND EXISTS (SELECT 1 FROM outbox_chunk k WHERE k.outbox_id = outbox.id)",
@@ -269,7 +264,7 @@ async fn waits(connection: &mut SqliteConnection, id: i64) -> Result<bool, Store
 }
 
 async fn queue_again(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     id: i64,
     word: &RetryWord,
     now_ms: i64,

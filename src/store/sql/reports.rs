@@ -2,16 +2,16 @@
 //!
 //! «Since» includes the moment itself: what was written in the very millisecond of a digest is told twice rather than never.
 
-use super::{begin, outbox};
+use super::{Connection, outbox};
 use crate::case::Case;
 use crate::store::rows::{self, CASE_COLUMNS, CaseRow};
 use crate::store::{LeftAlone, NotDelivered, ReportDay, ReportMail, StoreError};
 use jiff::civil::Date;
-use sqlx::{AssertSqlSafe, SqliteConnection, SqlitePool};
+use sqlx::AssertSqlSafe;
 
 /// When a report was last done for a day before this one, Unix milliseconds.
 pub(super) async fn done_before(
-    readers: &SqlitePool,
+    connection: &mut Connection,
     kind: &str,
     party: &str,
     day: Date,
@@ -22,30 +22,32 @@ pub(super) async fn done_before(
     .bind(kind)
     .bind(party)
     .bind(day.to_string())
-    .fetch_optional(readers)
+    .fetch_optional(&mut *connection)
     .await?)
 }
 
-pub(super) async fn is_done(readers: &SqlitePool, day: &ReportDay) -> Result<bool, StoreError> {
+pub(super) async fn is_done(
+    connection: &mut Connection,
+    day: &ReportDay,
+) -> Result<bool, StoreError> {
     let found: Option<i64> = sqlx::query_scalar(
         "SELECT at_ms FROM report_day WHERE kind = $1 AND party = $2 AND day = $3",
     )
     .bind(day.kind)
     .bind(&day.party)
     .bind(day.day.to_string())
-    .fetch_optional(readers)
+    .fetch_optional(&mut *connection)
     .await?;
     Ok(found.is_some())
 }
 
 /// Marks the days as done and queues the mail, all or nothing; `false` when the first of them was done already.
 pub(super) async fn queue(
-    writer: &mut SqliteConnection,
+    connection: &mut Connection,
     days: &[ReportDay],
     mail: Option<&ReportMail>,
     now_ms: i64,
 ) -> Result<bool, StoreError> {
-    let mut transaction = begin(writer).await?;
     for (at, day) in days.iter().enumerate() {
         let done = sqlx::query(
             "INSERT INTO report_day (kind, party, day, at_ms) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
@@ -54,23 +56,22 @@ pub(super) async fn queue(
         .bind(&day.party)
         .bind(day.day.to_string())
         .bind(now_ms)
-        .execute(&mut *transaction)
+        .execute(&mut *connection)
         .await?;
         if at == 0 && done.rows_affected() == 0 {
             return Ok(false);
         }
     }
     if let Some(mail) = mail {
-        outbox::queue(&mut transaction, 0, &mail.order, &mail.mail, now_ms).await?;
+        outbox::queue(connection, 0, &mail.order, &mail.mail, now_ms).await?;
     }
-    transaction.commit().await?;
     Ok(true)
 }
 
 /// Cases without an acknowledgement that were taken in since a moment, those of paper and telephone apart; and cases without
 /// an address that were answered since.
 pub(super) async fn unacknowledged(
-    readers: &SqlitePool,
+    connection: &mut Connection,
     since_ms: i64,
 ) -> Result<Vec<Case>, StoreError> {
     let rows: Vec<CaseRow> = sqlx::query_as(AssertSqlSafe(format!(
@@ -78,7 +79,7 @@ pub(super) async fn unacknowledged(
          AND (created_at_ms >= $1 OR (acknowledgement = 'no-address' AND answered_at_ms >= $1)) ORDER BY year, count"
     )))
     .bind(since_ms)
-    .fetch_all(readers)
+    .fetch_all(&mut *connection)
     .await?;
     rows.into_iter().map(CaseRow::into_case).collect()
 }
@@ -98,7 +99,7 @@ rows::row! {
 /// Mail that did not arrive, while a person has not looked at its case since; and mail that is held. A reminder that is held
 /// because it is no longer needed waits for nobody.
 pub(super) async fn not_delivered(
-    readers: &SqlitePool,
+    connection: &mut Connection,
     since_ms: i64,
 ) -> Result<Vec<NotDelivered>, StoreError> {
     let rows: Vec<NotDeliveredRow> = sqlx::query_as(
@@ -109,7 +110,7 @@ pub(super) async fn not_delivered(
          AND (o.kind <> 'purring' OR (c.state = 'sent' AND c.destination = o.party))) ORDER BY o.id",
     )
     .bind(since_ms)
-    .fetch_all(readers)
+    .fetch_all(&mut *connection)
     .await?;
     rows.into_iter()
         .map(|row| {
@@ -134,7 +135,7 @@ const NOT_TOLD: &str = "'auto-submitted', 'list', 'bounce', 'receipt', 'no-reply
 
 /// What was left alone since a moment and was not a robot's: how many, and the first of them.
 pub(super) async fn left_alone(
-    readers: &SqlitePool,
+    connection: &mut Connection,
     since_ms: i64,
     limit: u32,
 ) -> Result<(u64, Vec<LeftAlone>), StoreError> {
@@ -143,14 +144,14 @@ pub(super) async fn left_alone(
     );
     let count: i64 = sqlx::query_scalar(AssertSqlSafe(format!("SELECT count(*) {condition}")))
         .bind(since_ms)
-        .fetch_one(readers)
+        .fetch_one(&mut *connection)
         .await?;
     let rows: Vec<(i64, i64, String, String)> = sqlx::query_as(AssertSqlSafe(format!(
         "SELECT id, received_at_ms, sender_domain, reason {condition} ORDER BY received_at_ms, id LIMIT $2"
     )))
     .bind(since_ms)
     .bind(i64::from(limit))
-    .fetch_all(readers)
+    .fetch_all(&mut *connection)
     .await?;
     let list = rows
         .into_iter()

@@ -1,8 +1,8 @@
 //! What possible duplicates are known by.
 
+use super::Connection;
 use crate::case::likeness::{COMMON_FILE, Earlier, Sketch, WINDOW_DAYS};
 use crate::store::{StoreError, rows};
-use sqlx::{SqliteConnection, SqlitePool};
 use std::collections::BTreeMap;
 
 const DAY_MS: i64 = 86_400_000;
@@ -23,7 +23,7 @@ fn from_bytes(bytes: &[u8]) -> Vec<u64> {
 
 /// Keeps the sketch of a case; sketches of texts that no later report can be compared with any more go.
 pub(super) async fn keep(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     case_id: i64,
     received_at_ms: i64,
     sketch: &Sketch,
@@ -72,11 +72,10 @@ rows::row! {
 
 /// Earlier cases that a report may repeat: those with one of its files, and those of its office from the days around.
 pub(super) async fn earlier(
-    readers: &SqlitePool,
+    connection: &mut Connection,
     sketch: &Sketch,
     received_at_ms: i64,
 ) -> Result<Vec<Earlier>, StoreError> {
-    let mut connection = readers.acquire().await?;
     let mut found: BTreeMap<i64, Earlier> = BTreeMap::new();
     for sha256 in &sketch.files {
         let rows: Vec<(i64, i64, i64, String)> = sqlx::query_as(

@@ -1,6 +1,6 @@
 //! The outbox: rows written with the change they belong to, claimed by lease, results per recipient.
 
-use super::{CHUNK_BYTES, begin, cases, returned};
+use super::{CHUNK_BYTES, Connection, cases, returned};
 use crate::case::{EventKind, MailKind, MailOrder, undeliverable};
 use crate::outbox::compose::Composed;
 use crate::outbox::retry::{Next, UNKNOWN_PAUSE_MS};
@@ -8,14 +8,13 @@ use crate::outbox::{Delivery, Envelope, RecipientOutcome, Reply};
 use crate::store::rows;
 use crate::store::{Claimed, OutboxRow, StoreError};
 use serde_json::json;
-use sqlx::{SqliteConnection, SqlitePool};
 
 /// `case_id` of mail about many cases.
 const NO_CASE: i64 = 0;
 
 /// The Message-ID of our last mail to the same party in the case.
 pub(super) async fn last_message_id(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     case_id: i64,
     party: &str,
 ) -> Result<Option<String>, StoreError> {
@@ -27,7 +26,7 @@ pub(super) async fn last_message_id(
 }
 
 pub(super) async fn queue(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     case_id: i64,
     order: &MailOrder,
     mail: &Composed,
@@ -69,7 +68,7 @@ pub(super) async fn queue(
 }
 
 pub(super) async fn acknowledgements_since(
-    readers: &SqlitePool,
+    connection: &mut Connection,
     address: &str,
     since_ms: i64,
 ) -> Result<u32, StoreError> {
@@ -79,7 +78,7 @@ pub(super) async fn acknowledgements_since(
     )
     .bind(address)
     .bind(since_ms)
-    .fetch_one(readers)
+    .fetch_one(&mut *connection)
     .await?;
     Ok(u32::try_from(count).unwrap_or(u32::MAX))
 }
@@ -96,14 +95,13 @@ rows::row! {
 }
 
 pub(super) async fn claim(
-    writer: &mut SqliteConnection,
+    connection: &mut Connection,
     limit: u32,
     lease_ms: i64,
     now_ms: i64,
 ) -> Result<Vec<Claimed>, StoreError> {
-    let mut transaction = begin(writer).await?;
-    hold_needless_reminders(&mut transaction, now_ms).await?;
-    returned::hold_for_dead_addresses(&mut transaction, now_ms).await?;
+    hold_needless_reminders(connection, now_ms).await?;
+    returned::hold_for_dead_addresses(connection, now_ms).await?;
     let rows: Vec<ClaimedRow> = sqlx::query_as(
         "UPDATE outbox SET state = 'sending', attempts = attempts + 1, claimed_at_ms = $1, lease_until_ms = $2 \
          WHERE id IN (SELECT id FROM outbox WHERE state = 'queued' AND next_attempt_at_ms <= $1 ORDER BY kind <> 'kvittering', next_attempt_at_ms, id LIMIT $3) \
@@ -112,24 +110,24 @@ pub(super) async fn claim(
     .bind(now_ms)
     .bind(now_ms.saturating_add(lease_ms))
     .bind(i64::from(limit))
-    .fetch_all(&mut *transaction)
+    .fetch_all(&mut *connection)
     .await?;
     let mut claimed = Vec::with_capacity(rows.len());
     for row in rows {
         let to: Vec<String> =
             sqlx::query_scalar("SELECT address FROM outbox_recipient WHERE outbox_id = $1 AND state = 'waiting' ORDER BY position")
                 .bind(row.id)
-                .fetch_all(&mut *transaction)
+                .fetch_all(&mut *connection)
                 .await?;
         let chunks: Vec<Vec<u8>> =
             sqlx::query_scalar("SELECT bytes FROM outbox_chunk WHERE outbox_id = $1 ORDER BY seq")
                 .bind(row.id)
-                .fetch_all(&mut *transaction)
+                .fetch_all(&mut *connection)
                 .await?;
         let number: Option<(i64, i64)> =
             sqlx::query_as("SELECT year, count FROM cases WHERE id = $1")
                 .bind(row.case_id)
-                .fetch_optional(&mut *transaction)
+                .fetch_optional(&mut *connection)
                 .await?;
         claimed.push(Claimed {
             id: row.id,
@@ -146,7 +144,6 @@ pub(super) async fn claim(
             bytes: chunks.concat(),
         });
     }
-    transaction.commit().await?;
     claimed.sort_by_key(|mail| mail.id);
     Ok(claimed)
 }
@@ -154,7 +151,7 @@ pub(super) async fn claim(
 /// A reminder can wait for days while the server is down. One whose case was answered, or went to another party, meanwhile
 /// would say what is no longer true: it is held, and the history says why.
 async fn hold_needless_reminders(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     now_ms: i64,
 ) -> Result<(), StoreError> {
     let cases: Vec<i64> = sqlx::query_scalar(
@@ -175,27 +172,25 @@ async fn hold_needless_reminders(
 
 /// Rows whose sender died: the outcome is unknown. One more attempt half an hour after the claim, then a person.
 pub(super) async fn recover_sending(
-    writer: &mut SqliteConnection,
+    connection: &mut Connection,
     all: bool,
     now_ms: i64,
 ) -> Result<u64, StoreError> {
-    let mut transaction = begin(writer).await?;
     let rows: Vec<(i64, i64, i64)> = sqlx::query_as(
         "SELECT id, unknown_outcomes, claimed_at_ms FROM outbox WHERE state = 'sending' AND ($1 = 1 OR lease_until_ms <= $2) ORDER BY id",
     )
     .bind(i64::from(all))
     .bind(now_ms)
-    .fetch_all(&mut *transaction)
+    .fetch_all(&mut *connection)
     .await?;
     for (id, unknown, claimed_at_ms) in &rows {
-        outcome_unknown(&mut transaction, *id, *unknown, *claimed_at_ms, now_ms).await?;
+        outcome_unknown(connection, *id, *unknown, *claimed_at_ms, now_ms).await?;
     }
-    transaction.commit().await?;
     Ok(u64::try_from(rows.len()).unwrap_or(u64::MAX))
 }
 
 async fn outcome_unknown(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     id: i64,
     unknown_before: i64,
     since_ms: i64,
@@ -218,7 +213,7 @@ async fn outcome_unknown(
 
 /// A person must know that the row will not be tried again.
 async fn failed(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     id: i64,
     why: &str,
     now_ms: i64,
@@ -239,18 +234,17 @@ async fn failed(
 }
 
 pub(super) async fn record_delivery(
-    writer: &mut SqliteConnection,
+    connection: &mut Connection,
     claimed: &Claimed,
     delivery: &Delivery,
     next: Next,
     now_ms: i64,
 ) -> Result<(), StoreError> {
-    let mut transaction = begin(writer).await?;
     let row: Option<(i64, i64, String)> =
         sqlx::query_as("SELECT case_id, unknown_outcomes, party FROM outbox WHERE id = $1 AND state = 'sending' AND attempts = $2")
             .bind(claimed.id)
             .bind(i64::from(claimed.attempts))
-            .fetch_optional(&mut *transaction)
+            .fetch_optional(&mut *connection)
             .await?;
     // Somebody else took the row over when our lease ran out; that attempt's result counts.
     let Some((case_id, unknown_before, party)) = row else {
@@ -286,26 +280,25 @@ pub(super) async fn record_delivery(
         .bind(now_ms)
         .bind(claimed.id)
         .bind(address)
-        .execute(&mut *transaction)
+        .execute(&mut *connection)
         .await?;
     }
     if let Some(replaced) = &delivery.replaced_message_id {
         sqlx::query("UPDATE outbox SET replaced_message_id = $1 WHERE id = $2")
             .bind(replaced)
             .bind(claimed.id)
-            .execute(&mut *transaction)
+            .execute(&mut *connection)
             .await?;
     }
     if unknown {
-        outcome_unknown(&mut transaction, claimed.id, unknown_before, now_ms, now_ms).await?;
-        transaction.commit().await?;
+        outcome_unknown(connection, claimed.id, unknown_before, now_ms, now_ms).await?;
         return Ok(());
     }
     let (refused, bounced): (i64, i64) = sqlx::query_as(
         "SELECT coalesce(sum(state = 'refused'), 0), coalesce(sum(state = 'bounced'), 0) FROM outbox_recipient WHERE outbox_id = $1",
     )
     .bind(claimed.id)
-    .fetch_one(&mut *transaction)
+    .fetch_one(&mut *connection)
     .await?;
     let (state, next_attempt_at_ms, why) = match next {
         Next::At(at) if temporary => ("queued", at, ""),
@@ -324,13 +317,13 @@ pub(super) async fn record_delivery(
             0
         })
         .bind(claimed.id)
-        .execute(&mut *transaction)
+        .execute(&mut *connection)
         .await?;
     match state {
-        "failed" => failed(&mut transaction, claimed.id, why, now_ms).await?,
+        "failed" => failed(connection, claimed.id, why, now_ms).await?,
         "sent" | "bounced" if case_id != NO_CASE => {
             let kind = claimed.kind;
-            cases::amend(&mut transaction, case_id, |change| {
+            cases::amend(connection, case_id, |change| {
                 change.record(
                     EventKind::MailSent,
                     now_ms,
@@ -341,7 +334,6 @@ pub(super) async fn record_delivery(
         }
         _ => {}
     }
-    transaction.commit().await?;
     Ok(())
 }
 
@@ -363,7 +355,7 @@ rows::row! {
 }
 
 pub(super) async fn list(
-    readers: &SqlitePool,
+    connection: &mut Connection,
     all: bool,
     limit: u32,
 ) -> Result<Vec<OutboxRow>, StoreError> {
@@ -373,7 +365,7 @@ pub(super) async fn list(
     )
     .bind(i64::from(all))
     .bind(i64::from(limit))
-    .fetch_all(readers)
+    .fetch_all(&mut *connection)
     .await?;
     let mut listed = Vec::with_capacity(rows.len());
     for row in rows.into_iter().rev() {
@@ -381,7 +373,7 @@ pub(super) async fn list(
             "SELECT code FROM outbox_recipient WHERE outbox_id = $1 ORDER BY position",
         )
         .bind(row.id)
-        .fetch_all(readers)
+        .fetch_all(&mut *connection)
         .await?;
         listed.push(OutboxRow {
             id: row.id,
@@ -405,12 +397,20 @@ pub(super) async fn list(
     Ok(listed)
 }
 
-pub(super) async fn hold(writer: &mut SqliteConnection, id: i64) -> Result<bool, StoreError> {
+pub(super) async fn next_due_ms(connection: &mut Connection) -> Result<Option<i64>, StoreError> {
+    Ok(
+        sqlx::query_scalar("SELECT min(next_attempt_at_ms) FROM outbox WHERE state = 'queued'")
+            .fetch_one(connection)
+            .await?,
+    )
+}
+
+pub(super) async fn hold(connection: &mut Connection, id: i64) -> Result<bool, StoreError> {
     let done = sqlx::query(
         "UPDATE outbox SET state = 'held', hold_reason = '' WHERE id = $1 AND state IN ('queued', 'failed', 'bounced')",
     )
     .bind(id)
-    .execute(writer)
+    .execute(&mut *connection)
     .await?;
     Ok(done.rows_affected() == 1)
 }

@@ -1,6 +1,6 @@
 //! Cases, their history, and settling messages.
 
-use super::{begin, intake, likeness, outbox, returned};
+use super::{Connection, intake, likeness, outbox, returned};
 use crate::case::surroundings::{Thread, ThreadBy};
 use crate::case::{Case, CaseField, CaseNumber, Change, Event, undeliverable};
 use crate::outbox::compose::Composed;
@@ -9,7 +9,7 @@ use crate::store::{
     CaseFilter, Compose, Correction, Outcome, Rearrangement, Settlement, StoreError, ThreadKeys,
 };
 use jiff::civil::Date;
-use sqlx::{AssertSqlSafe, SqliteConnection, SqlitePool};
+use sqlx::AssertSqlSafe;
 
 /// Merges that a number is followed through.
 const MERGES_MAX: usize = 20;
@@ -22,18 +22,18 @@ macro_rules! select_cases {
 }
 
 pub(super) async fn by_number(
-    readers: &SqlitePool,
+    connection: &mut Connection,
     number: CaseNumber,
 ) -> Result<Option<Case>, StoreError> {
     let row: Option<CaseRow> = sqlx::query_as(select_cases!("WHERE year = $1 AND count = $2"))
         .bind(i64::from(number.year))
         .bind(i64::try_from(number.count).unwrap_or(i64::MAX))
-        .fetch_optional(readers)
+        .fetch_optional(&mut *connection)
         .await?;
     row.map(CaseRow::into_case).transpose()
 }
 
-async fn by_id(connection: &mut SqliteConnection, id: i64) -> Result<Option<Case>, StoreError> {
+async fn by_id(connection: &mut Connection, id: i64) -> Result<Option<Case>, StoreError> {
     let row: Option<CaseRow> = sqlx::query_as(select_cases!("WHERE id = $1"))
         .bind(id)
         .fetch_optional(connection)
@@ -42,7 +42,7 @@ async fn by_id(connection: &mut SqliteConnection, id: i64) -> Result<Option<Case
 }
 
 pub(super) async fn list(
-    readers: &SqlitePool,
+    connection: &mut Connection,
     filter: &CaseFilter,
 ) -> Result<Vec<Case>, StoreError> {
     let rows: Vec<CaseRow> = sqlx::query_as(select_cases!(
@@ -62,29 +62,43 @@ pub(super) async fn list(
     .bind(i64::from(if filter.limit == 0 { u32::MAX } else { filter.limit }))
     .bind(filter.concerns.clone().unwrap_or_default())
     .bind(filter.handled_by.as_ref().map(|user| format!("user:{user}")).unwrap_or_default())
-    .fetch_all(readers)
+    .fetch_all(&mut *connection)
     .await?;
     rows.into_iter().map(CaseRow::into_case).collect()
 }
 
-pub(super) async fn history(readers: &SqlitePool, case_id: i64) -> Result<Vec<Event>, StoreError> {
+/// Rows of the messages in a case.
+pub(super) async fn messages(
+    connection: &mut Connection,
+    case_id: i64,
+) -> Result<Vec<i64>, StoreError> {
+    Ok(sqlx::query_scalar("SELECT id FROM message WHERE case_id = $1 AND case_id <> 0 AND outcome IN ('opened', 'joined') ORDER BY id")
+        .bind(case_id)
+        .fetch_all(connection)
+        .await?)
+}
+
+pub(super) async fn history(
+    connection: &mut Connection,
+    case_id: i64,
+) -> Result<Vec<Event>, StoreError> {
     let rows: Vec<EventRow> =
         sqlx::query_as("SELECT at_ms, kind, state, actor, on_behalf_of, reason, data FROM case_event WHERE case_id = $1 ORDER BY id")
             .bind(case_id)
-            .fetch_all(readers)
+            .fetch_all(&mut *connection)
             .await?;
     rows.into_iter().map(EventRow::into_event).collect()
 }
 
 pub(super) async fn fields(
-    readers: &SqlitePool,
+    connection: &mut Connection,
     case_id: i64,
 ) -> Result<Vec<CaseField>, StoreError> {
     let rows: Vec<(String, String, i64)> = sqlx::query_as(
         "SELECT name, value, message_id FROM case_field WHERE case_id = $1 ORDER BY rowid",
     )
     .bind(case_id)
-    .fetch_all(readers)
+    .fetch_all(&mut *connection)
     .await?;
     let field = |(name, value, message_id)| CaseField {
         name,
@@ -96,14 +110,16 @@ pub(super) async fn fields(
 
 /// A second case that a person split off for the same report says nothing of the report as a whole; a case that was merged
 /// into another still says what its own message was.
-pub(super) async fn corrections(readers: &SqlitePool) -> Result<Vec<Correction>, StoreError> {
+pub(super) async fn corrections(
+    connection: &mut Connection,
+) -> Result<Vec<Correction>, StoreError> {
     let rows: Vec<(i64, i64, i64, String)> = sqlx::query_as(
         "SELECT c.message_id, c.year, c.count, e.data FROM case_event e JOIN cases c ON c.id = e.case_id \
          JOIN message m ON m.id = c.message_id LEFT JOIN cases k ON k.id = m.case_id \
          WHERE e.kind = 'corrected' AND (m.case_id = c.id OR c.merged_into = printf('SAK-%04d-%06d', k.year, k.count)) \
          ORDER BY c.year, c.count, e.id",
     )
-    .fetch_all(readers)
+    .fetch_all(&mut *connection)
     .await?;
     let mut corrections: Vec<Correction> = Vec::new();
     for (message_id, year, count, data) in rows {
@@ -130,7 +146,7 @@ pub(super) async fn corrections(readers: &SqlitePool) -> Result<Vec<Correction>,
 }
 
 pub(super) async fn chaseable(
-    readers: &SqlitePool,
+    connection: &mut Connection,
     today: Date,
     answered_before_ms: i64,
 ) -> Result<Vec<Case>, StoreError> {
@@ -138,13 +154,13 @@ pub(super) async fn chaseable(
         "WHERE state = 'sent' AND reminder = 'allowed' AND due_day <= $1 AND due_day <> '' ORDER BY due_day, id"
     ))
     .bind(today.to_string())
-    .fetch_all(readers)
+    .fetch_all(&mut *connection)
     .await?;
     let answered: Vec<CaseRow> = sqlx::query_as(select_cases!(
         "WHERE state = 'answered' AND answered_at_ms <= $1 ORDER BY answered_at_ms, id"
     ))
     .bind(answered_before_ms)
-    .fetch_all(readers)
+    .fetch_all(&mut *connection)
     .await?;
     due.extend(answered);
     due.into_iter().map(CaseRow::into_case).collect()
@@ -153,10 +169,10 @@ pub(super) async fn chaseable(
 /// The case that a message refers to: by our signed Message-ID, by a token, by the sender's own reference, by an earlier
 /// message; nearest first in each.
 pub(super) async fn find_thread(
-    readers: &SqlitePool,
+    connection: &mut Connection,
     keys: &ThreadKeys,
 ) -> Result<Option<Thread>, StoreError> {
-    let Some(mut thread) = find_named(readers, keys).await? else {
+    let Some(mut thread) = find_named(connection, keys).await? else {
         return Ok(None);
     };
     // A merged case goes on under the other's number. No merge leads back, since a merged case takes in no other.
@@ -164,7 +180,7 @@ pub(super) async fn find_thread(
         let Some(into) = thread.case.merged_into else {
             break;
         };
-        let Some(case) = by_number(readers, into).await? else {
+        let Some(case) = by_number(connection, into).await? else {
             break;
         };
         thread.case = case;
@@ -172,16 +188,18 @@ pub(super) async fn find_thread(
     Ok(Some(thread))
 }
 
-async fn find_named(readers: &SqlitePool, keys: &ThreadKeys) -> Result<Option<Thread>, StoreError> {
+async fn find_named(
+    connection: &mut Connection,
+    keys: &ThreadKeys,
+) -> Result<Option<Thread>, StoreError> {
     for number in &keys.signed {
-        if let Some(case) = by_number(readers, *number).await? {
+        if let Some(case) = by_number(connection, *number).await? {
             return Ok(Some(Thread {
                 case,
                 by: ThreadBy::SignedId,
             }));
         }
     }
-    let mut connection = readers.acquire().await?;
     for cited in &keys.cited {
         // A server that replaced our Message-ID told us its own: as good as ours, since nobody else could know it.
         let found: Option<i64> =
@@ -190,7 +208,7 @@ async fn find_named(readers: &SqlitePool, keys: &ThreadKeys) -> Result<Option<Th
                 .fetch_optional(&mut *connection)
                 .await?;
         if let Some(id) = found
-            && let Some(case) = by_id(&mut connection, id).await?
+            && let Some(case) = by_id(connection, id).await?
         {
             return Ok(Some(Thread {
                 case,
@@ -199,7 +217,7 @@ async fn find_named(readers: &SqlitePool, keys: &ThreadKeys) -> Result<Option<Th
         }
     }
     for number in &keys.tokens {
-        if let Some(case) = by_number(readers, *number).await? {
+        if let Some(case) = by_number(connection, *number).await? {
             return Ok(Some(Thread {
                 case,
                 by: ThreadBy::Token,
@@ -217,7 +235,7 @@ async fn find_named(readers: &SqlitePool, keys: &ThreadKeys) -> Result<Option<Th
         .fetch_optional(&mut *connection)
         .await?;
         if let Some(id) = found
-            && let Some(case) = by_id(&mut connection, id).await?
+            && let Some(case) = by_id(connection, id).await?
         {
             return Ok(Some(Thread {
                 case,
@@ -233,7 +251,7 @@ async fn find_named(readers: &SqlitePool, keys: &ThreadKeys) -> Result<Option<Th
         .fetch_optional(&mut *connection)
         .await?;
         if let Some(id) = found
-            && let Some(case) = by_id(&mut connection, id).await?
+            && let Some(case) = by_id(connection, id).await?
         {
             return Ok(Some(Thread {
                 case,
@@ -245,11 +263,10 @@ async fn find_named(readers: &SqlitePool, keys: &ThreadKeys) -> Result<Option<Th
 }
 
 pub(super) async fn settle(
-    writer: &mut SqliteConnection,
+    connection: &mut Connection,
     settlement: Settlement,
     composer: &dyn Compose,
 ) -> Result<Option<Case>, StoreError> {
-    let mut transaction = begin(writer).await?;
     let pending: Option<i64> =
         sqlx::query_scalar("SELECT id FROM message WHERE id = $1 AND outcome = $2")
             .bind(settlement.message_id)
@@ -258,7 +275,7 @@ pub(super) async fn settle(
             } else {
                 "pending"
             })
-            .fetch_optional(&mut *transaction)
+            .fetch_optional(&mut *connection)
             .await?;
     if pending.is_none() {
         return Ok(None);
@@ -267,12 +284,12 @@ pub(super) async fn settle(
         Outcome::Opened(change) => (
             "opened",
             String::new(),
-            Some(store_change(&mut transaction, *change, composer, settlement.at_ms).await?),
+            Some(store_change(connection, *change, composer, settlement.at_ms).await?),
         ),
         Outcome::Joined(change) => (
             "joined",
             String::new(),
-            Some(store_change(&mut transaction, *change, composer, settlement.at_ms).await?),
+            Some(store_change(connection, *change, composer, settlement.at_ms).await?),
         ),
         Outcome::LeftAlone(reason) => ("left-alone", reason, None),
     };
@@ -287,11 +304,11 @@ pub(super) async fn settle(
     .bind(settlement.received_at_ms)
     .bind(&settlement.sender_domain)
     .bind(settlement.message_id)
-    .execute(&mut *transaction)
+    .execute(&mut *connection)
     .await?;
     if let Some((ruleset, verdict)) = &settlement.verdict {
         keep_verdict(
-            &mut transaction,
+            connection,
             settlement.message_id,
             ruleset,
             verdict,
@@ -301,7 +318,7 @@ pub(super) async fn settle(
     }
     if case.is_some() {
         intake::keep_texts(
-            &mut transaction,
+            connection,
             settlement.message_id,
             &settlement.attachment_texts,
         )
@@ -309,7 +326,7 @@ pub(super) async fn settle(
     }
     if let (Some(case), Some(sketch)) = (&case, &settlement.sketch) {
         likeness::keep(
-            &mut transaction,
+            connection,
             case.id,
             settlement.received_at_ms,
             sketch,
@@ -322,7 +339,7 @@ pub(super) async fn settle(
             .bind(rfc_message_id)
             .bind(case.id)
             .bind(settlement.message_id)
-            .execute(&mut *transaction)
+            .execute(&mut *connection)
             .await?;
     }
     if let (Some(case), Some(own)) = (&case, &settlement.own) {
@@ -334,19 +351,18 @@ pub(super) async fn settle(
         .bind(&own.party)
         .bind(case.id)
         .bind(settlement.message_id)
-        .execute(&mut *transaction)
+        .execute(&mut *connection)
         .await?;
     }
     if let Some(came_back) = &settlement.returned {
-        returned::keep(&mut transaction, came_back, settlement.at_ms).await?;
+        returned::keep(connection, came_back, settlement.at_ms).await?;
     }
-    transaction.commit().await?;
     Ok(case)
 }
 
 /// Stores what the rules said of a message. Where they had said something before, that is kept beside it.
 async fn keep_verdict(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     message_id: i64,
     ruleset: &str,
     verdict: &str,
@@ -375,27 +391,20 @@ async fn keep_verdict(
 
 /// Stores the changes of two cases and moves messages between them, with the Message-IDs by which later mail finds them.
 pub(super) async fn rearrange(
-    writer: &mut SqliteConnection,
+    connection: &mut Connection,
     rearrangement: Rearrangement,
     composer: &dyn Compose,
     now_ms: i64,
 ) -> Result<(Case, Case), StoreError> {
-    let mut transaction = begin(writer).await?;
-    let first = store_change(&mut transaction, rearrangement.first, composer, now_ms).await?;
-    let other = store_change(
-        &mut transaction,
-        (rearrangement.then)(&first),
-        composer,
-        now_ms,
-    )
-    .await?;
+    let first = store_change(connection, rearrangement.first, composer, now_ms).await?;
+    let other = store_change(connection, (rearrangement.then)(&first), composer, now_ms).await?;
     for moved in &rearrangement.moves {
         let to = if moved.to_first { first.id } else { other.id };
         sqlx::query("UPDATE message SET case_id = $1, outcome = $2 WHERE id = $3")
             .bind(to)
             .bind(if moved.opened { "opened" } else { "joined" })
             .bind(moved.message_id)
-            .execute(&mut *transaction)
+            .execute(&mut *connection)
             .await?;
         for sql in [
             "UPDATE thread_id SET case_id = $1 WHERE message_id = $2",
@@ -404,32 +413,24 @@ pub(super) async fn rearrange(
             sqlx::query(sql)
                 .bind(to)
                 .bind(moved.message_id)
-                .execute(&mut *transaction)
+                .execute(&mut *connection)
                 .await?;
         }
-        move_fields(&mut transaction, moved.message_id, to, moved.opened).await?;
+        move_fields(connection, moved.message_id, to, moved.opened).await?;
     }
     if let Some((message_id, ruleset, verdict)) = &rearrangement.verdict {
-        keep_verdict(&mut transaction, *message_id, ruleset, verdict, now_ms).await?;
+        keep_verdict(connection, *message_id, ruleset, verdict, now_ms).await?;
     }
     if let Some(sketch) = &rearrangement.sketch {
-        likeness::keep(
-            &mut transaction,
-            first.id,
-            first.received_at_ms,
-            sketch,
-            now_ms,
-        )
-        .await?;
+        likeness::keep(connection, first.id, first.received_at_ms, sketch, now_ms).await?;
     }
-    transaction.commit().await?;
     Ok((first, other))
 }
 
 /// What the form in a message says goes where the message goes. What the case there has said already stays; what found no
 /// place stays behind, so that it is there when the message comes back. A message with a case of its own takes all with it.
 async fn move_fields(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     message_id: i64,
     to: i64,
     opened: bool,
@@ -450,23 +451,21 @@ async fn move_fields(
 }
 
 pub(super) async fn apply(
-    writer: &mut SqliteConnection,
+    connection: &mut Connection,
     change: Change,
     composer: &dyn Compose,
 ) -> Result<Case, StoreError> {
-    let mut transaction = begin(writer).await?;
     let at_ms = change
         .events
         .last()
         .map_or(change.case.created_at_ms, |event| event.at_ms);
-    let case = store_change(&mut transaction, change, composer, at_ms).await?;
-    transaction.commit().await?;
+    let case = store_change(connection, change, composer, at_ms).await?;
     Ok(case)
 }
 
 /// Writes the case, its events and its mail. The number is taken here, so that the mail can carry it.
 async fn store_change(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     mut change: Change,
     composer: &dyn Compose,
     now_ms: i64,
@@ -513,7 +512,7 @@ async fn store_change(
 }
 
 async fn insert_event(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     case_id: i64,
     event: &Event,
 ) -> Result<(), StoreError> {
@@ -536,7 +535,7 @@ async fn insert_event(
 
 /// What was said first stays; a later message only fills gaps.
 async fn insert_field(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     case_id: i64,
     field: &CaseField,
 ) -> Result<(), StoreError> {
@@ -552,7 +551,7 @@ async fn insert_field(
     Ok(())
 }
 
-async fn insert_case(connection: &mut SqliteConnection, case: &Case) -> Result<i64, StoreError> {
+async fn insert_case(connection: &mut Connection, case: &Case) -> Result<i64, StoreError> {
     let row = CaseRow::from_case(case);
     Ok(sqlx::query_scalar(
         "INSERT INTO cases (year, count, version, state, kind, direction, destination, copies, category, severity, reporter_address, \
@@ -598,7 +597,7 @@ async fn insert_case(connection: &mut SqliteConnection, case: &Case) -> Result<i
 
 /// Updates what may change; `false` when the case is no longer at the expected version.
 async fn update_case(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     case: &Case,
     expected_version: i64,
 ) -> Result<bool, StoreError> {
@@ -644,7 +643,7 @@ async fn update_case(
 
 /// Changes a case inside a running transaction, from its present state; for results of sending.
 pub(super) async fn amend(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     case_id: i64,
     amend: impl FnOnce(&mut Change) + Send,
 ) -> Result<(), StoreError> {

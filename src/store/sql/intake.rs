@@ -1,17 +1,20 @@
 //! Raw messages and source positions.
 
-use super::{CHUNK_BYTES, begin, trouble};
+use super::{CHUNK_BYTES, Connection, trouble};
 use crate::intake::{Cursor, Position};
 use crate::message::extract::Extracted;
 use crate::store::rows;
-use crate::store::{Incoming, MessageRow, Pending, StoreError, Stored};
-use sqlx::{Acquire, SqliteConnection, SqlitePool};
+use crate::store::{Attempt, Incoming, MessageRow, Pending, StoreError, Stored};
+use sqlx::Acquire;
 
-pub(super) async fn cursor(readers: &SqlitePool, source: &str) -> Result<Cursor, StoreError> {
+pub(super) async fn cursor(
+    connection: &mut Connection,
+    source: &str,
+) -> Result<Cursor, StoreError> {
     let row: Option<(i64, i64)> =
         sqlx::query_as("SELECT uid_validity, last_uid FROM source_cursor WHERE source = $1")
             .bind(source)
-            .fetch_optional(readers)
+            .fetch_optional(&mut *connection)
             .await?;
     let Some((uid_validity, last_uid)) = row else {
         return Ok(Cursor::default());
@@ -24,11 +27,10 @@ pub(super) async fn cursor(readers: &SqlitePool, source: &str) -> Result<Cursor,
 }
 
 pub(super) async fn unknown(
-    readers: &SqlitePool,
+    connection: &mut Connection,
     source: &str,
     positions: &[Position],
 ) -> Result<Vec<bool>, StoreError> {
-    let mut connection = readers.acquire().await?;
     let mut unknown = Vec::with_capacity(positions.len());
     for position in positions {
         let found: Option<i64> = sqlx::query_scalar(
@@ -46,16 +48,15 @@ pub(super) async fn unknown(
 }
 
 pub(super) async fn store_raw(
-    writer: &mut SqliteConnection,
+    connection: &mut Connection,
     source: &str,
     batch: &[Incoming],
     now_ms: i64,
 ) -> Result<Vec<Stored>, StoreError> {
-    let mut transaction = begin(writer).await?;
     let mut stored = Vec::with_capacity(batch.len());
     for incoming in batch {
         // A savepoint a message: a message that cannot be stored undoes only itself; it is fetched again later.
-        let mut savepoint = transaction.begin().await?;
+        let mut savepoint = connection.begin().await?;
         match store_one(&mut savepoint, source, incoming, now_ms).await {
             Ok(outcome) => {
                 savepoint.commit().await?;
@@ -68,14 +69,13 @@ pub(super) async fn store_raw(
             }
         }
     }
-    count_seen(&mut transaction, source, &stored).await?;
-    transaction.commit().await?;
+    count_seen(connection, source, &stored).await?;
     Ok(stored)
 }
 
 /// Counts what the source has shown, in the transaction that stores it: the number that the reconciliation starts from.
 async fn count_seen(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     source: &str,
     stored: &[Stored],
 ) -> Result<(), StoreError> {
@@ -95,7 +95,7 @@ async fn count_seen(
 }
 
 async fn store_one(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     source: &str,
     incoming: &Incoming,
     now_ms: i64,
@@ -147,7 +147,7 @@ async fn store_one(
 }
 
 pub(super) async fn source_checked(
-    writer: &mut SqliteConnection,
+    connection: &mut Connection,
     source: &str,
     cursor: &Cursor,
     gone: u32,
@@ -163,88 +163,156 @@ pub(super) async fn source_checked(
     .bind(i64::from(cursor.last_uid))
     .bind(now_ms)
     .bind(i64::from(gone))
-    .execute(writer)
+    .execute(&mut *connection)
     .await?;
     Ok(())
 }
 
+pub(super) async fn checked_at_ms(
+    connection: &mut Connection,
+    source: &str,
+) -> Result<Option<i64>, StoreError> {
+    Ok(sqlx::query_scalar(
+        "SELECT checked_at_ms FROM source_cursor WHERE source = $1 AND checked_at_ms <> 0",
+    )
+    .bind(source)
+    .fetch_optional(connection)
+    .await?)
+}
+
 pub(super) async fn content_deleted_ms(
-    readers: &SqlitePool,
+    connection: &mut Connection,
     message_id: i64,
 ) -> Result<Option<i64>, StoreError> {
     Ok(sqlx::query_scalar(
         "SELECT content_deleted_at_ms FROM message WHERE id = $1 AND content_deleted_at_ms <> 0",
     )
     .bind(message_id)
-    .fetch_optional(readers)
+    .fetch_optional(&mut *connection)
     .await?)
 }
 
-pub(super) async fn undecided(readers: &SqlitePool, limit: u32) -> Result<Vec<i64>, StoreError> {
-    Ok(sqlx::query_scalar(
-        "SELECT id FROM message WHERE outcome = 'pending' ORDER BY attempts, id LIMIT $1",
+pub(super) async fn has_undecided(
+    connection: &mut Connection,
+    now_ms: i64,
+) -> Result<bool, StoreError> {
+    let found: Option<i64> = sqlx::query_scalar(
+        "SELECT id FROM message WHERE outcome = 'pending' AND claimed_until_ms <= $1 LIMIT 1",
     )
-    .bind(i64::from(limit))
-    .fetch_all(readers)
-    .await?)
-}
-
-pub(super) async fn begin_attempt(
-    writer: &mut SqliteConnection,
-    message_id: i64,
-) -> Result<Option<Pending>, StoreError> {
-    let row: Option<(i64, String, i64, i64)> = sqlx::query_as(
-        "UPDATE message SET attempts = attempts + 1 WHERE id = $1 AND outcome = 'pending' \
-         RETURNING attempts, source, internal_date_ms, first_seen_at_ms",
-    )
-    .bind(message_id)
-    .fetch_optional(writer)
+    .bind(now_ms)
+    .fetch_optional(connection)
     .await?;
-    Ok(row.map(|row| pending(message_id, row)))
+    Ok(found.is_some())
 }
 
-fn pending(
-    id: i64,
-    (attempts, source, internal_date_ms, first_seen_at_ms): (i64, String, i64, i64),
-) -> Pending {
-    Pending {
-        id,
-        attempts,
-        source,
-        internal_date_ms: (internal_date_ms != 0).then_some(internal_date_ms),
-        first_seen_at_ms,
+rows::row! {
+    struct PendingRow {
+        id: i64,
+        attempts: i64,
+        source: String,
+        mailbox: String,
+        internal_date_ms: i64,
+        first_seen_at_ms: i64,
+        size_bytes: i64,
     }
 }
 
-pub(super) async fn taken_in(
-    readers: &SqlitePool,
-    message_id: i64,
-) -> Result<Option<Pending>, StoreError> {
-    let row: Option<(i64, String, i64, i64)> = sqlx::query_as(
-        "SELECT attempts, source, internal_date_ms, first_seen_at_ms FROM message WHERE id = $1",
-    )
-    .bind(message_id)
-    .fetch_optional(readers)
-    .await?;
-    Ok(row.map(|row| pending(message_id, row)))
+impl PendingRow {
+    fn into_pending(self) -> Pending {
+        Pending {
+            id: self.id,
+            attempts: self.attempts,
+            source: self.source,
+            mailbox: self.mailbox,
+            internal_date_ms: (self.internal_date_ms != 0).then_some(self.internal_date_ms),
+            first_seen_at_ms: self.first_seen_at_ms,
+            size_bytes: self.size_bytes,
+        }
+    }
 }
 
-pub(super) async fn take_back_attempt(
-    writer: &mut SqliteConnection,
-    message_id: i64,
-) -> Result<(), StoreError> {
-    sqlx::query("UPDATE message SET attempts = attempts - 1 WHERE id = $1 AND outcome = 'pending' AND attempts > 0")
-        .bind(message_id)
-        .execute(writer)
+pub(super) async fn claim_undecided(
+    connection: &mut Connection,
+    limit: u32,
+    lease_ms: i64,
+    now_ms: i64,
+) -> Result<Vec<Pending>, StoreError> {
+    let fresh = claim(connection, 0, limit, lease_ms, now_ms).await?;
+    if !fresh.is_empty() {
+        return Ok(fresh);
+    }
+    claim(connection, i64::MAX, 1, lease_ms, now_ms).await
+}
+
+/// Claims messages that were tried at most so often, those that were tried least first.
+async fn claim(
+    connection: &mut Connection,
+    attempts_max: i64,
+    limit: u32,
+    lease_ms: i64,
+    now_ms: i64,
+) -> Result<Vec<Pending>, StoreError> {
+    let mut rows: Vec<PendingRow> = sqlx::query_as(
+        "UPDATE message SET attempts = attempts + 1, claimed_until_ms = $1 WHERE id IN (SELECT id FROM message \
+         WHERE outcome = 'pending' AND claimed_until_ms <= $2 AND attempts <= $3 ORDER BY attempts, id LIMIT $4) \
+         RETURNING id, attempts, source, mailbox, internal_date_ms, first_seen_at_ms, size_bytes",
+    )
+    .bind(now_ms.saturating_add(lease_ms))
+    .bind(now_ms)
+    .bind(attempts_max)
+    .bind(i64::from(limit))
+    .fetch_all(connection)
+    .await?;
+    rows.sort_by_key(|row| row.id);
+    Ok(rows.into_iter().map(PendingRow::into_pending).collect())
+}
+
+/// Nobody else decides now: what a worker that died had claimed is free.
+pub(super) async fn release_claims(connection: &mut Connection) -> Result<(), StoreError> {
+    sqlx::query("UPDATE message SET claimed_until_ms = 0 WHERE outcome = 'pending' AND claimed_until_ms <> 0")
+        .execute(connection)
         .await?;
     Ok(())
 }
 
+pub(super) async fn taken_in(
+    connection: &mut Connection,
+    message_id: i64,
+) -> Result<Option<Pending>, StoreError> {
+    let row: Option<PendingRow> = sqlx::query_as(
+        "SELECT id, attempts, source, mailbox, internal_date_ms, first_seen_at_ms, size_bytes FROM message WHERE id = $1",
+    )
+    .bind(message_id)
+    .fetch_optional(connection)
+    .await?;
+    Ok(row.map(PendingRow::into_pending))
+}
+
+pub(super) async fn give_back(
+    connection: &mut Connection,
+    message_ids: &[i64],
+    attempt: Attempt,
+) -> Result<(), StoreError> {
+    let taken_back = match attempt {
+        Attempt::Counts => 0,
+        Attempt::TakenBack => 1_i64,
+    };
+    for id in message_ids {
+        sqlx::query(
+            "UPDATE message SET attempts = attempts - $1, claimed_until_ms = 0 WHERE id = $2 AND outcome = 'pending' AND attempts >= $1",
+        )
+        .bind(taken_back)
+        .bind(id)
+        .execute(&mut *connection)
+        .await?;
+    }
+    Ok(())
+}
+
 pub(super) async fn raw(
-    readers: &SqlitePool,
+    connection: &mut Connection,
     message_id: i64,
 ) -> Result<Option<Vec<u8>>, StoreError> {
-    let mut connection = readers.acquire().await?;
     let holder: Option<(i64, i64)> = sqlx::query_as(
         "SELECT h.id, h.content_deleted_at_ms FROM message m \
          JOIN message h ON h.id = CASE m.duplicate_of WHEN 0 THEN m.id ELSE m.duplicate_of END WHERE m.id = $1",
@@ -265,7 +333,7 @@ pub(super) async fn raw(
 
 /// Keeps what reading the attachments of a message gave.
 pub(super) async fn keep_texts(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     message_id: i64,
     texts: &[(usize, Extracted)],
 ) -> Result<(), StoreError> {
@@ -286,14 +354,14 @@ pub(super) async fn keep_texts(
 }
 
 pub(super) async fn texts(
-    readers: &SqlitePool,
+    connection: &mut Connection,
     message_id: i64,
 ) -> Result<Vec<(usize, Extracted)>, StoreError> {
     let rows: Vec<(i64, String)> = sqlx::query_as(
         "SELECT position, extracted FROM message_text WHERE message_id = $1 ORDER BY position",
     )
     .bind(message_id)
-    .fetch_all(readers)
+    .fetch_all(&mut *connection)
     .await?;
     // What an older version wrote in another way is read anew.
     let known = rows.into_iter().filter_map(|(position, json)| {
@@ -306,7 +374,7 @@ pub(super) async fn texts(
 }
 
 pub(super) async fn untreated(
-    readers: &SqlitePool,
+    connection: &mut Connection,
     source: &str,
     limit: u32,
 ) -> Result<Vec<Position>, StoreError> {
@@ -318,7 +386,7 @@ pub(super) async fn untreated(
     )
     .bind(source)
     .bind(i64::from(limit))
-    .fetch_all(readers)
+    .fetch_all(&mut *connection)
     .await?;
     rows.into_iter()
         .map(|(mailbox, uid_validity, key)| {
@@ -334,11 +402,10 @@ pub(super) async fn untreated(
 }
 
 pub(super) async fn mark_treated(
-    writer: &mut SqliteConnection,
+    connection: &mut Connection,
     source: &str,
     positions: &[Position],
 ) -> Result<(), StoreError> {
-    let mut transaction = begin(writer).await?;
     for position in positions {
         sqlx::query(
             "UPDATE message SET treated = 1 WHERE source = $1 AND mailbox = $2 AND uid_validity = $3 AND position_key = $4",
@@ -347,10 +414,9 @@ pub(super) async fn mark_treated(
         .bind(&position.mailbox)
         .bind(i64::from(position.uid_validity))
         .bind(&position.key)
-        .execute(&mut *transaction)
+        .execute(&mut *connection)
         .await?;
     }
-    transaction.commit().await?;
     Ok(())
 }
 
@@ -402,7 +468,7 @@ impl ListedMessage {
 }
 
 pub(super) async fn messages(
-    readers: &SqlitePool,
+    connection: &mut Connection,
     left_alone: bool,
     limit: u32,
 ) -> Result<Vec<MessageRow>, StoreError> {
@@ -411,7 +477,7 @@ pub(super) async fn messages(
     ))
     .bind(i64::from(left_alone))
     .bind(i64::from(limit))
-    .fetch_all(readers)
+    .fetch_all(&mut *connection)
     .await?;
     rows.into_iter()
         .rev()
@@ -420,18 +486,18 @@ pub(super) async fn messages(
 }
 
 pub(super) async fn message(
-    readers: &SqlitePool,
+    connection: &mut Connection,
     id: i64,
 ) -> Result<Option<MessageRow>, StoreError> {
     let row: Option<ListedMessage> = sqlx::query_as(select_messages!("WHERE m.id = $1"))
         .bind(id)
-        .fetch_optional(readers)
+        .fetch_optional(&mut *connection)
         .await?;
     row.map(ListedMessage::into_row).transpose()
 }
 
 pub(super) async fn message_at(
-    readers: &SqlitePool,
+    connection: &mut Connection,
     source: &str,
     position: &Position,
 ) -> Result<Option<MessageRow>, StoreError> {
@@ -442,27 +508,30 @@ pub(super) async fn message_at(
     .bind(&position.mailbox)
     .bind(i64::from(position.uid_validity))
     .bind(&position.key)
-    .fetch_optional(readers)
+    .fetch_optional(&mut *connection)
     .await?;
     row.map(ListedMessage::into_row).transpose()
 }
 
-pub(super) async fn mailbox(readers: &SqlitePool, message_id: i64) -> Result<String, StoreError> {
+pub(super) async fn mailbox(
+    connection: &mut Connection,
+    message_id: i64,
+) -> Result<String, StoreError> {
     let mailbox: Option<String> = sqlx::query_scalar("SELECT mailbox FROM message WHERE id = $1")
         .bind(message_id)
-        .fetch_optional(readers)
+        .fetch_optional(&mut *connection)
         .await?;
     Ok(mailbox.unwrap_or_default())
 }
 
 pub(super) async fn verdict(
-    readers: &SqlitePool,
+    connection: &mut Connection,
     message_id: i64,
 ) -> Result<Option<String>, StoreError> {
     Ok(
         sqlx::query_scalar("SELECT verdict FROM verdict WHERE message_id = $1")
             .bind(message_id)
-            .fetch_optional(readers)
+            .fetch_optional(&mut *connection)
             .await?,
     )
 }
