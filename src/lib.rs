@@ -24,6 +24,7 @@ pub mod clock;
 pub mod config;
 pub mod diagnostic;
 pub mod extractor;
+pub mod failpoint;
 pub mod http;
 pub mod intake;
 pub mod message;

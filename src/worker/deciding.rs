@@ -10,6 +10,7 @@ use crate::case::undeliverable::{self, DeadAddresses, Returned, SentMail};
 use crate::case::{self, Case, MailOrder};
 use crate::config::Mode;
 use crate::extractor::{ExtractorError, OpenError, Opened};
+use crate::failpoint;
 use crate::intake::svarinn;
 use crate::message::extract::Extracted;
 use crate::message::{self, Message};
@@ -220,6 +221,7 @@ impl Engine {
             if claimed.is_empty() {
                 return Ok(decided);
             }
+            failpoint::pass("decide.claimed");
             undecided
                 .claimed
                 .extend(claimed.iter().map(|pending| pending.id));
@@ -279,6 +281,7 @@ impl Engine {
             self.read_from(id, &pending.mailbox, Vec::new(), &in_force.rules)
                 .await
         };
+        failpoint::pass("decide.read");
         let item = read.map(|read| Item {
             pending,
             read,
@@ -442,6 +445,7 @@ impl Engine {
             now_ms,
         };
         let case = group.settle(settlement, &composer).await?;
+        failpoint::pass("decide.settled");
         Ok(Settled {
             message_id: pending.id,
             queues,

@@ -1,6 +1,7 @@
 //! From the outbox to the transport.
 
 use super::{Engine, WorkError};
+use crate::failpoint;
 use crate::outbox::RecipientOutcome;
 use crate::outbox::retry::{self, Next};
 use tracing::{error, info, warn};
@@ -43,13 +44,16 @@ impl Engine {
                 break;
             }
             for mail in claimed {
+                failpoint::pass("send.claimed");
                 let delivery = self.transport.send(&mail.envelope, &mail.bytes).await;
+                failpoint::pass("send.delivered");
                 let now_ms = self.clock.now_ms();
                 let next =
                     retry::after_temporary(mail.attempts, mail.created_at_ms, now_ms, random());
                 self.store
                     .record_delivery(&mail, &delivery, next, now_ms)
                     .await?;
+                failpoint::pass("send.recorded");
                 let accepted = delivery
                     .recipients
                     .iter()

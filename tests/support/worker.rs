@@ -208,6 +208,19 @@ impl Installation {
         Self::spawn(self.command(["run"]))
     }
 
+    /// Starts the worker with these environment variables.
+    pub fn start_with(&self, variables: &[(&str, String)]) -> Worker {
+        let mut run = self.command(["run"]);
+        run.envs(variables.iter().map(|(name, value)| (name, value)));
+        Self::spawn(run)
+    }
+
+    /// Leaves the folder where it is when the test ends; its path.
+    pub fn keep(&mut self) -> PathBuf {
+        self.dir.disable_cleanup(true);
+        self.dir.path().to_owned()
+    }
+
     /// Starts the worker with these environment variables and, as a service manager does, with its own id in one more.
     pub fn start_as_service(&self, variables: &[(&str, &str)]) -> Worker {
         let run = self.command(["run"]);
@@ -378,6 +391,18 @@ impl Worker {
     /// Whether it has ended by itself.
     pub fn has_ended(&mut self) -> bool {
         self.child.as_mut().unwrap().try_wait().unwrap().is_some()
+    }
+
+    /// Waits until it has ended by itself, at most so long; how.
+    pub fn ended_within(&mut self, at_most: Duration) -> Option<ExitStatus> {
+        let end = Instant::now() + at_most;
+        loop {
+            let ended = self.child.as_mut().unwrap().try_wait().unwrap();
+            if ended.is_some() || Instant::now() >= end {
+                return ended;
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
     }
 
     /// Ends it at once, as a power cut would; its log.

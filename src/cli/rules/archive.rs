@@ -2,6 +2,7 @@
 
 use super::super::{Failure, cases, setup};
 use crate::case::{Actor, Case, CaseNumber, Change, EventKind, MailOrder};
+use crate::clock::{Clock as _, SystemClock};
 use crate::outbox::compose::Composed;
 use crate::store::{Compose, Correction, MessageRow, SharedStore, SqliteStore};
 use serde_json::json;
@@ -67,7 +68,7 @@ impl Archive {
             };
             change.record_by(
                 EventKind::Shown,
-                jiff::Timestamp::now().as_millisecond(),
+                SystemClock.now_ms(),
                 &actor,
                 json!({ "message": message_id, "by": "rules diff" }),
             );

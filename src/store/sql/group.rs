@@ -1,6 +1,6 @@
 //! Several settlements in one transaction.
 
-use super::{Transaction, cases, commit, likeness, outbox, returned};
+use super::{Transaction, call, cases, commit, likeness, outbox, returned};
 use crate::case::likeness::{Earlier, Sketch};
 use crate::case::surroundings::Thread;
 use crate::case::undeliverable::{DeadAddresses, SentMail};
@@ -30,6 +30,7 @@ impl OpenGroup {
 #[async_trait::async_trait]
 impl Group for OpenGroup {
     async fn find_thread(&mut self, keys: &ThreadKeys) -> Result<Option<Thread>, StoreError> {
+        call()?;
         cases::find_thread(&mut self.transaction, keys).await
     }
 
@@ -37,10 +38,12 @@ impl Group for OpenGroup {
         &mut self,
         keys: &ReturnKeys,
     ) -> Result<Option<(SentMail, Option<CaseNumber>)>, StoreError> {
+        call()?;
         returned::sent_mail(&mut self.transaction, keys).await
     }
 
     async fn dead_addresses(&mut self) -> Result<DeadAddresses, StoreError> {
+        call()?;
         if let Some(known) = &self.dead_addresses {
             return Ok(known.clone());
         }
@@ -54,6 +57,7 @@ impl Group for OpenGroup {
         address: &str,
         since_ms: i64,
     ) -> Result<u32, StoreError> {
+        call()?;
         outbox::acknowledgements_since(&mut self.transaction, address, since_ms).await
     }
 
@@ -62,6 +66,7 @@ impl Group for OpenGroup {
         sketch: &Sketch,
         received_at_ms: i64,
     ) -> Result<Vec<Earlier>, StoreError> {
+        call()?;
         likeness::earlier(&mut self.transaction, sketch, received_at_ms).await
     }
 
@@ -70,6 +75,7 @@ impl Group for OpenGroup {
         settlement: Settlement,
         composer: &dyn Compose,
     ) -> Result<Option<Case>, StoreError> {
+        call()?;
         if settlement.sketch.is_some() && !self.swept {
             likeness::sweep(&mut self.transaction, settlement.at_ms).await?;
             self.swept = true;
