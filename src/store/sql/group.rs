@@ -1,5 +1,6 @@
 //! Several settlements in one transaction.
 
+use super::super::bounded;
 use super::{Transaction, cases, commit, likeness, outbox, returned};
 use crate::case::likeness::{Earlier, Sketch};
 use crate::case::surroundings::Thread;
@@ -22,18 +23,18 @@ impl OpenGroup {
 #[async_trait::async_trait]
 impl Group for OpenGroup {
     async fn find_thread(&mut self, keys: &ThreadKeys) -> Result<Option<Thread>, StoreError> {
-        cases::find_thread(&mut self.transaction, keys).await
+        bounded(cases::find_thread(&mut self.transaction, keys)).await
     }
 
     async fn sent_mail(
         &mut self,
         keys: &ReturnKeys,
     ) -> Result<Option<(SentMail, Option<CaseNumber>)>, StoreError> {
-        returned::sent_mail(&mut self.transaction, keys).await
+        bounded(returned::sent_mail(&mut self.transaction, keys)).await
     }
 
     async fn dead_addresses(&mut self) -> Result<DeadAddresses, StoreError> {
-        returned::dead_addresses(&mut self.transaction).await
+        bounded(returned::dead_addresses(&mut self.transaction)).await
     }
 
     async fn acknowledgements_since(
@@ -41,7 +42,12 @@ impl Group for OpenGroup {
         address: &str,
         since_ms: i64,
     ) -> Result<u32, StoreError> {
-        outbox::acknowledgements_since(&mut self.transaction, address, since_ms).await
+        bounded(outbox::acknowledgements_since(
+            &mut self.transaction,
+            address,
+            since_ms,
+        ))
+        .await
     }
 
     async fn earlier(
@@ -49,7 +55,12 @@ impl Group for OpenGroup {
         sketch: &Sketch,
         received_at_ms: i64,
     ) -> Result<Vec<Earlier>, StoreError> {
-        likeness::earlier(&mut self.transaction, sketch, received_at_ms).await
+        bounded(likeness::earlier(
+            &mut self.transaction,
+            sketch,
+            received_at_ms,
+        ))
+        .await
     }
 
     async fn settle(
@@ -58,13 +69,16 @@ impl Group for OpenGroup {
         composer: &dyn Compose,
     ) -> Result<Option<Case>, StoreError> {
         // Where it fails, dropping the savepoint undoes this message alone.
-        let mut savepoint = self.transaction.begin().await?;
-        let case = cases::settle(&mut savepoint, settlement, composer).await?;
-        savepoint.commit().await?;
-        Ok(case)
+        bounded(async {
+            let mut savepoint = self.transaction.begin().await?;
+            let case = cases::settle(&mut savepoint, settlement, composer).await?;
+            savepoint.commit().await?;
+            Ok(case)
+        })
+        .await
     }
 
     async fn commit(self: Box<Self>) -> Result<(), StoreError> {
-        commit(self.transaction, "group").await
+        bounded(commit(self.transaction, "group")).await
     }
 }
