@@ -1,6 +1,6 @@
 //! What possible duplicates are known by.
 
-use super::Connection;
+use super::{Connection, key};
 use crate::case::likeness::{COMMON_FILE, Earlier, Sketch, WINDOW_DAYS};
 use crate::store::{StoreError, rows};
 use std::collections::BTreeMap;
@@ -44,7 +44,7 @@ pub(super) async fn keep(
              ON CONFLICT (case_id) DO NOTHING",
         )
         .bind(case_id)
-        .bind(&sketch.office)
+        .bind(key(&sketch.office))
         .bind(received_at_ms)
         .bind(to_bytes(&sketch.shingles))
         .bind(to_bytes(&sketch.numbers))
@@ -102,7 +102,7 @@ pub(super) async fn earlier(
             "SELECT c.id, c.year, c.count, c.merged_into, l.shingles, l.numbers FROM case_likeness l JOIN cases c ON c.id = l.case_id \
              WHERE l.office = $1 AND l.received_at_ms BETWEEN $2 AND $3 ORDER BY c.id DESC LIMIT $4",
         )
-        .bind(&sketch.office)
+        .bind(key(&sketch.office))
         .bind(received_at_ms.saturating_sub(window))
         .bind(received_at_ms.saturating_add(window))
         .bind(EARLIER_MAX)
