@@ -69,6 +69,11 @@ pub const COMMITS: &[&str] = &[
     "retry-mail",
     "rearrange",
     "keep-source-event",
+    // Where several workers share the database.
+    "watch-source",
+    "leave-source",
+    "meet",
+    "part",
 ];
 
 /// Which side of a commit.
