@@ -192,14 +192,18 @@ pub(super) async fn content_deleted_ms(
     .await?)
 }
 
+/// No message is claimed for longer: a claim that lasts beyond this was made before the clock was set back.
+const CLAIM_MAX_MS: i64 = 3_600_000;
+
 pub(super) async fn has_undecided(
     connection: &mut Connection,
     now_ms: i64,
 ) -> Result<bool, StoreError> {
     let found: Option<i64> = sqlx::query_scalar(
-        "SELECT id FROM message WHERE outcome = 'pending' AND claimed_until_ms <= $1 LIMIT 1",
+        "SELECT id FROM message WHERE outcome = 'pending' AND (claimed_until_ms <= $1 OR claimed_until_ms > $2) LIMIT 1",
     )
     .bind(now_ms)
+    .bind(now_ms.saturating_add(CLAIM_MAX_MS))
     .fetch_optional(connection)
     .await?;
     Ok(found.is_some())
@@ -254,13 +258,15 @@ async fn claim(
 ) -> Result<Vec<Pending>, StoreError> {
     let mut rows: Vec<PendingRow> = sqlx::query_as(
         "UPDATE message SET attempts = attempts + 1, claimed_until_ms = $1 WHERE id IN (SELECT id FROM message \
-         WHERE outcome = 'pending' AND claimed_until_ms <= $2 AND attempts <= $3 ORDER BY attempts, id LIMIT $4) \
+         WHERE outcome = 'pending' AND (claimed_until_ms <= $2 OR claimed_until_ms > $5) AND attempts <= $3 \
+         ORDER BY attempts, id LIMIT $4) \
          RETURNING id, attempts, source, mailbox, internal_date_ms, first_seen_at_ms, size_bytes",
     )
     .bind(now_ms.saturating_add(lease_ms))
     .bind(now_ms)
     .bind(attempts_max)
     .bind(i64::from(limit))
+    .bind(now_ms.saturating_add(CLAIM_MAX_MS))
     .fetch_all(connection)
     .await?;
     rows.sort_by_key(|row| row.id);
