@@ -33,7 +33,8 @@ use std::time::{Duration, Instant};
 
 use campaign::Dice;
 use campaign::checks::{Ledger, is_worked_off};
-use campaign::mail::{CLINICS, Kind, Writer, copy, returns};
+use campaign::database::Case;
+use campaign::mail::{CLINICS, Got, Kind, Writer, copy, returns};
 use campaign::scene::{Scene, USERS};
 use linjevei::failpoint;
 use smtp::{Act, Script};
@@ -45,11 +46,21 @@ const ROUNDS: usize = 40;
 /// Rounds between two times at which everything is worked off.
 const REST_EVERY: usize = 20;
 /// Longest wait for a failpoint to be reached.
-const REACHED_WITHIN: Duration = Duration::from_millis(2500);
+const REACHED_WITHIN: Duration = Duration::from_millis(1500);
 /// Longest life of a worker before a random kill, in milliseconds.
-const LIFE_MS: i64 = 1200;
+const LIFE_MS: i64 = 900;
 /// As a line of `kill -l`.
 const SIGKILL: i32 = 9;
+/// Exit code of a program that could not do its work now.
+const TEMPORARY: i32 = 75;
+/// Exit code of a program that found a fault of its own.
+const SOFTWARE: i32 = 70;
+/// Steps that only commands take.
+const OF_COMMANDS: [&str; 3] = ["hold-mail", "retry-mail", "rearrange"];
+/// Steps that commands take too.
+const OF_BOTH: [&str; 3] = ["apply", "group", "keep-ruleset"];
+/// Steps that nothing here takes: a person's word about a forsendelse.
+const NOT_HERE: &str = "keep-source-event";
 
 const MINUTE_MS: i64 = 60_000;
 const HOUR_MS: i64 = 60 * MINUTE_MS;
@@ -77,7 +88,14 @@ struct Campaign {
     random_kills: usize,
     /// All named steps, and how often the worker was killed at each.
     kills: BTreeMap<String, usize>,
+    /// How often each was ordered.
+    orders: BTreeMap<String, usize>,
     commands: usize,
+    failures: usize,
+    /// Reports that can be added to: by which their sender is known, and their content.
+    reports: Vec<(Got, String)>,
+    /// What the IMAP server cannot read for now.
+    unreadable: Vec<(usize, String)>,
 }
 
 impl Campaign {
@@ -160,7 +178,16 @@ impl Campaign {
                 let user = self.dice.below(USERS.len());
                 let mail = copy(&text, self.ledger.delivered.len(), user, kind);
                 let over_lmtp = self.scene.offset_ms < LMTP_UNTIL_MS && self.dice.percent(30);
-                self.scene.deliver(&mail, over_lmtp);
+                let file = self.scene.deliver(&mail, over_lmtp);
+                if let Some(file) = file
+                    && self.dice.percent(2)
+                {
+                    self.scene.let_read(user, &file, false);
+                    self.unreadable.push((user, file));
+                }
+                if kind == Kind::Report && !again {
+                    self.reports.push((self.writer.last(), mail.hash.clone()));
+                }
                 self.ledger.delivered.push(mail);
             }
             if !again {
@@ -177,9 +204,20 @@ impl Campaign {
                 .cloned()
                 .collect()
         };
+        let decided: Vec<Got> = self
+            .reports
+            .iter()
+            .rev()
+            .take(30)
+            .filter(|(_, hash)| self.ledger.is_ours(hash) && !self.ledger.by_order.contains(hash))
+            .map(|(report, _)| report.clone())
+            .collect();
         let (kind, to) = match self.dice.below(100) {
-            0..60 => (Kind::Report, None),
-            60..75 => (Kind::Other, None),
+            0..52 => (Kind::Report, None),
+            52..64 => (Kind::Other, None),
+            64..75 if !decided.is_empty() => {
+                (Kind::Addition, Some(self.dice.one(&decided).clone()))
+            }
             roll => {
                 let got = clinics(&self.ledger);
                 let returned: Vec<_> = got.iter().filter(|got| returns(&got.by)).cloned().collect();
@@ -200,16 +238,36 @@ impl Campaign {
     }
 
     /// A step at which to be killed: half of the time one that was reached least so far.
-    fn point(&mut self) -> String {
-        let least = self.kills.values().min().copied().unwrap_or_default();
+    fn point(&mut self, of_command: bool) -> String {
+        let fits = |point: &str| {
+            let is = |names: &[&str]| {
+                names
+                    .iter()
+                    .any(|name| point.contains(&format!(".{name}.")))
+            };
+            is(&OF_BOTH) || !is(&[NOT_HERE]) && is(&OF_COMMANDS) == of_command
+        };
         let seldom = self.dice.percent(50);
+        // What was ordered often and in vain is left to other rounds.
+        let hope = |point: &String, kills: usize| {
+            self.orders.get(point).copied().unwrap_or_default() <= 4 * (kills + 1)
+        };
+        let hopeful = self
+            .kills
+            .iter()
+            .filter(|(point, kills)| fits(point) && hope(point, **kills));
+        let least = hopeful.map(|(_, kills)| *kills).min().unwrap_or_default();
         let points: Vec<&String> = self
             .kills
             .iter()
-            .filter(|(_, kills)| !seldom || **kills == least)
+            .filter(|(point, kills)| {
+                fits(point) && (!seldom || **kills == least && hope(point, **kills))
+            })
             .map(|(point, _)| point)
             .collect();
-        (*self.dice.one(&points)).clone()
+        let point = (*self.dice.one(&points)).clone();
+        *self.orders.entry(point.clone()).or_default() += 1;
+        point
     }
 
     /// One round: mail arrives, the nodes work and are killed, and what they leave behind is looked at.
@@ -220,11 +278,24 @@ impl Campaign {
         self.mail_arrives(4);
         let mut running: Vec<(Worker, Option<String>)> = Vec::new();
         for node in 0..self.scene.nodes.len() {
-            let point = self.dice.percent(60).then(|| self.point());
-            let pass = *self.dice.one(&[1, 1, 1, 2, 2, 3, 5]);
-            let order = point
+            let point = self.dice.percent(70).then(|| self.point(false));
+            let pass = *self.dice.one(&[1, 1, 1, 1, 2, 2, 3, 5]);
+            let mut order = point
                 .as_ref()
                 .map_or_else(String::new, |point| format!("{point}=kill@{pass}"));
+            // What is given back only after a failure is given back after one.
+            let gives_back = order.contains("give-back");
+            if gives_back || self.dice.percent(15) {
+                let call = self.dice.between(1, 60);
+                let kind = if gives_back {
+                    "call"
+                } else {
+                    *self.dice.one(&["call", "answer"])
+                };
+                order += &format!(";store.{kind}=error@{call}");
+                self.failures += 1;
+                self.ledger.lost_answers += 1;
+            }
             running.push((self.scene.start(node, &order), point));
         }
         let early = u64::try_from(self.dice.between(0, 250)).unwrap();
@@ -233,6 +304,9 @@ impl Campaign {
         if self.dice.percent(30) {
             let mood = self.mood();
             self.scene.smtp.set(mood);
+        }
+        if self.round > 5 && self.dice.percent(20) {
+            self.command();
         }
         let nodes = running.len();
         for (mut worker, point) in running {
@@ -249,6 +323,8 @@ impl Campaign {
                 (Some(status), Some(point)) if status.signal() == Some(SIGKILL) => {
                     *self.kills.entry(point).or_default() += 1;
                 }
+                (Some(status), _)
+                    if status.code() == Some(TEMPORARY) && self.ledger.lost_answers > 0 => {}
                 (Some(status), _) => {
                     let last = log.len().saturating_sub(20);
                     self.ledger.violations.push(format!(
@@ -262,8 +338,96 @@ impl Campaign {
         self.stop_if_wrong();
     }
 
+    /// A person does something beside the worker, and may be cut off too.
+    fn command(&mut self) {
+        let mails: Vec<_> = self.ledger.last.mails.clone().into_iter().collect();
+        let cases: Vec<_> = self.ledger.last.cases.clone().into_iter().collect();
+        if cases.len() < 2 {
+            return;
+        }
+        let number = |case: &Case| format!("SAK-{:04}-{:06}", case.year, case.count);
+        let (row, one) = self.dice.one(&cases).clone();
+        let (other_row, other) = self.dice.one(&cases).clone();
+        let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+        let mut words: Vec<String> = match self.dice.below(10) {
+            0..3 => {
+                let again: Vec<_> = mails
+                    .iter()
+                    .filter(|(_, mail)| {
+                        let stopped = matches!(mail.state.as_str(), "failed" | "held" | "bounced");
+                        // Whoever is in doubt asks whether it arrived.
+                        let no_doubt =
+                            mail.unknown == 0 || !self.ledger.was_received(&mail.message_id);
+                        stopped && no_doubt && mail.recipients.iter().all(|(to, _)| !to.is_empty())
+                    })
+                    .collect();
+                if again.is_empty() {
+                    return;
+                }
+                let (row, mail) = (*self.dice.one(&again)).clone();
+                self.ledger.begins_anew(&mail);
+                words(&["outbox", "retry", &row.to_string(), "--address-works"])
+            }
+            3 => {
+                let queued = mails.iter().filter(|(_, mail)| mail.state == "queued");
+                let queued: Vec<i64> = queued.map(|(row, _)| *row).collect();
+                if queued.is_empty() {
+                    return;
+                }
+                words(&["outbox", "hold", &self.dice.one(&queued).to_string()])
+            }
+            4 => words(&["cases", "close", &number(&one)]),
+            5 => {
+                let to = format!("klinikk-{:02}", self.dice.below(CLINICS));
+                words(&["cases", "reroute", &number(&one), "--to", &to])
+            }
+            6 => {
+                let left = self.ledger.last.messages.iter();
+                let left: Vec<i64> = left
+                    .filter(|(_, message)| message.outcome == "left-alone")
+                    .map(|(row, _)| *row)
+                    .collect();
+                if left.is_empty() {
+                    return;
+                }
+                let row = *self.dice.one(&left);
+                self.ledger.may_change(|id, _| id == row);
+                words(&["messages", "adopt", &row.to_string()])
+            }
+            7 => {
+                let both = [row, other_row];
+                self.ledger
+                    .may_change(|_, message| both.contains(&message.case_id));
+                words(&["cases", "merge", &number(&one), "--into", &number(&other)])
+            }
+            _ => words(&["cases", "note", &number(&one)]),
+        };
+        if words[1] != "hold" {
+            words.extend(["--reason".to_owned(), "slik er det".to_owned()]);
+        }
+        let point = self.dice.percent(60).then(|| self.point(true));
+        let order = point
+            .as_ref()
+            .map_or_else(String::new, |point| format!("{point}=kill"));
+        let mut command = self.scene.nodes[0].command(&words);
+        command.envs(self.scene.variables(&order));
+        let output = command.output().unwrap();
+        self.commands += 1;
+        match (output.status.code(), point) {
+            (None, Some(point)) => *self.kills.entry(point).or_default() += 1,
+            (Some(code), _) if code != SOFTWARE && code < 100 => {}
+            _ => self
+                .ledger
+                .violations
+                .push(format!("{words:?}: {}", worker::said(&output))),
+        }
+    }
+
     /// Everything is worked off, and all is looked at.
     fn rest(&mut self) {
+        for (user, file) in std::mem::take(&mut self.unreadable) {
+            self.scene.let_read(user, &file, true);
+        }
         self.scene.smtp.set(Script::default());
         for _ in 0..20 {
             let before = self.scene.database.left(self.scene.now_ms());
@@ -335,7 +499,7 @@ impl Campaign {
         eprintln!(
             "seed {}: {} rounds in {:.0} s; {} kills ({} at random moments, {at_points} at named steps); {} deliveries, {} messages stored, \
              {} cases, {} reminders, {} mails, {} received by the mail server; lost 0, doubled {} with a doubt as allowed, 0 without; \
-             {} mails left to a person after two doubts, {} messages given up unread; {} commands",
+             {} mails left to a person after two doubts, {} messages given up unread, {} copied twice at the source; {} commands, {} calls of the store made to fail",
             self.seed,
             self.round,
             begun.elapsed().as_secs_f64(),
@@ -350,7 +514,9 @@ impl Campaign {
             figures.doubled_allowed,
             figures.for_a_person,
             figures.given_up,
+            figures.copied_twice,
             self.commands,
+            self.failures,
         );
         for (point, kills) in &self.kills {
             eprintln!("  {kills:5} {point}");
@@ -386,12 +552,16 @@ fn killed_at_every_step_nothing_is_lost_and_nothing_done_twice() {
         ledger: Ledger::default(),
         written: Vec::new(),
         round: 0,
+        orders: BTreeMap::new(),
         random_kills: 0,
         kills: failpoint::points()
             .into_iter()
             .map(|point| (point, 0))
             .collect(),
         commands: 0,
+        failures: 0,
+        reports: Vec::new(),
+        unreadable: Vec::new(),
     };
     // Killed while it starts for the first time, and at last not: what comes from here on counts.
     for _ in 0..5 {

@@ -2,14 +2,23 @@
 
 use super::{Engine, WorkError};
 use crate::failpoint;
-use crate::outbox::RecipientOutcome;
 use crate::outbox::retry::{self, Next};
+use crate::outbox::{Delivery, RecipientOutcome};
+use crate::store::{Claimed, StoreError};
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
 use tracing::{error, info, warn};
 
 /// Mail claimed at a time: one, so that a lease only has to cover one attempt and a stop loses nothing.
 const CLAIM: u32 = 1;
 /// Longer than the longest attempt: every SMTP step has its own time limit, the final reply 10 minutes.
 pub(super) const LEASE_MS: i64 = 25 * 60_000;
+/// A result that cannot be stored is kept and tried to be stored for so long after the claim: shorter than the lease.
+const RECORD_WITHIN: Duration = Duration::from_mins(24);
+/// First pause between two such tries; doubles up to [`RECORD_PAUSE_MAX`].
+const RECORD_PAUSE: Duration = Duration::from_millis(250);
+/// Longest pause between two such tries.
+const RECORD_PAUSE_MAX: Duration = Duration::from_secs(15);
 
 /// What a round of sending came to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -44,15 +53,14 @@ impl Engine {
                 break;
             }
             for mail in claimed {
+                let begun = Instant::now();
                 failpoint::pass("send.claimed");
                 let delivery = self.transport.send(&mail.envelope, &mail.bytes).await;
                 failpoint::pass("send.delivered");
                 let now_ms = self.clock.now_ms();
                 let next =
                     retry::after_temporary(mail.attempts, mail.created_at_ms, now_ms, random());
-                self.store
-                    .record_delivery(&mail, &delivery, next, now_ms)
-                    .await?;
+                self.record(&mail, &delivery, next, begun).await?;
                 failpoint::pass("send.recorded");
                 let accepted = delivery
                     .recipients
@@ -98,6 +106,33 @@ impl Engine {
             }
         }
         Ok(report)
+    }
+
+    /// Stores the result of an attempt. Without it nobody would know whether the mail was taken, and it would go out a second
+    /// time: a database that cannot take it now is asked again.
+    async fn record(
+        &self,
+        mail: &Claimed,
+        delivery: &Delivery,
+        next: Next,
+        begun: Instant,
+    ) -> Result<(), StoreError> {
+        let mut pause = RECORD_PAUSE;
+        loop {
+            let now_ms = self.clock.now_ms();
+            let recorded = self
+                .store
+                .record_delivery(mail, delivery, next, now_ms)
+                .await;
+            match recorded {
+                Err(error) if error.is_temporary() && begun.elapsed() < RECORD_WITHIN => {
+                    warn!(outbox.id = mail.id, %error, "the result of sending a mail could not be stored; trying again");
+                    sleep(pause).await;
+                    pause = pause.saturating_mul(2).min(RECORD_PAUSE_MAX);
+                }
+                recorded => return recorded,
+            }
+        }
     }
 }
 

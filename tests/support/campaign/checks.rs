@@ -49,6 +49,7 @@ pub struct Figures {
     pub given_up: usize,
     pub for_a_person: usize,
     pub doubled_allowed: usize,
+    pub copied_twice: usize,
 }
 
 /// What is remembered from round to round, and what was found wrong.
@@ -62,6 +63,12 @@ pub struct Ledger {
     pub by_people: BTreeMap<usize, BTreeSet<String>>,
     /// What is wrong.
     pub violations: Vec<String>,
+    /// Calls of the store that were made to fail since everything was at rest.
+    pub lost_answers: usize,
+    /// What the database held after the last kill.
+    pub last: Snapshot,
+    /// Content whose outcome people have changed.
+    pub by_order: BTreeSet<String>,
     pub figures: Figures,
     /// What was decided, by row.
     decided: BTreeMap<i64, (String, String, i64, i64)>,
@@ -95,7 +102,8 @@ impl Ledger {
             .values()
             .filter(|mail| mail.state == "sending");
         let sending = sending.count();
-        if sending > nodes {
+        // What was claimed and not told stays so until the claim is over.
+        if sending > nodes + self.lost_answers {
             self.wrong(format!("{sending} mails are in the air"));
         }
         self.messages(&snapshot);
@@ -103,17 +111,18 @@ impl Ledger {
         self.cases(&snapshot);
         self.mails(scene, &snapshot, round);
         if round.is_multiple_of(4) {
-            for serial in scene.moved() {
+            for serial in (0..USERS.len()).flat_map(|user| scene.moved(user)) {
                 let hash = self.delivered[serial].hash.clone();
                 if !self.is_ours(&hash) {
                     self.wrong(format!("message {serial} was moved before it was decided"));
                 }
             }
         }
+        self.last = snapshot;
     }
 
     /// Whether the message is in a case.
-    fn is_ours(&self, hash: &str) -> bool {
+    pub fn is_ours(&self, hash: &str) -> bool {
         self.fates
             .get(hash)
             .is_some_and(|outcome| outcome == "opened" || outcome == "joined")
@@ -262,7 +271,8 @@ impl Ledger {
         for mail in snapshot.mails.values() {
             for (address, state) in &mail.recipients {
                 let place = (mail.message_id.clone(), address.clone());
-                if state != "accepted" && state != "bounced" || self.recorded.contains(&place) {
+                // Retention takes addresses away when the time of a case is over.
+                if state != "accepted" || address.is_empty() || self.recorded.contains(&place) {
                     continue;
                 }
                 let accepted = self.known.get(&mail.message_id).is_some_and(|known| {
@@ -304,7 +314,11 @@ impl Ledger {
                 "sent, and its row says that it was never tried: {mail:?}"
             ));
         }
-        if arrival.delivers() {
+        let cleared = mail
+            .recipients
+            .iter()
+            .any(|(address, _)| address.is_empty());
+        if arrival.delivers() && !cleared {
             for address in &arrival.to {
                 let Some((_, state)) = mail.recipients.iter().find(|(one, _)| one == address)
                 else {
@@ -383,6 +397,8 @@ impl Ledger {
                 self.wrong(format!("{source}: {differences} do not add up"));
             }
         }
+        self.figures.copied_twice = 0;
+        self.lost_answers = 0;
         for user in 0..USERS.len() {
             self.mailbox(scene, user, &snapshot);
         }
@@ -400,6 +416,7 @@ impl Ledger {
             last(snapshot.cases.keys().next_back()),
             last(snapshot.mails.keys().next_back()),
         ];
+        self.last = snapshot;
     }
 
     /// Each delivery is one row, and each message has the outcome that its kind has.
@@ -434,7 +451,7 @@ impl Ledger {
             };
             if message.attempts > GIVEN_UP {
                 given_up += 1;
-            } else if message.outcome != kind.outcome() {
+            } else if message.outcome != kind.outcome() && !self.by_order.contains(&message.hash) {
                 wrong.push(format!(
                     "message row {id} is a {kind:?} and {}",
                     message.outcome
@@ -449,7 +466,8 @@ impl Ledger {
     fn mailbox(&mut self, scene: &Scene, user: usize, snapshot: &Snapshot) {
         let (name, ours) = USERS[user];
         let inbox = scene.lies(user, "INBOX");
-        let target = if ours == Ours::Moved {
+        let moves = matches!(ours, Ours::Moved | Ours::Copied);
+        let target = if moves {
             scene.lies(user, TARGET)
         } else {
             BTreeMap::new()
@@ -466,17 +484,23 @@ impl Ledger {
             })
             .collect();
         let mut wrong = Vec::new();
+        let mut copied_twice = 0;
         for mail in self.delivered.iter().filter(|mail| mail.user == user) {
             let serial = mail.serial;
             let is_ours = self.is_ours(&mail.hash);
             let (here, there) = (inbox.get(&serial), target.get(&serial));
-            let (lies, elsewhere) = if is_ours && ours == Ours::Moved {
+            let (lies, elsewhere) = if is_ours && moves {
                 (there, here)
             } else {
                 (here, there)
             };
             let copies = lies.map_or(0, Vec::len);
-            if copies != 1 || elsewhere.is_some() {
+            // Killed between COPY and EXPUNGE, it is copied again: nobody can tell whether the first copy was made.
+            let twice = copies > 1 && is_ours && ours == Ours::Copied;
+            if twice {
+                copied_twice += 1;
+            }
+            if (copies != 1 && !twice) || elsewhere.is_some() {
                 wrong.push(format!(
                     "{name}: message {serial} ({is_ours}) lies here {here:?} and there {there:?}"
                 ));
@@ -500,7 +524,11 @@ impl Ledger {
                 }
             }
             let whole = on_disk.get(&serial).is_some_and(|found| {
-                found.len() == 1 && without_cr(&found[0]).ends_with(&without_cr(&mail.bytes))
+                let wanted = without_cr(&mail.bytes);
+                found.len() == copies
+                    && found
+                        .iter()
+                        .all(|bytes| without_cr(bytes).ends_with(&wanted))
             });
             if !whole {
                 wrong.push(format!(
@@ -519,19 +547,38 @@ impl Ledger {
                 on_disk.len()
             ));
         }
+        self.figures.copied_twice += copied_twice;
         self.violations.extend(wrong);
     }
 
-    /// Message-IDs of ours that nobody has taken for certain.
+    /// Whether the server ever got a mail.
     pub fn was_received(&self, message_id: &str) -> bool {
         self.known
             .get(message_id)
             .is_some_and(|known| !known.arrivals.is_empty())
     }
 
-    /// A person makes a case of a message that was left alone: its outcome may change.
-    pub fn may_change(&mut self, row: i64) {
-        self.decided.remove(&row);
+    /// A person gives messages another outcome: those of a case, or this row.
+    pub fn may_change(&mut self, which: impl Fn(i64, &Message) -> bool) {
+        for (row, message) in &self.last.messages {
+            if which(*row, message) {
+                self.decided.remove(row);
+                self.by_order.insert(message.hash.clone());
+            }
+        }
+    }
+
+    /// A person has a mail sent again, in spite of what became of it.
+    pub fn begins_anew(&mut self, mail: &Mail) {
+        if let Some(known) = self.known.get_mut(&mail.message_id) {
+            known.arrivals.clear();
+        }
+        for (address, state) in &mail.recipients {
+            if state != "accepted" {
+                self.recorded
+                    .remove(&(mail.message_id.clone(), address.clone()));
+            }
+        }
     }
 }
 

@@ -20,6 +20,8 @@ pub enum Kind {
     Answer,
     /// Joins the case of the mail of ours that came back.
     Returned,
+    /// Joins the case of the report that it adds to.
+    Addition,
 }
 
 impl Kind {
@@ -28,7 +30,7 @@ impl Kind {
         match self {
             Self::Report => "opened",
             Self::Other => "left-alone",
-            Self::Answer | Self::Returned => "joined",
+            Self::Answer | Self::Returned | Self::Addition => "joined",
         }
     }
 }
@@ -47,7 +49,7 @@ pub struct Delivered {
     pub bytes: Vec<u8>,
 }
 
-/// A mail of ours that somebody has got.
+/// A mail that another one answers: one of ours, or a report.
 #[derive(Debug, Clone)]
 pub struct Got {
     pub message_id: String,
@@ -114,7 +116,19 @@ pub fn rules() -> String {
 /// Writes mail.
 #[derive(Debug, Default)]
 pub struct Writer {
-    written: usize,
+    /// How many mails so far; the last one has this number.
+    pub written: usize,
+}
+
+impl Writer {
+    /// The last mail, as one that can be added to.
+    pub fn last(&self) -> Got {
+        let number = self.written;
+        Got {
+            message_id: format!("{number}.kampanje@avsender.example"),
+            by: format!("lege{number}@legesenter{number}.example"),
+        }
+    }
 }
 
 const WORDS: [&str; 12] = [
@@ -204,6 +218,14 @@ impl Writer {
                 ),
                 got.by,
                 got.message_id
+            ),
+            (Kind::Addition, Some(report)) => format!(
+                "{}{text}Dette kommer i tillegg: {any}, {number}.\r\n",
+                head(
+                    &format!("<{}>", report.by),
+                    "Sv: Melding",
+                    &format!("References: <{}>\r\n", report.message_id)
+                )
             ),
             _ => format!(
                 "{}{text}nyhetsbrev {number}: {any}.\r\n",

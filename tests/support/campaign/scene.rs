@@ -1,7 +1,10 @@
 //! Dovecot, an SMTP server and the nodes, and a clock that all of them share.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, Permissions};
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt as _;
 use std::time::{Duration, SystemTime};
 
 use linjevei::clock::OFFSET_VARIABLE;
@@ -24,13 +27,16 @@ pub enum Ours {
     Stay,
     Flagged,
     Moved,
+    /// Moved where the server cannot: copied, and the original expunged.
+    Copied,
 }
 
 /// The watched mailboxes; the source has the name of the user.
-pub const USERS: [(&str, Ours); 3] = [
+pub const USERS: [(&str, Ours); 4] = [
     ("urort", Ours::Stay),
     ("merket", Ours::Flagged),
     ("flyttet", Ours::Moved),
+    ("kopiert", Ours::Copied),
 ];
 
 /// Everything that lives through all rounds.
@@ -60,8 +66,13 @@ impl Scene {
             users,
             ..Options::default()
         })?;
-        let mut client = dovecot.client(USERS[2].0);
-        client.ok(&format!("CREATE {TARGET}"));
+        for (user, ours) in USERS {
+            if matches!(ours, Ours::Moved | Ours::Copied) {
+                let mut client = dovecot.client(user);
+                client.ok(&format!("CREATE {TARGET}"));
+            }
+        }
+        let without_move = without_move(dovecot.imap);
         let smtp = SmtpServer::start(Script::default());
         let rules = format!("{}/rules/ostfold", worker::repository().display());
         let mut text = worker::settings().replace(&rules, "rules").replace(
@@ -72,12 +83,16 @@ impl Scene {
             let more = match ours {
                 Ours::Stay => "idle = true".to_owned(),
                 Ours::Flagged => format!("idle = false\npoll_secs = 1\nflag = \"{KEYWORD}\""),
-                Ours::Moved => format!("poll_secs = 1\nmove_to = \"{TARGET}\""),
+                Ours::Moved | Ours::Copied => format!("poll_secs = 1\nmove_to = \"{TARGET}\""),
+            };
+            let port = if ours == Ours::Copied {
+                without_move
+            } else {
+                dovecot.imap
             };
             text += &format!(
-                "\n[[imap]]\nname = \"{user}\"\nhost = \"127.0.0.1\"\ntls = \"none\"\nport = {}\nuser = \"{user}\"\n\
-                 password_file = \"password\"\n{more}\n",
-                dovecot.imap
+                "\n[[imap]]\nname = \"{user}\"\nhost = \"127.0.0.1\"\ntls = \"none\"\nport = {port}\nuser = \"{user}\"\n\
+                 password_file = \"password\"\n{more}\n"
             );
         }
         text += &format!(
@@ -122,16 +137,35 @@ impl Scene {
         jiff::fmt::rfc2822::to_string(&now.in_tz("Europe/Oslo").unwrap()).unwrap()
     }
 
-    /// Puts a mail into a mailbox: over LMTP, or as a file that came when linjevei's clock says.
-    pub fn deliver(&self, mail: &Delivered, over_lmtp: bool) {
+    /// Puts a mail into a mailbox: over LMTP, or as a file that came when linjevei's clock says; its name.
+    pub fn deliver(&self, mail: &Delivered, over_lmtp: bool) -> Option<String> {
         let user = USERS[mail.user].0;
         if over_lmtp {
             self.dovecot.deliver(&[user], &mail.bytes);
+            None
         } else {
             let now = u64::try_from(self.now_ms()).unwrap();
             let arrived = SystemTime::UNIX_EPOCH + Duration::from_millis(now);
-            self.dovecot.drop_message(user, &mail.bytes, arrived);
+            let path = self.dovecot.drop_message(user, &mail.bytes, arrived);
+            Some(path.file_name().unwrap().to_string_lossy().into_owned())
         }
+    }
+
+    /// Takes the right to read a message from the server, or gives it back.
+    pub fn let_read(&self, user: usize, name: &str, may: bool) {
+        let maildir = self.dovecot.maildir(USERS[user].0);
+        let mode = if may { 0o644 } else { 0o000 };
+        // The server may move it from one folder to the other meanwhile.
+        let changed = (0..50).any(|_| {
+            let found = ["new", "cur"]
+                .iter()
+                .flat_map(|folder| fs::read_dir(maildir.join(folder)).unwrap())
+                .map(|entry| entry.unwrap().path())
+                .find(|path| path.to_string_lossy().contains(name));
+            found
+                .is_some_and(|path| fs::set_permissions(path, Permissions::from_mode(mode)).is_ok())
+        });
+        assert!(changed, "{name} is not there");
     }
 
     /// What lies in a folder, by the number in its header; a number that is there twice has two entries.
@@ -185,8 +219,14 @@ impl Scene {
     }
 
     /// The numbers of what lies in the folder for ours, read from the disk.
-    pub fn moved(&self) -> Vec<usize> {
-        let folder = self.dovecot.maildir(USERS[2].0).join(format!(".{TARGET}"));
+    pub fn moved(&self, user: usize) -> Vec<usize> {
+        let folder = self
+            .dovecot
+            .maildir(USERS[user].0)
+            .join(format!(".{TARGET}"));
+        if !folder.is_dir() {
+            return Vec::new();
+        }
         let mut moved = Vec::new();
         for part in ["new", "cur"] {
             for entry in fs::read_dir(folder.join(part)).unwrap() {
@@ -198,6 +238,48 @@ impl Scene {
         }
         moved
     }
+}
+
+/// A line to an IMAP server that seems not to know MOVE; its port. Ends with the program.
+fn without_move(imap: u16) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for client in listener.incoming() {
+            let (Ok(client), Ok(server)) = (client, TcpStream::connect(("127.0.0.1", imap))) else {
+                continue;
+            };
+            for stream in [&client, &server] {
+                stream.set_nodelay(true).unwrap();
+            }
+            let (up, down) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+            std::thread::spawn(move || pass(up, server, false));
+            std::thread::spawn(move || pass(down, client, true));
+        }
+    });
+    port
+}
+
+/// Passes on what comes, until it ends.
+fn pass(mut from: TcpStream, mut to: TcpStream, from_server: bool) {
+    let mut buffer = vec![0; 16 * 1024];
+    while let Ok(read @ 1..) = from.read(&mut buffer) {
+        let came = &mut buffer[..read];
+        if from_server && came.windows(10).any(|part| part == b"CAPABILITY") {
+            let word = b" MOVE";
+            let mut at = 0;
+            while let Some(found) = came[at..].windows(word.len()).position(|part| part == word) {
+                at += found + 1;
+                came[at..at + 4].copy_from_slice(b"XOVE");
+            }
+        }
+        if to.write_all(came).is_err() {
+            break;
+        }
+    }
+    // Whoever still reads learns that it is over.
+    to.shutdown(Shutdown::Both).ok();
+    from.shutdown(Shutdown::Both).ok();
 }
 
 /// The number in the header.
