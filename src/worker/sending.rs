@@ -1,14 +1,23 @@
 //! From the outbox to the transport.
 
 use super::{Engine, WorkError};
-use crate::outbox::RecipientOutcome;
 use crate::outbox::retry::{self, Next};
+use crate::outbox::{Delivery, RecipientOutcome};
+use crate::store::{Claimed, StoreError};
+use std::time::Duration;
+use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 /// Mail claimed at a time: one, so that a lease only has to cover one attempt and a stop loses nothing.
 const CLAIM: u32 = 1;
 /// Longer than the longest attempt: every SMTP step has its own time limit, the final reply 10 minutes.
 pub(super) const LEASE_MS: i64 = 25 * 60_000;
+
+/// How long the result of an attempt is tried to be stored: the rest of the lease, which began before the attempt.
+const RECORD_MAX: Duration = Duration::from_mins(10);
+/// First pause between two tries; doubles up to the next.
+const RECORD_PAUSE: Duration = Duration::from_millis(200);
+const RECORD_PAUSE_MAX: Duration = Duration::from_secs(15);
 
 /// What a round of sending came to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -47,9 +56,7 @@ impl Engine {
                 let now_ms = self.clock.now_ms();
                 let next =
                     retry::after_temporary(mail.attempts, mail.created_at_ms, now_ms, random());
-                self.store
-                    .record_delivery(&mail, &delivery, next, now_ms)
-                    .await?;
+                self.record(&mail, &delivery, next, now_ms, stop).await?;
                 let accepted = delivery
                     .recipients
                     .iter()
@@ -94,6 +101,33 @@ impl Engine {
             }
         }
         Ok(report)
+    }
+
+    /// A result that is lost sends the mail a second time, so storing it is tried again as long as the lease lasts.
+    async fn record(
+        &self,
+        mail: &Claimed,
+        delivery: &Delivery,
+        next: Next,
+        now_ms: i64,
+        stop: &(dyn Fn() -> bool + Send + Sync),
+    ) -> Result<(), StoreError> {
+        let end = Instant::now().checked_add(RECORD_MAX);
+        let mut pause = RECORD_PAUSE;
+        loop {
+            let stored = self.store.record_delivery(mail, delivery, next, now_ms);
+            let Err(error) = stored.await else {
+                return Ok(());
+            };
+            if !error.is_temporary() || end.is_none_or(|end| Instant::now() >= end) {
+                return Err(error);
+            }
+            warn!(outbox.id = mail.id, %error, "the result of sending could not be stored; trying again");
+            // A stop waits for this until the grace period is over; asking says that the loop gets on.
+            stop();
+            tokio::time::sleep(pause).await;
+            pause = pause.saturating_mul(2).min(RECORD_PAUSE_MAX);
+        }
     }
 }
 
