@@ -4,10 +4,14 @@
 //! position are one transaction ([`Store::store_raw`]); its outcome, the case change and the mail it asks for are one more
 //! ([`Store::settle`]). A process that dies in between leaves a message that is still `pending` and is picked up again.
 
+mod fault;
+mod postgres;
 mod rows;
 mod sqlite;
+mod turns;
 mod upkeep;
 
+pub use postgres::{POSTGRES_OLDEST, PostgresStore, ServerReport};
 pub use sqlite::SqliteStore;
 pub use upkeep::{LooseEnd, Reconciled, RetentionCounts, SourceAccount};
 
@@ -29,7 +33,8 @@ use std::sync::Arc;
 /// What went wrong in the store, cut by what the caller does next.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// Another process holds the database, or the disk is full: try again later; nothing was written.
+    /// Another process holds the database, the disk is full or the server does not answer: try again later; nothing was
+    /// written, unless the answer to the commit was lost.
     #[error("the database cannot take it now ({what})")]
     Temporary {
         /// What the database said.
@@ -442,6 +447,38 @@ pub struct Counts {
     pub oldest_unsent_ms: Option<i64>,
 }
 
+/// A worker that is not heard of for so long is taken for dead; by the database's clock.
+pub const LIVES_MS: i64 = 45_000;
+
+/// Whether a source may be watched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Watch {
+    /// Until the lease ends.
+    Granted,
+    /// This worker watches it.
+    By(String),
+}
+
+/// A worker that shares the database.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Node {
+    /// Its name: host, and a word that differs at each start.
+    pub name: String,
+    /// Hash of the rules that it has in force.
+    pub ruleset: String,
+    /// Since when, Unix milliseconds by its own clock.
+    pub ruleset_at_ms: i64,
+}
+
+/// The workers that live.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Meeting {
+    /// What the clock of the database says, Unix milliseconds.
+    pub clock_ms: i64,
+    /// Those that share it, the one whose rules are the newest last.
+    pub nodes: Vec<Node>,
+}
+
 /// The store as everything else sees it.
 pub type SharedStore = Arc<dyn Store>;
 
@@ -483,6 +520,22 @@ pub trait Group: Send {
 /// Port to the database. Every method is one transaction; an error means that nothing of it was written.
 #[async_trait::async_trait]
 pub trait Store: Send + Sync {
+    /// The name of this worker among those that share the database; `None` where one alone has it.
+    fn node(&self) -> Option<&str>;
+    /// Asks to watch a source, or to go on watching it, for so long by the database's clock. Always granted where one worker
+    /// alone has the database.
+    async fn watch_source(&self, source: &str, lease_ms: i64) -> Result<Watch, StoreError>;
+    /// Watches it no more: another may at once.
+    async fn leave_source(&self, source: &str) -> Result<(), StoreError>;
+    /// Sources and the workers that watch them now.
+    async fn watchers(&self) -> Result<Vec<(String, String)>, StoreError>;
+    /// Says that this worker lives and by which rules it decides since when, and tells who else lives. `None` where one worker
+    /// alone has the database.
+    async fn meet(&self, ruleset: &str, since_ms: i64) -> Result<Option<Meeting>, StoreError>;
+    /// The workers that live, for somebody who is none of them.
+    async fn nodes(&self) -> Result<Meeting, StoreError>;
+    /// This worker stops: others take over at once.
+    async fn part(&self) -> Result<(), StoreError>;
     /// Where the last check of the source ended.
     async fn cursor(&self, source: &str) -> Result<Cursor, StoreError>;
     /// Which of the positions are not stored yet, in order.
@@ -536,7 +589,7 @@ pub trait Store: Send + Sync {
         lease_ms: i64,
         now_ms: i64,
     ) -> Result<Vec<Pending>, StoreError>;
-    /// Frees what others had claimed, at start, when nobody else can be deciding.
+    /// Frees what others had claimed, at start, when nobody else can be deciding; nothing where workers share the database.
     async fn release_claims(&self) -> Result<(), StoreError>;
     /// Begins to store what becomes of several messages.
     async fn group(&self) -> Result<Box<dyn Group>, StoreError>;
@@ -633,7 +686,8 @@ pub trait Store: Send + Sync {
         lease_ms: i64,
         now_ms: i64,
     ) -> Result<Vec<Claimed>, StoreError>;
-    /// Mail whose sender died or was cut off: outcome unknown. `all` at start, when nobody else can be sending.
+    /// Mail whose sender died or was cut off: outcome unknown. `all` at start, when nobody else can be sending; where
+    /// workers share the database only those whose lease has run out.
     async fn recover_sending(&self, all: bool, now_ms: i64) -> Result<u64, StoreError>;
     /// Stores the result of an attempt.
     async fn record_delivery(

@@ -59,8 +59,14 @@ const SOFTWARE: i32 = 70;
 const OF_COMMANDS: [&str; 3] = ["hold-mail", "retry-mail", "rearrange"];
 /// Steps that commands take too.
 const OF_BOTH: [&str; 3] = ["apply", "group", "keep-ruleset"];
-/// Steps that nothing here takes: a person's word about a forsendelse.
-const NOT_HERE: &str = "keep-source-event";
+/// Steps that nothing here takes: a person's word about a forsendelse, and what several nodes agree on.
+const NOT_HERE: [&str; 5] = [
+    "keep-source-event",
+    "meet",
+    "watch-source",
+    "leave-source",
+    "part",
+];
 
 const MINUTE_MS: i64 = 60_000;
 const HOUR_MS: i64 = 60 * MINUTE_MS;
@@ -250,7 +256,7 @@ impl Campaign {
                     .iter()
                     .any(|name| point.contains(&format!(".{name}.")))
             };
-            is(&OF_BOTH) || !is(&[NOT_HERE]) && is(&OF_COMMANDS) == of_command
+            is(&OF_BOTH) || !is(&NOT_HERE) && is(&OF_COMMANDS) == of_command
         };
         let seldom = self.dice.percent(50);
         // What was ordered often and in vain is left to other rounds.

@@ -3,10 +3,33 @@
 //! Writing goes through one connection with `BEGIN IMMEDIATE`; reading through a small pool. Other processes (the commands
 //! beside a running worker) may write to the same file.
 
+/// Rows that are read to be changed: nobody else writes meanwhile.
+macro_rules! for_update {
+    () => {
+        ""
+    };
+}
+
+/// Rows that another worker is at are left to it: there is none.
+macro_rules! skip_locked {
+    () => {
+        ""
+    };
+}
+
+/// The clock of the database, Unix milliseconds.
+macro_rules! clock_ms {
+    () => {
+        "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)"
+    };
+}
+
 #[path = "sql/mod.rs"]
 mod sql;
 
 use super::StoreError;
+use super::fault::Judgement;
+use super::turns::Turn;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::pool::PoolConnection;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
@@ -33,44 +56,38 @@ pub struct SqliteStore {
     readers: SqlitePool,
 }
 
-impl From<sqlx::Error> for StoreError {
-    fn from(error: sqlx::Error) -> Self {
-        match &error {
-            sqlx::Error::Database(database) => {
-                let code = database.code().unwrap_or_default();
-                if refuses_the_row(&code) {
-                    return Self::Broken(format!("SQLite code {code}"));
-                }
-                Self::Temporary {
-                    what: format!("SQLite code {code}{}", meaning(&code)),
-                    source: error,
-                }
-            }
-            sqlx::Error::ColumnDecode { index, .. } => Self::Broken(format!("column {index}")),
-            _ => Self::Temporary {
-                what: "connection".to_owned(),
-                source: error,
-            },
-        }
-    }
-}
-
-/// Whether a code says that this row alone cannot be stored, now or later: a constraint, something too large, a value of the
-/// wrong type.
-fn refuses_the_row(code: &str) -> bool {
-    code.parse::<u32>()
-        .is_ok_and(|code| matches!(code & 0xff, 18..=20))
-}
-
-/// What the codes mean that an operator can do something about (the low byte is the primary result code).
-fn meaning(code: &str) -> &'static str {
+/// What a code of `SQLite` means for what was to be stored, and what an operator can do about it (the low byte is the primary
+/// result code).
+pub(super) fn judge(code: &str) -> Judgement {
     match code.parse::<u32>().map(|code| code & 0xff) {
-        Ok(5 | 6) => ": another process writes; it is locked",
-        Ok(8) => ": this user may not write to it",
-        Ok(10) => ": the disk does not read or write",
-        Ok(13) => ": the disk is full",
-        _ => "",
+        // Too large, a constraint, a value of the wrong type.
+        Ok(18..=20) => Judgement::RowRefused,
+        Ok(5 | 6) => Judgement::Later(": another process writes; it is locked"),
+        Ok(8) => Judgement::Later(": this user may not write to it"),
+        Ok(10) => Judgement::Later(": the disk does not read or write"),
+        Ok(13) => Judgement::Later(": the disk is full"),
+        _ => Judgement::Later(""),
     }
+}
+
+/// `SQLite` has limits of its own on waiting.
+async fn bounded<T>(work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+    work.await
+}
+
+/// Nobody else writes while a transaction is open.
+#[expect(clippy::unused_async, reason = "the other database waits here")]
+async fn take_turns(_connection: &mut Connection, _turn: Turn) -> Result<(), StoreError> {
+    Ok(())
+}
+
+/// Nobody else writes while a transaction is open.
+#[expect(clippy::unused_async, reason = "the other database waits here")]
+async fn alone_with_content(
+    _connection: &mut Connection,
+    _hashes: impl Iterator<Item = &str>,
+) -> Result<(), StoreError> {
+    Ok(())
 }
 
 /// The steps that bring a database up to date, oldest first. A step that was released is never changed.
@@ -120,6 +137,12 @@ impl SqliteStore {
             .await
             .map_err(|error| failed(error.to_string()))?;
         Ok(Self { writer, readers })
+    }
+
+    /// One worker alone has the file.
+    #[expect(clippy::unused_self, reason = "the other database has a name there")]
+    const fn shared_as(&self) -> Option<&str> {
+        None
     }
 
     async fn reader(&self) -> Result<PoolConnection<Sqlite>, StoreError> {

@@ -278,7 +278,8 @@ impl Engine {
             );
             Ok(Read::NOTHING)
         } else {
-            self.read_from(id, &pending.mailbox, &in_force.rules).await
+            self.read_from(id, &pending.mailbox, Vec::new(), &in_force.rules)
+                .await
         };
         failpoint::pass("decide.read");
         let item = read.map(|read| Item {
@@ -340,18 +341,19 @@ impl Engine {
         rules: &Arc<RuleSet>,
     ) -> Result<Read, WorkError> {
         let mailbox = self.store.mailbox(message_id).await?;
-        self.read_from(message_id, &mailbox, rules).await
+        let known = self.store.attachment_texts(message_id).await?;
+        self.read_from(message_id, &mailbox, known, rules).await
     }
 
-    /// The same; `mailbox` is where it lay at its source.
+    /// The same; `mailbox` is where it lay at its source, `known` is what reading its attachments gave before.
     async fn read_from(
         &self,
         message_id: i64,
         mailbox: &str,
+        known: Vec<(usize, Extracted)>,
         rules: &Arc<RuleSet>,
     ) -> Result<Read, WorkError> {
         let raw = self.store.raw(message_id).await?.unwrap_or_default();
-        let known = self.store.attachment_texts(message_id).await?;
         let (rules, limits, authserv_id, extractor) = (
             Arc::clone(rules),
             self.limits.clone(),

@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteRow};
-use sqlx::{ConnectOptions as _, Connection as _, FromRow};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, FromRow};
 use tempfile::TempDir;
 
 /// Longer than anything takes that is not an error, on a slow machine with other tests beside it.
@@ -183,6 +183,21 @@ impl Installation {
         })
     }
 
+    /// Writes to the database while nobody else does.
+    pub fn write(&self, statements: &[&str]) {
+        let options = SqliteConnectOptions::new().filename(self.database());
+        runtime().block_on(async {
+            let mut connection = options.connect().await.unwrap();
+            for sql in statements {
+                sqlx::query(AssertSqlSafe((*sql).to_owned()))
+                    .execute(&mut connection)
+                    .await
+                    .unwrap();
+            }
+            connection.close().await.unwrap();
+        });
+    }
+
     /// One number of the database.
     pub fn number(&self, sql: &'static str) -> i64 {
         self.rows::<(i64,)>(sql)[0].0
@@ -332,6 +347,11 @@ pub struct Worker {
 }
 
 impl Worker {
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().unwrap().id()
+    }
+
     /// What it has written to its log so far.
     pub fn log(&self) -> Vec<String> {
         self.log.lines.lock().unwrap().0.clone()

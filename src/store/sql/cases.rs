@@ -1,6 +1,6 @@
 //! Cases, their history, and settling messages.
 
-use super::{Connection, intake, likeness, outbox, returned};
+use super::{Connection, folded, intake, key, likeness, outbox, returned, text};
 use crate::case::surroundings::{Thread, ThreadBy};
 use crate::case::{Case, CaseField, CaseNumber, Change, Event, undeliverable};
 use crate::outbox::compose::Composed;
@@ -9,14 +9,14 @@ use crate::store::{
     CaseFilter, Compose, Correction, Outcome, Rearrangement, Settlement, StoreError, ThreadKeys,
 };
 use jiff::civil::Date;
-use sqlx::AssertSqlSafe;
+use sqlx::{AssertSqlSafe, QueryBuilder};
 
 /// Merges that a number is followed through.
 const MERGES_MAX: usize = 20;
 
 /// `SELECT` of all case columns with a constant tail.
 macro_rules! select_cases {
-    ($tail:literal) => {
+    ($tail:expr) => {
         AssertSqlSafe(format!("SELECT {CASE_COLUMNS} FROM cases {}", $tail))
     };
 }
@@ -38,6 +38,16 @@ async fn by_id(connection: &mut Connection, id: i64) -> Result<Option<Case>, Sto
         .bind(id)
         .fetch_optional(connection)
         .await?;
+    row.map(CaseRow::into_case).transpose()
+}
+
+/// The same, so that nobody else changes it before the transaction ends.
+async fn by_id_to_change(connection: &mut Connection, id: i64) -> Result<Option<Case>, StoreError> {
+    let row: Option<CaseRow> =
+        sqlx::query_as(select_cases!(concat!("WHERE id = $1", for_update!())))
+            .bind(id)
+            .fetch_optional(connection)
+            .await?;
     row.map(CaseRow::into_case).transpose()
 }
 
@@ -95,7 +105,7 @@ pub(super) async fn fields(
     case_id: i64,
 ) -> Result<Vec<CaseField>, StoreError> {
     let rows: Vec<(String, String, i64)> = sqlx::query_as(
-        "SELECT name, value, message_id FROM case_field WHERE case_id = $1 ORDER BY rowid",
+        "SELECT name, value, message_id FROM case_field WHERE case_id = $1 ORDER BY id",
     )
     .bind(case_id)
     .fetch_all(&mut *connection)
@@ -108,21 +118,48 @@ pub(super) async fn fields(
     Ok(rows.into_iter().map(field).collect())
 }
 
+rows::row! {
+    struct CorrectedRow {
+        message_id: i64,
+        id: i64,
+        year: i64,
+        count: i64,
+        merged_into: String,
+        now_in: i64,
+        now_year: i64,
+        now_count: i64,
+        data: String,
+    }
+}
+
 /// A second case that a person split off for the same report says nothing of the report as a whole; a case that was merged
 /// into another still says what its own message was.
 pub(super) async fn corrections(
     connection: &mut Connection,
 ) -> Result<Vec<Correction>, StoreError> {
-    let rows: Vec<(i64, i64, i64, String)> = sqlx::query_as(
-        "SELECT c.message_id, c.year, c.count, e.data FROM case_event e JOIN cases c ON c.id = e.case_id \
+    let rows: Vec<CorrectedRow> = sqlx::query_as(
+        "SELECT c.message_id, c.id, c.year, c.count, c.merged_into, m.case_id AS now_in, coalesce(k.year, 0) AS now_year, \
+         coalesce(k.count, 0) AS now_count, e.data FROM case_event e JOIN cases c ON c.id = e.case_id \
          JOIN message m ON m.id = c.message_id LEFT JOIN cases k ON k.id = m.case_id \
-         WHERE e.kind = 'corrected' AND (m.case_id = c.id OR c.merged_into = printf('SAK-%04d-%06d', k.year, k.count)) \
-         ORDER BY c.year, c.count, e.id",
+         WHERE e.kind = 'corrected' AND (m.case_id = c.id OR c.merged_into <> '') ORDER BY c.year, c.count, e.id",
     )
     .fetch_all(&mut *connection)
     .await?;
     let mut corrections: Vec<Correction> = Vec::new();
-    for (message_id, year, count, data) in rows {
+    for row in rows {
+        let is_there = row.now_in == row.id
+            || row.now_count != 0
+                && rows::number(row.now_year, row.now_count)?.to_string() == row.merged_into;
+        if !is_there {
+            continue;
+        }
+        let CorrectedRow {
+            message_id,
+            year,
+            count,
+            data,
+            ..
+        } = row;
         let data: serde_json::Value =
             serde_json::from_str(&data).map_err(|_| StoreError::Broken("event data".to_owned()))?;
         let case = rows::number(year, count)?.to_string();
@@ -204,7 +241,7 @@ async fn find_named(
         // A server that replaced our Message-ID told us its own: as good as ours, since nobody else could know it.
         let found: Option<i64> =
             sqlx::query_scalar("SELECT case_id FROM outbox WHERE replaced_message_id = $1 AND replaced_message_id <> '' LIMIT 1")
-                .bind(cited)
+                .bind(key(cited))
                 .fetch_optional(&mut *connection)
                 .await?;
         if let Some(id) = found
@@ -229,9 +266,9 @@ async fn find_named(
             "SELECT case_id FROM case_reference WHERE reference = $1 AND ((address = $2 AND address <> '') OR (party = $3 AND party <> '')) \
              ORDER BY message_id DESC LIMIT 1",
         )
-        .bind(&own.reference)
-        .bind(&own.address)
-        .bind(&own.party)
+        .bind(folded(&own.reference))
+        .bind(folded(&own.address))
+        .bind(text(&own.party))
         .fetch_optional(&mut *connection)
         .await?;
         if let Some(id) = found
@@ -247,7 +284,7 @@ async fn find_named(
         let found: Option<i64> = sqlx::query_scalar(
             "SELECT case_id FROM thread_id WHERE rfc_message_id = $1 ORDER BY message_id LIMIT 1",
         )
-        .bind(cited)
+        .bind(key(cited))
         .fetch_optional(&mut *connection)
         .await?;
         if let Some(id) = found
@@ -267,16 +304,18 @@ pub(super) async fn settle(
     settlement: Settlement,
     composer: &dyn Compose,
 ) -> Result<Option<Case>, StoreError> {
-    let pending: Option<i64> =
-        sqlx::query_scalar("SELECT id FROM message WHERE id = $1 AND outcome = $2")
-            .bind(settlement.message_id)
-            .bind(if settlement.adopted {
-                "left-alone"
-            } else {
-                "pending"
-            })
-            .fetch_optional(&mut *connection)
-            .await?;
+    let pending: Option<i64> = sqlx::query_scalar(concat!(
+        "SELECT id FROM message WHERE id = $1 AND outcome = $2",
+        for_update!()
+    ))
+    .bind(settlement.message_id)
+    .bind(if settlement.adopted {
+        "left-alone"
+    } else {
+        "pending"
+    })
+    .fetch_optional(&mut *connection)
+    .await?;
     if pending.is_none() {
         return Ok(None);
     }
@@ -298,23 +337,20 @@ pub(super) async fn settle(
          WHERE id = $7",
     )
     .bind(outcome)
-    .bind(reason)
+    .bind(text(&reason))
     .bind(case.as_ref().map_or(0, |case| case.id))
     .bind(settlement.at_ms)
     .bind(settlement.received_at_ms)
-    .bind(&settlement.sender_domain)
+    .bind(text(&settlement.sender_domain))
     .bind(settlement.message_id)
     .execute(&mut *connection)
     .await?;
     if let Some((ruleset, verdict)) = &settlement.verdict {
-        keep_verdict(
-            connection,
-            settlement.message_id,
-            ruleset,
-            verdict,
-            settlement.at_ms,
-        )
-        .await?;
+        let (id, at_ms) = (settlement.message_id, settlement.at_ms);
+        if settlement.adopted {
+            set_verdict_aside(connection, id, verdict).await?;
+        }
+        keep_verdict(connection, id, ruleset, verdict, at_ms).await?;
     }
     if case.is_some() {
         intake::keep_texts(
@@ -325,18 +361,11 @@ pub(super) async fn settle(
         .await?;
     }
     if let (Some(case), Some(sketch)) = (&case, &settlement.sketch) {
-        likeness::keep(
-            connection,
-            case.id,
-            settlement.received_at_ms,
-            sketch,
-            settlement.at_ms,
-        )
-        .await?;
+        likeness::keep(connection, case.id, settlement.received_at_ms, sketch).await?;
     }
     if let (Some(case), Some(rfc_message_id)) = (&case, &settlement.rfc_message_id) {
         sqlx::query("INSERT INTO thread_id (rfc_message_id, case_id, message_id) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING")
-            .bind(rfc_message_id)
+            .bind(key(rfc_message_id))
             .bind(case.id)
             .bind(settlement.message_id)
             .execute(&mut *connection)
@@ -346,9 +375,9 @@ pub(super) async fn settle(
         sqlx::query(
             "INSERT INTO case_reference (reference, address, party, case_id, message_id) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
         )
-        .bind(&own.reference)
-        .bind(&own.address)
-        .bind(&own.party)
+        .bind(folded(&own.reference))
+        .bind(folded(&own.address))
+        .bind(text(&own.party))
         .bind(case.id)
         .bind(settlement.message_id)
         .execute(&mut *connection)
@@ -360,13 +389,11 @@ pub(super) async fn settle(
     Ok(case)
 }
 
-/// Stores what the rules said of a message. Where they had said something before, that is kept beside it.
-async fn keep_verdict(
+/// Keeps what the rules had said of a message beside what they say now.
+async fn set_verdict_aside(
     connection: &mut Connection,
     message_id: i64,
-    ruleset: &str,
     verdict: &str,
-    at_ms: i64,
 ) -> Result<(), StoreError> {
     sqlx::query(
         "INSERT INTO earlier_verdict (message_id, ruleset, at_ms, verdict) \
@@ -374,8 +401,19 @@ async fn keep_verdict(
     )
     .bind(message_id)
     .bind(verdict)
-    .execute(&mut *connection)
+    .execute(connection)
     .await?;
+    Ok(())
+}
+
+/// Stores what the rules say of a message.
+async fn keep_verdict(
+    connection: &mut Connection,
+    message_id: i64,
+    ruleset: &str,
+    verdict: &str,
+    at_ms: i64,
+) -> Result<(), StoreError> {
     sqlx::query(
         "INSERT INTO verdict (message_id, ruleset, at_ms, verdict) VALUES ($1, $2, $3, $4) \
          ON CONFLICT (message_id) DO UPDATE SET ruleset = excluded.ruleset, at_ms = excluded.at_ms, verdict = excluded.verdict",
@@ -419,10 +457,11 @@ pub(super) async fn rearrange(
         move_fields(connection, moved.message_id, to, moved.opened).await?;
     }
     if let Some((message_id, ruleset, verdict)) = &rearrangement.verdict {
+        set_verdict_aside(connection, *message_id, verdict).await?;
         keep_verdict(connection, *message_id, ruleset, verdict, now_ms).await?;
     }
     if let Some(sketch) = &rearrangement.sketch {
-        likeness::keep(connection, first.id, first.received_at_ms, sketch, now_ms).await?;
+        likeness::keep(connection, first.id, first.received_at_ms, sketch).await?;
     }
     Ok((first, other))
 }
@@ -435,11 +474,15 @@ async fn move_fields(
     to: i64,
     opened: bool,
 ) -> Result<(), StoreError> {
-    sqlx::query("UPDATE OR IGNORE case_field SET case_id = $1 WHERE message_id = $2")
-        .bind(to)
-        .bind(message_id)
-        .execute(&mut *connection)
-        .await?;
+    sqlx::query(
+        "UPDATE case_field SET case_id = $1 WHERE message_id = $2 \
+         AND NOT EXISTS (SELECT 1 FROM case_field f WHERE f.case_id = $1 AND f.name = case_field.name) \
+         AND id = (SELECT min(f.id) FROM case_field f WHERE f.message_id = $2 AND f.name = case_field.name)",
+    )
+    .bind(to)
+    .bind(message_id)
+    .execute(&mut *connection)
+    .await?;
     if opened {
         sqlx::query("DELETE FROM case_field WHERE message_id = $1 AND case_id <> $2")
             .bind(message_id)
@@ -473,7 +516,8 @@ async fn store_change(
     let is_new = change.case.id == 0;
     if is_new {
         let count: i64 = sqlx::query_scalar(
-            "INSERT INTO case_counter (year, last) VALUES ($1, 1) ON CONFLICT (year) DO UPDATE SET last = last + 1 RETURNING last",
+            "INSERT INTO case_counter (year, last) VALUES ($1, 1) ON CONFLICT (year) DO UPDATE SET last = case_counter.last + 1 \
+             RETURNING last",
         )
         .bind(i64::from(change.case.number.year))
         .fetch_one(&mut *connection)
@@ -484,7 +528,11 @@ async fn store_change(
     let mut written: Vec<(crate::case::MailOrder, Composed)> =
         Vec::with_capacity(change.mails.len());
     for order in std::mem::take(&mut change.mails) {
-        let previous = outbox::last_message_id(connection, change.case.id, &order.party).await?;
+        let previous = if is_new {
+            None
+        } else {
+            outbox::last_message_id(connection, change.case.id, &order.party).await?
+        };
         match composer.compose(&change.case, &order, previous.as_deref()) {
             Ok(mail) => written.push((order, mail)),
             Err(why) => {
@@ -499,9 +547,7 @@ async fn store_change(
     } else if !update_case(connection, &change.case, expected).await? {
         return Err(StoreError::Conflict);
     }
-    for event in &change.events {
-        insert_event(connection, change.case.id, event).await?;
-    }
+    insert_events(connection, change.case.id, &change.events).await?;
     for field in &change.fields {
         insert_field(connection, change.case.id, field).await?;
     }
@@ -511,25 +557,30 @@ async fn store_change(
     Ok(change.case)
 }
 
-async fn insert_event(
+/// A change has few events: they are one statement.
+async fn insert_events(
     connection: &mut Connection,
     case_id: i64,
-    event: &Event,
+    events: &[Event],
 ) -> Result<(), StoreError> {
-    let (actor, on_behalf_of) = rows::actor_columns(&event.actor);
-    sqlx::query(
-        "INSERT INTO case_event (case_id, at_ms, kind, state, actor, on_behalf_of, reason, data) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
-    )
-    .bind(case_id)
-    .bind(event.at_ms)
-    .bind(event.kind.id())
-    .bind(event.state.id())
-    .bind(actor)
-    .bind(on_behalf_of)
-    .bind(&event.reason)
-    .bind(event.data.to_string())
-    .execute(connection)
-    .await?;
+    if events.is_empty() {
+        return Ok(());
+    }
+    let mut statement = QueryBuilder::new(
+        "INSERT INTO case_event (case_id, at_ms, kind, state, actor, on_behalf_of, reason, data) ",
+    );
+    statement.push_values(events, |mut row, event| {
+        let (actor, on_behalf_of) = rows::actor_columns(&event.actor);
+        row.push_bind(case_id)
+            .push_bind(event.at_ms)
+            .push_bind(event.kind.id())
+            .push_bind(event.state.id())
+            .push_bind(actor)
+            .push_bind(text(&on_behalf_of).into_owned())
+            .push_bind(text(&event.reason).into_owned())
+            .push_bind(event.data.to_string());
+    });
+    statement.build().execute(connection).await?;
     Ok(())
 }
 
@@ -543,8 +594,8 @@ async fn insert_field(
         "INSERT INTO case_field (case_id, name, value, message_id) VALUES ($1, $2, $3, $4) ON CONFLICT (case_id, name) DO NOTHING",
     )
     .bind(case_id)
-    .bind(&field.name)
-    .bind(&field.value)
+    .bind(key(&field.name))
+    .bind(text(&field.value))
     .bind(field.message_id)
     .execute(connection)
     .await?;
@@ -565,18 +616,18 @@ async fn insert_case(connection: &mut Connection, case: &Case) -> Result<i64, St
     .bind(row.count)
     .bind(row.version)
     .bind(row.state)
-    .bind(row.kind)
-    .bind(row.direction)
-    .bind(row.destination)
-    .bind(row.copies)
-    .bind(row.category)
-    .bind(row.severity)
-    .bind(row.reporter_address)
+    .bind(text(&row.kind))
+    .bind(text(&row.direction))
+    .bind(text(&row.destination))
+    .bind(text(&row.copies))
+    .bind(text(&row.category))
+    .bind(text(&row.severity))
+    .bind(text(&row.reporter_address))
     .bind(row.reporter_source)
-    .bind(row.reporter_party)
-    .bind(row.reporter_message_id)
+    .bind(text(&row.reporter_party))
+    .bind(text(&row.reporter_message_id))
     .bind(row.language)
-    .bind(row.reference)
+    .bind(text(&row.reference))
     .bind(row.received_at_ms)
     .bind(row.received_day)
     .bind(row.due_day)
@@ -585,7 +636,7 @@ async fn insert_case(connection: &mut Connection, case: &Case) -> Result<i64, St
     .bind(row.answered_at_ms)
     .bind(row.closed_at_ms)
     .bind(row.acknowledgement)
-    .bind(row.told_party)
+    .bind(text(&row.told_party))
     .bind(row.reminder)
     .bind(row.attention)
     .bind(row.message_id)
@@ -611,30 +662,30 @@ async fn update_case(
     )
     .bind(row.version)
     .bind(row.state)
-    .bind(row.kind)
-    .bind(row.direction)
-    .bind(row.destination)
-    .bind(row.copies)
-    .bind(row.category)
-    .bind(row.severity)
+    .bind(text(&row.kind))
+    .bind(text(&row.direction))
+    .bind(text(&row.destination))
+    .bind(text(&row.copies))
+    .bind(text(&row.category))
+    .bind(text(&row.severity))
     .bind(row.due_day)
     .bind(row.sent_at_ms)
     .bind(row.answered_at_ms)
     .bind(row.closed_at_ms)
     .bind(row.acknowledgement)
-    .bind(row.told_party)
+    .bind(text(&row.told_party))
     .bind(row.reminder)
     .bind(row.attention)
     .bind(row.id)
     .bind(expected_version)
     .bind(row.merged_into)
     .bind(row.duplicate_of)
-    .bind(row.reporter_address)
+    .bind(text(&row.reporter_address))
     .bind(row.reporter_source)
-    .bind(row.reporter_party)
-    .bind(row.reporter_message_id)
+    .bind(text(&row.reporter_party))
+    .bind(text(&row.reporter_message_id))
     .bind(row.language)
-    .bind(row.reference)
+    .bind(text(&row.reference))
     .bind(row.message_id)
     .execute(connection)
     .await?;
@@ -647,7 +698,7 @@ pub(super) async fn amend(
     case_id: i64,
     amend: impl FnOnce(&mut Change) + Send,
 ) -> Result<(), StoreError> {
-    let case = by_id(connection, case_id)
+    let case = by_id_to_change(connection, case_id)
         .await?
         .ok_or_else(|| rows::broken("case id", case_id))?;
     let mut change = Change::of(case);
@@ -657,8 +708,5 @@ pub(super) async fn amend(
     if !update_case(connection, &change.case, expected).await? {
         return Err(StoreError::Conflict);
     }
-    for event in &change.events {
-        insert_event(connection, case_id, event).await?;
-    }
-    Ok(())
+    insert_events(connection, case_id, &change.events).await
 }

@@ -1,5 +1,6 @@
 //! Several settlements in one transaction.
 
+use super::super::bounded;
 use super::{Transaction, call, cases, commit, likeness, outbox, returned};
 use crate::case::likeness::{Earlier, Sketch};
 use crate::case::surroundings::Thread;
@@ -11,11 +12,19 @@ use sqlx::Acquire;
 /// A group under way; dropping it undoes all of it.
 pub(super) struct OpenGroup {
     transaction: Transaction,
+    /// As they were when somebody asked first.
+    dead_addresses: Option<DeadAddresses>,
+    /// Sketches that are too old were forgotten.
+    swept: bool,
 }
 
 impl OpenGroup {
     pub(super) const fn new(transaction: Transaction) -> Self {
-        Self { transaction }
+        Self {
+            transaction,
+            dead_addresses: None,
+            swept: false,
+        }
     }
 }
 
@@ -23,7 +32,7 @@ impl OpenGroup {
 impl Group for OpenGroup {
     async fn find_thread(&mut self, keys: &ThreadKeys) -> Result<Option<Thread>, StoreError> {
         call()?;
-        cases::find_thread(&mut self.transaction, keys).await
+        bounded(cases::find_thread(&mut self.transaction, keys)).await
     }
 
     async fn sent_mail(
@@ -31,12 +40,17 @@ impl Group for OpenGroup {
         keys: &ReturnKeys,
     ) -> Result<Option<(SentMail, Option<CaseNumber>)>, StoreError> {
         call()?;
-        returned::sent_mail(&mut self.transaction, keys).await
+        bounded(returned::sent_mail(&mut self.transaction, keys)).await
     }
 
     async fn dead_addresses(&mut self) -> Result<DeadAddresses, StoreError> {
         call()?;
-        returned::dead_addresses(&mut self.transaction).await
+        if let Some(known) = &self.dead_addresses {
+            return Ok(known.clone());
+        }
+        let found = bounded(returned::dead_addresses(&mut self.transaction)).await?;
+        self.dead_addresses = Some(found.clone());
+        Ok(found)
     }
 
     async fn acknowledgements_since(
@@ -45,7 +59,12 @@ impl Group for OpenGroup {
         since_ms: i64,
     ) -> Result<u32, StoreError> {
         call()?;
-        outbox::acknowledgements_since(&mut self.transaction, address, since_ms).await
+        bounded(outbox::acknowledgements_since(
+            &mut self.transaction,
+            address,
+            since_ms,
+        ))
+        .await
     }
 
     async fn earlier(
@@ -54,7 +73,12 @@ impl Group for OpenGroup {
         received_at_ms: i64,
     ) -> Result<Vec<Earlier>, StoreError> {
         call()?;
-        likeness::earlier(&mut self.transaction, sketch, received_at_ms).await
+        bounded(likeness::earlier(
+            &mut self.transaction,
+            sketch,
+            received_at_ms,
+        ))
+        .await
     }
 
     async fn settle(
@@ -63,14 +87,24 @@ impl Group for OpenGroup {
         composer: &dyn Compose,
     ) -> Result<Option<Case>, StoreError> {
         call()?;
+        if settlement.sketch.is_some() && !self.swept {
+            bounded(likeness::sweep(&mut self.transaction, settlement.at_ms)).await?;
+            self.swept = true;
+        }
+        if settlement.returned.is_some() {
+            self.dead_addresses = None;
+        }
         // Where it fails, dropping the savepoint undoes this message alone.
-        let mut savepoint = self.transaction.begin().await?;
-        let case = cases::settle(&mut savepoint, settlement, composer).await?;
-        savepoint.commit().await?;
-        Ok(case)
+        bounded(async {
+            let mut savepoint = self.transaction.begin().await?;
+            let case = cases::settle(&mut savepoint, settlement, composer).await?;
+            savepoint.commit().await?;
+            Ok(case)
+        })
+        .await
     }
 
     async fn commit(self: Box<Self>) -> Result<(), StoreError> {
-        commit(self.transaction, "group").await
+        bounded(commit(self.transaction, "group")).await
     }
 }

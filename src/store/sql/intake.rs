@@ -1,9 +1,10 @@
 //! Raw messages and source positions.
 
-use super::{CHUNK_BYTES, Connection, trouble};
+use super::{CHUNK_BYTES, Connection, key, text, trouble};
 use crate::intake::{Cursor, Position};
 use crate::message::extract::Extracted;
 use crate::store::rows;
+use crate::store::turns::Turn;
 use crate::store::{Attempt, Incoming, MessageRow, Pending, StoreError, Stored};
 use sqlx::Acquire;
 
@@ -13,7 +14,7 @@ pub(super) async fn cursor(
 ) -> Result<Cursor, StoreError> {
     let row: Option<(i64, i64)> =
         sqlx::query_as("SELECT uid_validity, last_uid FROM source_cursor WHERE source = $1")
-            .bind(source)
+            .bind(text(source))
             .fetch_optional(&mut *connection)
             .await?;
     let Some((uid_validity, last_uid)) = row else {
@@ -36,10 +37,10 @@ pub(super) async fn unknown(
         let found: Option<i64> = sqlx::query_scalar(
             "SELECT id FROM message WHERE source = $1 AND mailbox = $2 AND uid_validity = $3 AND position_key = $4",
         )
-        .bind(source)
-        .bind(&position.mailbox)
+        .bind(text(source))
+        .bind(text(&position.mailbox))
         .bind(i64::from(position.uid_validity))
-        .bind(&position.key)
+        .bind(key(&position.key))
         .fetch_optional(&mut *connection)
         .await?;
         unknown.push(found.is_none());
@@ -54,6 +55,8 @@ pub(super) async fn store_raw(
     now_ms: i64,
 ) -> Result<Vec<Stored>, StoreError> {
     let mut stored = Vec::with_capacity(batch.len());
+    super::super::alone_with_content(connection, batch.iter().map(|one| one.hash.0.as_str()))
+        .await?;
     for incoming in batch {
         // A savepoint a message: a message that cannot be stored undoes only itself; it is fetched again later.
         let mut savepoint = connection.begin().await?;
@@ -86,7 +89,7 @@ async fn count_seen(
             "INSERT INTO source_cursor (source, uid_validity, last_uid, checked_at_ms, seen) VALUES ($1, 0, 0, 0, $2) \
              ON CONFLICT (source) DO UPDATE SET seen = source_cursor.seen + excluded.seen",
         )
-        .bind(source)
+        .bind(text(source))
         .bind(i64::try_from(new).unwrap_or(i64::MAX))
         .execute(connection)
         .await?;
@@ -111,10 +114,10 @@ async fn store_one(
          first_seen_at_ms, outcome, duplicate_of, settled_at_ms) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) \
          ON CONFLICT (source, mailbox, uid_validity, position_key) DO NOTHING RETURNING id",
     )
-    .bind(source)
-    .bind(&raw.position.mailbox)
+    .bind(text(source))
+    .bind(text(&raw.position.mailbox))
     .bind(i64::from(raw.position.uid_validity))
-    .bind(&raw.position.key)
+    .bind(key(&raw.position.key))
     .bind(&incoming.hash.0)
     .bind(i64::try_from(raw.bytes.len()).unwrap_or(i64::MAX))
     .bind(raw.internal_date_ms.unwrap_or_default())
@@ -158,7 +161,7 @@ pub(super) async fn source_checked(
          ON CONFLICT (source) DO UPDATE SET uid_validity = excluded.uid_validity, last_uid = excluded.last_uid, \
          checked_at_ms = excluded.checked_at_ms, gone = source_cursor.gone + excluded.gone",
     )
-    .bind(source)
+    .bind(text(source))
     .bind(i64::from(cursor.uid_validity))
     .bind(i64::from(cursor.last_uid))
     .bind(now_ms)
@@ -175,7 +178,7 @@ pub(super) async fn checked_at_ms(
     Ok(sqlx::query_scalar(
         "SELECT checked_at_ms FROM source_cursor WHERE source = $1 AND checked_at_ms <> 0",
     )
-    .bind(source)
+    .bind(text(source))
     .fetch_optional(connection)
     .await?)
 }
@@ -237,35 +240,41 @@ impl PendingRow {
 
 pub(super) async fn claim_undecided(
     connection: &mut Connection,
+    node: &str,
     limit: u32,
     lease_ms: i64,
     now_ms: i64,
 ) -> Result<Vec<Pending>, StoreError> {
-    let fresh = claim(connection, 0, limit, lease_ms, now_ms).await?;
+    super::super::take_turns(connection, Turn::Claim).await?;
+    let fresh = claim(connection, node, 0, limit, lease_ms, now_ms).await?;
     if !fresh.is_empty() {
         return Ok(fresh);
     }
-    claim(connection, i64::MAX, 1, lease_ms, now_ms).await
+    claim(connection, node, i64::MAX, 1, lease_ms, now_ms).await
 }
 
-/// Claims messages that were tried at most so often, those that were tried least first.
+/// Claims messages that were tried at most so often, those that were tried least first. While another worker decides mail of a
+/// source, the rest of that source waits: an answer is never decided before what it answers.
 async fn claim(
     connection: &mut Connection,
+    node: &str,
     attempts_max: i64,
     limit: u32,
     lease_ms: i64,
     now_ms: i64,
 ) -> Result<Vec<Pending>, StoreError> {
     let mut rows: Vec<PendingRow> = sqlx::query_as(
-        "UPDATE message SET attempts = attempts + 1, claimed_until_ms = $1 WHERE id IN (SELECT id FROM message \
-         WHERE outcome = 'pending' AND (claimed_until_ms <= $2 OR claimed_until_ms > $5) AND attempts <= $3 \
-         ORDER BY attempts, id LIMIT $4) \
+        "WITH due AS MATERIALIZED (SELECT id FROM message WHERE outcome = 'pending' AND (claimed_until_ms <= $2 OR claimed_until_ms > $6) AND attempts <= $3 \
+         AND source NOT IN (SELECT o.source FROM message o WHERE o.outcome = 'pending' AND o.claimed_until_ms > $2 AND o.claimed_until_ms <= $6 \
+         AND o.claimed_by <> $5) ORDER BY attempts, id LIMIT $4) \
+         UPDATE message SET attempts = attempts + 1, claimed_until_ms = $1, claimed_by = $5 WHERE id IN (SELECT id FROM due) \
          RETURNING id, attempts, source, mailbox, internal_date_ms, first_seen_at_ms, size_bytes",
     )
     .bind(now_ms.saturating_add(lease_ms))
     .bind(now_ms)
     .bind(attempts_max)
     .bind(i64::from(limit))
+    .bind(node)
     .bind(now_ms.saturating_add(CLAIM_MAX_MS))
     .fetch_all(connection)
     .await?;
@@ -296,6 +305,7 @@ pub(super) async fn taken_in(
 
 pub(super) async fn give_back(
     connection: &mut Connection,
+    node: &str,
     message_ids: &[i64],
     attempt: Attempt,
 ) -> Result<(), StoreError> {
@@ -305,10 +315,12 @@ pub(super) async fn give_back(
     };
     for id in message_ids {
         sqlx::query(
-            "UPDATE message SET attempts = attempts - $1, claimed_until_ms = 0 WHERE id = $2 AND outcome = 'pending' AND attempts >= $1",
+            "UPDATE message SET attempts = attempts - $1, claimed_until_ms = 0 WHERE id = $2 AND outcome = 'pending' AND attempts >= $1 \
+             AND claimed_by = $3",
         )
         .bind(taken_back)
         .bind(id)
+        .bind(node)
         .execute(&mut *connection)
         .await?;
     }
@@ -319,22 +331,23 @@ pub(super) async fn raw(
     connection: &mut Connection,
     message_id: i64,
 ) -> Result<Option<Vec<u8>>, StoreError> {
-    let holder: Option<(i64, i64)> = sqlx::query_as(
-        "SELECT h.id, h.content_deleted_at_ms FROM message m \
-         JOIN message h ON h.id = CASE m.duplicate_of WHEN 0 THEN m.id ELSE m.duplicate_of END WHERE m.id = $1",
+    let chunks: Vec<Vec<u8>> = sqlx::query_scalar(
+        "SELECT k.bytes FROM message m JOIN message_chunk k \
+         ON k.message_id = CASE m.duplicate_of WHEN 0 THEN m.id ELSE m.duplicate_of END WHERE m.id = $1 ORDER BY k.seq",
     )
     .bind(message_id)
-    .fetch_optional(&mut *connection)
+    .fetch_all(&mut *connection)
     .await?;
-    let Some((holder, 0)) = holder else {
-        return Ok(None);
-    };
-    let chunks: Vec<Vec<u8>> =
-        sqlx::query_scalar("SELECT bytes FROM message_chunk WHERE message_id = $1 ORDER BY seq")
-            .bind(holder)
-            .fetch_all(&mut *connection)
+    if !chunks.is_empty() {
+        return Ok(Some(chunks.concat()));
+    }
+    // Without a byte from the start, or deleted?
+    let empty: Option<i64> =
+        sqlx::query_scalar("SELECT id FROM message WHERE id = $1 AND content_deleted_at_ms = 0")
+            .bind(message_id)
+            .fetch_optional(connection)
             .await?;
-    Ok(Some(chunks.concat()))
+    Ok(empty.map(|_| Vec::new()))
 }
 
 /// Keeps what reading the attachments of a message gave.
@@ -390,7 +403,7 @@ pub(super) async fn untreated(
          WHERE m.source = $1 AND m.treated = 0 AND (m.outcome IN ('opened', 'joined') \
          OR (m.outcome = 'duplicate' AND o.outcome IN ('opened', 'joined'))) ORDER BY m.id LIMIT $2",
     )
-    .bind(source)
+    .bind(text(source))
     .bind(i64::from(limit))
     .fetch_all(&mut *connection)
     .await?;
@@ -416,10 +429,10 @@ pub(super) async fn mark_treated(
         sqlx::query(
             "UPDATE message SET treated = 1 WHERE source = $1 AND mailbox = $2 AND uid_validity = $3 AND position_key = $4",
         )
-        .bind(source)
-        .bind(&position.mailbox)
+        .bind(text(source))
+        .bind(text(&position.mailbox))
         .bind(i64::from(position.uid_validity))
-        .bind(&position.key)
+        .bind(key(&position.key))
         .execute(&mut *connection)
         .await?;
     }
@@ -510,10 +523,10 @@ pub(super) async fn message_at(
     let row: Option<ListedMessage> = sqlx::query_as(select_messages!(
         "WHERE m.source = $1 AND m.mailbox = $2 AND m.uid_validity = $3 AND m.position_key = $4"
     ))
-    .bind(source)
-    .bind(&position.mailbox)
+    .bind(text(source))
+    .bind(text(&position.mailbox))
     .bind(i64::from(position.uid_validity))
-    .bind(&position.key)
+    .bind(key(&position.key))
     .fetch_optional(&mut *connection)
     .await?;
     row.map(ListedMessage::into_row).transpose()

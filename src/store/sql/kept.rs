@@ -1,6 +1,6 @@
 //! Small things that are kept: settings, rule sets, and numbers for whoever looks.
 
-use super::Connection;
+use super::{Connection, text};
 use crate::rules::RuleFiles;
 use crate::store::{Counts, StoreError};
 
@@ -43,7 +43,7 @@ pub(super) async fn set_setting(
 ) -> Result<(), StoreError> {
     sqlx::query("INSERT INTO setting (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value")
         .bind(name)
-        .bind(value)
+        .bind(text(value))
         .execute(connection)
         .await?;
     Ok(())
@@ -56,7 +56,7 @@ pub(super) async fn setting_once(
 ) -> Result<String, StoreError> {
     sqlx::query("INSERT INTO setting (name, value) VALUES ($1, $2) ON CONFLICT DO NOTHING")
         .bind(name)
-        .bind(value)
+        .bind(text(value))
         .execute(&mut *connection)
         .await?;
     Ok(

@@ -1,6 +1,6 @@
 //! What possible duplicates are known by.
 
-use super::Connection;
+use super::{Connection, key};
 use crate::case::likeness::{COMMON_FILE, Earlier, Sketch, WINDOW_DAYS};
 use crate::store::{StoreError, rows};
 use std::collections::BTreeMap;
@@ -21,26 +21,30 @@ fn from_bytes(bytes: &[u8]) -> Vec<u64> {
         .collect()
 }
 
-/// Keeps the sketch of a case; sketches of texts that no later report can be compared with any more go.
+/// Forgets the sketches of texts that no later report can be compared with any more.
+pub(super) async fn sweep(connection: &mut Connection, now_ms: i64) -> Result<(), StoreError> {
+    let window = WINDOW_DAYS.saturating_mul(DAY_MS);
+    sqlx::query("DELETE FROM case_likeness WHERE received_at_ms < $1")
+        .bind(now_ms.saturating_sub(window.saturating_mul(2)))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Keeps the sketch of a case.
 pub(super) async fn keep(
     connection: &mut Connection,
     case_id: i64,
     received_at_ms: i64,
     sketch: &Sketch,
-    now_ms: i64,
 ) -> Result<(), StoreError> {
-    let window = WINDOW_DAYS.saturating_mul(DAY_MS);
-    sqlx::query("DELETE FROM case_likeness WHERE received_at_ms < $1")
-        .bind(now_ms.saturating_sub(window.saturating_mul(2)))
-        .execute(&mut *connection)
-        .await?;
     if !sketch.office.is_empty() && !sketch.shingles.is_empty() {
         sqlx::query(
             "INSERT INTO case_likeness (case_id, office, received_at_ms, shingles, numbers) VALUES ($1, $2, $3, $4, $5) \
              ON CONFLICT (case_id) DO NOTHING",
         )
         .bind(case_id)
-        .bind(&sketch.office)
+        .bind(key(&sketch.office))
         .bind(received_at_ms)
         .bind(to_bytes(&sketch.shingles))
         .bind(to_bytes(&sketch.numbers))
@@ -98,7 +102,7 @@ pub(super) async fn earlier(
             "SELECT c.id, c.year, c.count, c.merged_into, l.shingles, l.numbers FROM case_likeness l JOIN cases c ON c.id = l.case_id \
              WHERE l.office = $1 AND l.received_at_ms BETWEEN $2 AND $3 ORDER BY c.id DESC LIMIT $4",
         )
-        .bind(&sketch.office)
+        .bind(key(&sketch.office))
         .bind(received_at_ms.saturating_sub(window))
         .bind(received_at_ms.saturating_add(window))
         .bind(EARLIER_MAX)

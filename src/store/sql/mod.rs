@@ -1,6 +1,9 @@
 //! All SQL, written once and compiled for each database: the module that mounts this one names its `Database`, its
 //! `Connection` and its dialect. Statements keep to what `SQLite` and `PostgreSQL` both understand; where they differ, the
-//! dialect has the word.
+//! dialect has the word: the macros `for_update!` and `skip_locked!`, and the functions `bounded`, `take_turns` and
+//! `alone_with_content` of the module that mounts this one.
+//!
+//! Text from outside is bound by [`text`], and by [`key`] or [`folded`] where it is looked for.
 //!
 //! A method of the port is one transaction: [`read!`] and [`write!`] open and end it.
 
@@ -9,13 +12,14 @@ mod group;
 mod intake;
 mod kept;
 mod likeness;
+mod nodes;
 mod outbox;
 mod reports;
 mod returned;
 mod trouble;
 mod upkeep;
 
-use super::{Connection, Database, Transaction};
+use super::{Connection, Database, Transaction, bounded};
 use crate::case::likeness::{Earlier, Sketch};
 use crate::case::undeliverable::{DeadAddresses, RetryWord};
 use crate::case::{Case, CaseField, CaseNumber, Change, Event};
@@ -27,35 +31,43 @@ use crate::outbox::retry::Next;
 use crate::rules::RuleFiles;
 use crate::store::{
     Attempt, CaseFilter, Claimed, Compose, Correction, Counts, Group, Incoming, LeftAlone,
-    LooseEnd, MessageRow, NotDelivered, OutboxRow, Pending, Rearrangement, Reconciled, ReportDay,
-    ReportMail, RetentionCounts, Retried, SourceAccount, SourceEvent, Store, StoreError, Stored,
-    Unreadable,
+    LooseEnd, Meeting, MessageRow, NotDelivered, OutboxRow, Pending, Rearrangement, Reconciled,
+    ReportDay, ReportMail, RetentionCounts, Retried, SourceAccount, SourceEvent, Store, StoreError,
+    Stored, Unreadable, Watch,
 };
 use jiff::civil::Date;
+use sha2::{Digest as _, Sha256};
+use std::borrow::Cow;
 
 /// Raw bytes lie in chunks of this size.
 const CHUNK_BYTES: usize = 1 << 20;
 
 /// Reads in one go: nothing is written.
 macro_rules! read {
-    ($database:expr, |$connection:ident| $work:expr) => {{
-        call()?;
-        let mut reader = $database.reader().await?;
-        let $connection: &mut Connection = &mut reader;
-        $work.await
-    }};
+    ($database:expr, |$connection:ident| $work:expr) => {
+        bounded(async {
+            call()?;
+            let mut reader = $database.reader().await?;
+            let $connection: &mut Connection = &mut reader;
+            $work.await
+        })
+        .await
+    };
 }
 
 /// Writes in one transaction; an error undoes all of it. The name is that of the use case.
 macro_rules! write {
-    ($database:expr, $name:literal, |$connection:ident| $work:expr) => {{
-        call()?;
-        let mut transaction = $database.begin().await?;
-        let $connection: &mut Connection = &mut transaction;
-        let done = $work.await?;
-        commit(transaction, $name).await?;
-        Result::<_, StoreError>::Ok(done)
-    }};
+    ($database:expr, $name:literal, |$connection:ident| $work:expr) => {
+        bounded(async {
+            call()?;
+            let mut transaction = $database.begin().await?;
+            let $connection: &mut Connection = &mut transaction;
+            let done = $work.await?;
+            commit(transaction, $name).await?;
+            Result::<_, StoreError>::Ok(done)
+        })
+        .await
+    };
 }
 
 /// Ends a transaction; the name is that of the use case.
@@ -81,8 +93,87 @@ fn may_fail(point: &'static str) -> Result<(), StoreError> {
     }
 }
 
+/// Longest text that is looked for by an index: `PostgreSQL` refuses entries of more than 2 700 bytes.
+const KEY_BYTES_MAX: usize = 1_200;
+
+/// Text from outside: `PostgreSQL` takes no NUL, and no message may fail for that.
+fn text(value: &str) -> Cow<'_, str> {
+    if value.contains('\0') {
+        Cow::Owned(value.replace('\0', ""))
+    } else {
+        Cow::Borrowed(value)
+    }
+}
+
+/// Text by which something is found. What is too long for an index goes by its beginning and its hash.
+fn key(value: &str) -> Cow<'_, str> {
+    let value = text(value);
+    if value.len() <= KEY_BYTES_MAX {
+        return value;
+    }
+    let beginning: String = value.chars().take(KEY_BYTES_MAX / 8).collect();
+    let mut short = format!("{beginning}…sha256:");
+    for byte in Sha256::digest(value.as_bytes()) {
+        short.push_str(&format!("{byte:02x}"));
+    }
+    Cow::Owned(short)
+}
+
+/// Text by which something is found whatever the case of its ASCII letters. Columns that keep the case are compared by
+/// `lower()`, which folds the same letters in both databases.
+fn folded(value: &str) -> String {
+    key(&value.to_ascii_lowercase()).into_owned()
+}
+
 #[async_trait::async_trait]
 impl Store for Database {
+    fn node(&self) -> Option<&str> {
+        self.shared_as()
+    }
+
+    async fn watch_source(&self, source: &str, lease_ms: i64) -> Result<Watch, StoreError> {
+        let Some(node) = self.shared_as() else {
+            return Ok(Watch::Granted);
+        };
+        write!(self, "watch-source", |connection| nodes::watch(
+            connection, node, source, lease_ms
+        ))
+    }
+
+    async fn leave_source(&self, source: &str) -> Result<(), StoreError> {
+        let Some(node) = self.shared_as() else {
+            return Ok(());
+        };
+        write!(self, "leave-source", |connection| nodes::leave(
+            connection, node, source
+        ))
+    }
+
+    async fn watchers(&self) -> Result<Vec<(String, String)>, StoreError> {
+        read!(self, |connection| nodes::watchers(connection))
+    }
+
+    async fn meet(&self, ruleset: &str, since_ms: i64) -> Result<Option<Meeting>, StoreError> {
+        let Some(node) = self.shared_as() else {
+            return Ok(None);
+        };
+        let meeting = write!(self, "meet", |connection| nodes::meet(
+            connection, node, ruleset, since_ms
+        ))?;
+        Ok(Some(meeting))
+    }
+
+    async fn part(&self) -> Result<(), StoreError> {
+        let Some(node) = self.shared_as() else {
+            return Ok(());
+        };
+        write!(self, "part", |connection| nodes::part(connection, node))
+    }
+
+    async fn nodes(&self) -> Result<Meeting, StoreError> {
+        read!(self, |connection| nodes::living(connection))
+    }
+
     async fn cursor(&self, source: &str) -> Result<Cursor, StoreError> {
         read!(self, |connection| intake::cursor(connection, source))
     }
@@ -178,13 +269,22 @@ impl Store for Database {
     ) -> Result<Vec<Pending>, StoreError> {
         if read!(self, |connection| intake::has_undecided(connection, now_ms))? {
             return write!(self, "claim-undecided", |connection| {
-                intake::claim_undecided(connection, limit, lease_ms, now_ms)
+                intake::claim_undecided(
+                    connection,
+                    self.shared_as().unwrap_or_default(),
+                    limit,
+                    lease_ms,
+                    now_ms,
+                )
             });
         }
         Ok(Vec::new())
     }
 
     async fn release_claims(&self) -> Result<(), StoreError> {
+        if self.shared_as().is_some() {
+            return Ok(());
+        }
         write!(self, "release-claims", |connection| intake::release_claims(
             connection
         ))
@@ -192,7 +292,8 @@ impl Store for Database {
 
     async fn group(&self) -> Result<Box<dyn Group>, StoreError> {
         call()?;
-        Ok(Box::new(group::OpenGroup::new(self.begin().await?)))
+        let transaction = bounded(self.begin()).await?;
+        Ok(Box::new(group::OpenGroup::new(transaction)))
     }
 
     async fn taken_in(&self, message_id: i64) -> Result<Option<Pending>, StoreError> {
@@ -202,6 +303,7 @@ impl Store for Database {
     async fn give_back(&self, message_ids: &[i64], attempt: Attempt) -> Result<(), StoreError> {
         write!(self, "give-back", |connection| intake::give_back(
             connection,
+            self.shared_as().unwrap_or_default(),
             message_ids,
             attempt
         ))
@@ -393,6 +495,7 @@ impl Store for Database {
     }
 
     async fn recover_sending(&self, all: bool, now_ms: i64) -> Result<u64, StoreError> {
+        let all = all && self.shared_as().is_none();
         write!(self, "recover-sending", |connection| {
             outbox::recover_sending(connection, all, now_ms)
         })

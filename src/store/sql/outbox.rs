@@ -1,6 +1,6 @@
 //! The outbox: rows written with the change they belong to, claimed by lease, results per recipient.
 
-use super::{CHUNK_BYTES, Connection, cases, returned};
+use super::{CHUNK_BYTES, Connection, cases, folded, key, returned, text};
 use crate::case::{EventKind, MailKind, MailOrder, undeliverable};
 use crate::outbox::compose::Composed;
 use crate::outbox::retry::{FURTHEST_MS, Next, UNKNOWN_PAUSE_MS};
@@ -40,10 +40,10 @@ pub(super) async fn queue(
     )
     .bind(case_id)
     .bind(order.kind.id())
-    .bind(&order.party)
+    .bind(text(&order.party))
     .bind(order.seq)
     .bind(&mail.message_id)
-    .bind(mail.envelope.from.clone().unwrap_or_default())
+    .bind(text(mail.envelope.from.as_deref().unwrap_or_default()))
     .bind(now_ms)
     .bind(if order.held { "held" } else { "queued" })
     .bind(now_ms)
@@ -54,7 +54,7 @@ pub(super) async fn queue(
         sqlx::query("INSERT INTO outbox_recipient (outbox_id, position, address, state) VALUES ($1, $2, $3, 'waiting')")
             .bind(id)
             .bind(i64::try_from(position).unwrap_or(i64::MAX))
-            .bind(address)
+            .bind(text(address))
             .execute(&mut *connection)
             .await?;
     }
@@ -76,9 +76,9 @@ pub(super) async fn acknowledgements_since(
 ) -> Result<u32, StoreError> {
     let count: i64 = sqlx::query_scalar(
         "SELECT count(*) FROM outbox_recipient r JOIN outbox o ON o.id = r.outbox_id \
-         WHERE r.address = $1 AND o.kind = 'kvittering' AND o.created_at_ms > $2 AND o.created_at_ms <= $3",
+         WHERE lower(r.address) = $1 AND o.kind = 'kvittering' AND o.created_at_ms > $2 AND o.created_at_ms <= $3",
     )
-    .bind(address)
+    .bind(folded(address))
     .bind(since_ms)
     .bind(since_ms.saturating_add(CLOCK_SLACK_MS))
     .fetch_one(&mut *connection)
@@ -106,11 +106,13 @@ pub(super) async fn claim(
     heed_clock_set_back(connection, now_ms).await?;
     hold_needless_reminders(connection, now_ms).await?;
     returned::hold_for_dead_addresses(connection, now_ms).await?;
-    let rows: Vec<ClaimedRow> = sqlx::query_as(
-        "UPDATE outbox SET state = 'sending', attempts = attempts + 1, claimed_at_ms = $1, lease_until_ms = $2 \
-         WHERE id IN (SELECT id FROM outbox WHERE state = 'queued' AND next_attempt_at_ms <= $1 ORDER BY kind <> 'kvittering', next_attempt_at_ms, id LIMIT $3) \
-         RETURNING id, case_id, kind, attempts, created_at_ms, envelope_from",
-    )
+    let rows: Vec<ClaimedRow> = sqlx::query_as(concat!(
+        "WITH due AS MATERIALIZED (SELECT id FROM outbox WHERE state = 'queued' AND next_attempt_at_ms <= $1 \
+         ORDER BY kind <> 'kvittering', next_attempt_at_ms, id LIMIT $3",
+        skip_locked!(),
+        ") UPDATE outbox SET state = 'sending', attempts = attempts + 1, claimed_at_ms = $1, lease_until_ms = $2 \
+         WHERE id IN (SELECT id FROM due) RETURNING id, case_id, kind, attempts, created_at_ms, envelope_from",
+    ))
     .bind(now_ms)
     .bind(now_ms.saturating_add(lease_ms))
     .bind(i64::from(limit))
@@ -190,10 +192,10 @@ pub(super) async fn recover_sending(
     all: bool,
     now_ms: i64,
 ) -> Result<u64, StoreError> {
-    let rows: Vec<(i64, i64, i64)> = sqlx::query_as(
-        "SELECT id, unknown_outcomes, claimed_at_ms FROM outbox WHERE state = 'sending' \
-         AND ($1 = 1 OR lease_until_ms <= $2 OR claimed_at_ms > $3) ORDER BY id",
-    )
+    let rows: Vec<(i64, i64, i64)> = sqlx::query_as(concat!(
+        "SELECT id, unknown_outcomes, claimed_at_ms FROM outbox WHERE state = 'sending' AND ($1 = 1 OR lease_until_ms <= $2 OR claimed_at_ms > $3) ORDER BY id",
+        skip_locked!()
+    ))
     .bind(i64::from(all))
     .bind(now_ms)
     .bind(now_ms.saturating_add(CLOCK_SLACK_MS))
@@ -257,7 +259,10 @@ pub(super) async fn record_delivery(
     now_ms: i64,
 ) -> Result<(), StoreError> {
     let row: Option<(i64, i64, String)> =
-        sqlx::query_as("SELECT case_id, unknown_outcomes, party FROM outbox WHERE id = $1 AND state = 'sending' AND attempts = $2")
+        sqlx::query_as(concat!(
+            "SELECT case_id, unknown_outcomes, party FROM outbox WHERE id = $1 AND state = 'sending' AND attempts = $2",
+            for_update!()
+        ))
             .bind(claimed.id)
             .bind(i64::from(claimed.attempts))
             .fetch_optional(&mut *connection)
@@ -284,7 +289,7 @@ pub(super) async fn record_delivery(
         let (class, subject, detail) = reply.enhanced;
         sqlx::query(
             "UPDATE outbox_recipient SET state = $1, code = $2, enhanced = $3, at_ms = $4 \
-             WHERE outbox_id = $5 AND address = $6 AND state = 'waiting'",
+             WHERE outbox_id = $5 AND lower(address) = $6 AND state = 'waiting'",
         )
         .bind(state)
         .bind(i64::from(reply.code))
@@ -295,13 +300,13 @@ pub(super) async fn record_delivery(
         })
         .bind(now_ms)
         .bind(claimed.id)
-        .bind(address)
+        .bind(folded(address))
         .execute(&mut *connection)
         .await?;
     }
     if let Some(replaced) = &delivery.replaced_message_id {
         sqlx::query("UPDATE outbox SET replaced_message_id = $1 WHERE id = $2")
-            .bind(replaced)
+            .bind(key(replaced))
             .bind(claimed.id)
             .execute(&mut *connection)
             .await?;
@@ -311,7 +316,8 @@ pub(super) async fn record_delivery(
         return Ok(());
     }
     let (refused, bounced): (i64, i64) = sqlx::query_as(
-        "SELECT coalesce(sum(state = 'refused'), 0), coalesce(sum(state = 'bounced'), 0) FROM outbox_recipient WHERE outbox_id = $1",
+        "SELECT count(*) FILTER (WHERE state = 'refused'), count(*) FILTER (WHERE state = 'bounced') FROM outbox_recipient \
+         WHERE outbox_id = $1",
     )
     .bind(claimed.id)
     .fetch_one(&mut *connection)

@@ -1,6 +1,6 @@
 //! Mail of ours that came back, the addresses that take none, and a person's word that they work again.
 
-use super::{Connection, cases};
+use super::{Connection, cases, folded, key, text};
 use crate::case::CaseNumber;
 use crate::case::undeliverable::{self, DeadAddresses, RetryWord, Returned, SentMail};
 use crate::outbox::message_id::Verp;
@@ -38,7 +38,8 @@ pub(super) async fn sent_mail(
         return Ok(None);
     };
     let recipients: Vec<(String, i64)> = sqlx::query_as(
-        "SELECT address, state IN ('waiting', 'accepted') FROM outbox_recipient WHERE outbox_id = $1 ORDER BY position",
+        "SELECT address, CAST(CASE WHEN state IN ('waiting', 'accepted') THEN 1 ELSE 0 END AS BIGINT) FROM outbox_recipient \
+         WHERE outbox_id = $1 ORDER BY position",
     )
     .bind(id)
     .fetch_all(&mut *connection)
@@ -75,7 +76,7 @@ async fn find(connection: &mut Connection, keys: &ReturnKeys) -> Result<Option<i
         let found: Option<i64> = sqlx::query_scalar(
             "SELECT id FROM outbox WHERE replaced_message_id = $1 AND replaced_message_id <> '' LIMIT 1",
         )
-        .bind(cited)
+        .bind(key(cited))
         .fetch_optional(&mut *connection)
         .await?;
         if found.is_some() {
@@ -109,8 +110,8 @@ async fn alike(
     Ok(sqlx::query_as(
         "SELECT id, rfc_message_id FROM outbox WHERE rfc_message_id >= $1 AND rfc_message_id < $2 ORDER BY id LIMIT $3",
     )
-    .bind(begins)
-    .bind(format!("{begins}~"))
+    .bind(text(begins))
+    .bind(text(&format!("{begins}~")))
     .bind(ALIKE_MAX)
     .fetch_all(connection)
     .await?)
@@ -124,12 +125,12 @@ pub(super) async fn keep(
 ) -> Result<(), StoreError> {
     for address in &returned.addresses {
         sqlx::query(
-            "UPDATE outbox_recipient SET state = 'bounced', enhanced = $1, at_ms = $2 WHERE outbox_id = $3 AND address = $4",
+            "UPDATE outbox_recipient SET state = 'bounced', enhanced = $1, at_ms = $2 WHERE outbox_id = $3 AND lower(address) = $4",
         )
-        .bind(&returned.status)
+        .bind(text(&returned.status))
         .bind(now_ms)
         .bind(returned.mail)
-        .bind(address)
+        .bind(folded(address))
         .execute(&mut *connection)
         .await?;
         if returned.dead {
@@ -137,9 +138,9 @@ pub(super) async fn keep(
                 "INSERT INTO dead_address (address, at_ms, status, outbox_id) VALUES ($1, $2, $3, $4) \
                  ON CONFLICT (address) DO UPDATE SET at_ms = excluded.at_ms, status = excluded.status, outbox_id = excluded.outbox_id",
             )
-            .bind(address)
+            .bind(folded(address))
             .bind(now_ms)
-            .bind(&returned.status)
+            .bind(text(&returned.status))
             .bind(returned.mail)
             .execute(&mut *connection)
             .await?;
@@ -163,7 +164,7 @@ pub(super) async fn hold_for_dead_addresses(
     now_ms: i64,
 ) -> Result<(), StoreError> {
     let mut mails: Vec<i64> = sqlx::query_scalar(
-        "UPDATE outbox_recipient SET state = 'bounced' WHERE state = 'waiting' AND address IN (SELECT address FROM dead_address) \
+        "UPDATE outbox_recipient SET state = 'bounced' WHERE state = 'waiting' AND lower(address) IN (SELECT address FROM dead_address) \
          AND outbox_id IN (SELECT id FROM outbox WHERE state = 'queued' AND case_id <> 0 AND kind <> 'vakt') RETURNING outbox_id",
     )
     .fetch_all(&mut *connection)
@@ -172,7 +173,8 @@ pub(super) async fn hold_for_dead_addresses(
     mails.dedup();
     for id in mails {
         let (waiting, accepted): (i64, i64) = sqlx::query_as(
-            "SELECT coalesce(sum(state = 'waiting'), 0), coalesce(sum(state = 'accepted'), 0) FROM outbox_recipient WHERE outbox_id = $1",
+            "SELECT count(*) FILTER (WHERE state = 'waiting'), count(*) FILTER (WHERE state = 'accepted') FROM outbox_recipient \
+             WHERE outbox_id = $1",
         )
         .bind(id)
         .fetch_one(&mut *connection)
@@ -214,7 +216,7 @@ pub(super) async fn retry(
         return Ok(Retried::NotWaiting);
     }
     let dead: Vec<(String, i64, String)> = sqlx::query_as(
-        "SELECT d.address, d.at_ms, d.status FROM dead_address d JOIN outbox_recipient r ON r.address = d.address \
+        "SELECT d.address, d.at_ms, d.status FROM dead_address d JOIN outbox_recipient r ON lower(r.address) = d.address \
          WHERE r.outbox_id = $1 AND r.state <> 'accepted' ORDER BY d.at_ms DESC",
     )
     .bind(id)
@@ -234,7 +236,7 @@ pub(super) async fn retry(
             .execute(&mut *connection)
             .await?;
         let held: Vec<i64> = sqlx::query_scalar(
-            "SELECT DISTINCT o.id FROM outbox o JOIN outbox_recipient r ON r.outbox_id = o.id WHERE r.address = $1 \
+            "SELECT DISTINCT o.id FROM outbox o JOIN outbox_recipient r ON r.outbox_id = o.id WHERE lower(r.address) = $1 \
              AND r.state = 'bounced' AND o.state = 'held' AND o.hold_reason = $2 ORDER BY o.id",
         )
         .bind(address)
@@ -253,10 +255,11 @@ pub(super) async fn retry(
 
 /// Whether the mail is in a state in which it can be sent, and there is something to send.
 async fn waits(connection: &mut Connection, id: i64) -> Result<bool, StoreError> {
-    let found: Option<i64> = sqlx::query_scalar(
+    let found: Option<i64> = sqlx::query_scalar(concat!(
         "SELECT id FROM outbox WHERE id = $1 AND state IN ('queued', 'held', 'failed', 'bounced') \
          AND EXISTS (SELECT 1 FROM outbox_chunk k WHERE k.outbox_id = outbox.id)",
-    )
+        for_update!()
+    ))
     .bind(id)
     .fetch_optional(connection)
     .await?;

@@ -1,6 +1,6 @@
 //! What cannot be read at the sources, and what people did there by hand.
 
-use super::Connection;
+use super::{Connection, key, text};
 use crate::case::Actor;
 use crate::intake::Position;
 use crate::store::rows;
@@ -18,12 +18,12 @@ pub(super) async fn note(
              VALUES ($1, $2, $3, $4, $5, $5, $6) ON CONFLICT (source, mailbox, uid_validity, position_key) \
              DO UPDATE SET last_at_ms = excluded.last_at_ms, why = excluded.why",
         )
-        .bind(source)
-        .bind(&position.mailbox)
+        .bind(text(source))
+        .bind(text(&position.mailbox))
         .bind(i64::from(position.uid_validity))
-        .bind(&position.key)
+        .bind(key(&position.key))
         .bind(now_ms)
-        .bind(why)
+        .bind(text(why))
         .execute(&mut *connection)
         .await?;
     }
@@ -36,9 +36,9 @@ pub(super) async fn has_older(
     not_met_since_ms: i64,
 ) -> Result<bool, StoreError> {
     let found: Option<i64> = sqlx::query_scalar(
-        "SELECT 1 FROM unreadable WHERE source = $1 AND last_at_ms < $2 LIMIT 1",
+        "SELECT last_at_ms FROM unreadable WHERE source = $1 AND last_at_ms < $2 LIMIT 1",
     )
-    .bind(source)
+    .bind(text(source))
     .bind(not_met_since_ms)
     .fetch_optional(&mut *connection)
     .await?;
@@ -51,7 +51,7 @@ pub(super) async fn forget(
     not_met_since_ms: i64,
 ) -> Result<(), StoreError> {
     sqlx::query("DELETE FROM unreadable WHERE source = $1 AND last_at_ms < $2")
-        .bind(source)
+        .bind(text(source))
         .bind(not_met_since_ms)
         .execute(&mut *connection)
         .await?;
@@ -67,10 +67,10 @@ pub(super) async fn mended(
     sqlx::query(
         "DELETE FROM unreadable WHERE source = $1 AND mailbox = $2 AND uid_validity = $3 AND position_key = $4",
     )
-    .bind(source)
-    .bind(&position.mailbox)
+    .bind(text(source))
+    .bind(text(&position.mailbox))
     .bind(i64::from(position.uid_validity))
-    .bind(&position.key)
+    .bind(key(&position.key))
     .execute(connection)
     .await?;
     Ok(())
@@ -116,13 +116,13 @@ pub(super) async fn keep_event(
         "INSERT INTO source_event (source, position_key, at_ms, kind, actor, on_behalf_of, reason) \
          VALUES ($1, $2, $3, $4, $5, $6, $7)",
     )
-    .bind(&event.source)
-    .bind(&event.position_key)
+    .bind(text(&event.source))
+    .bind(text(&event.position_key))
     .bind(event.at_ms)
     .bind(event.kind)
-    .bind(actor)
-    .bind(on_behalf_of)
-    .bind(&event.reason)
+    .bind(text(actor))
+    .bind(text(on_behalf_of))
+    .bind(text(&event.reason))
     .execute(&mut *connection)
     .await?;
     Ok(())

@@ -3,6 +3,7 @@
 use super::{Connection, cases};
 use crate::case::{CaseNumber, EventKind};
 use crate::store::rows;
+use crate::store::turns::Turn;
 use crate::store::{LooseEnd, Reconciled, RetentionCounts, SourceAccount, StoreError};
 use serde_json::json;
 
@@ -31,11 +32,13 @@ pub(super) async fn accounts(
 ) -> Result<Vec<SourceAccount>, StoreError> {
     let rows: Vec<AccountRow> = sqlx::query_as(
         "SELECT s.source, max(s.seen) AS seen, max(s.gone) AS gone, max(s.checked_at_ms) AS checked_at_ms, \
-         sum(s.opened) AS opened, sum(s.joined) AS joined, sum(s.duplicate) AS duplicate, sum(s.left_alone) AS left_alone, \
-         sum(s.pending) AS pending FROM ( \
-           SELECT source, 0 AS seen, 0 AS gone, 0 AS checked_at_ms, sum(outcome = 'opened') AS opened, \
-             sum(outcome = 'joined') AS joined, sum(outcome = 'duplicate') AS duplicate, \
-             sum(outcome = 'left-alone') AS left_alone, sum(outcome = 'pending') AS pending FROM message GROUP BY source \
+         CAST(sum(s.opened) AS BIGINT) AS opened, CAST(sum(s.joined) AS BIGINT) AS joined, \
+         CAST(sum(s.duplicate) AS BIGINT) AS duplicate, CAST(sum(s.left_alone) AS BIGINT) AS left_alone, \
+         CAST(sum(s.pending) AS BIGINT) AS pending FROM ( \
+           SELECT source, 0 AS seen, 0 AS gone, 0 AS checked_at_ms, count(*) FILTER (WHERE outcome = 'opened') AS opened, \
+             count(*) FILTER (WHERE outcome = 'joined') AS joined, count(*) FILTER (WHERE outcome = 'duplicate') AS duplicate, \
+             count(*) FILTER (WHERE outcome = 'left-alone') AS left_alone, count(*) FILTER (WHERE outcome = 'pending') AS pending \
+             FROM message GROUP BY source \
            UNION ALL SELECT source, seen, gone, checked_at_ms, 0, 0, 0, 0, 0 FROM source_cursor) s \
          GROUP BY s.source ORDER BY s.source",
     )
@@ -60,7 +63,7 @@ pub(super) async fn loose_ends(
     undecided_before_ms: i64,
 ) -> Result<Vec<LooseEnd>, StoreError> {
     let rows: Vec<(String, String, i64)> = sqlx::query_as(
-        "SELECT * FROM ( \
+        "SELECT source, kind, count FROM ( \
          SELECT m.source AS source, 'without-case' AS kind, count(*) AS count FROM message m LEFT JOIN cases c ON c.id = m.case_id \
            WHERE m.outcome IN ('opened', 'joined') AND c.id IS NULL GROUP BY m.source \
          UNION ALL SELECT m.source, 'without-original', count(*) FROM message m LEFT JOIN message o ON o.id = m.duplicate_of \
@@ -75,7 +78,7 @@ pub(super) async fn loose_ends(
            AND NOT EXISTS (SELECT 1 FROM outbox o WHERE o.case_id = c.id AND o.kind = 'kvittering') \
          UNION ALL SELECT '', 'without-message', count(*) FROM cases c WHERE c.message_id <> 0 \
            AND NOT EXISTS (SELECT 1 FROM message m WHERE m.id = c.message_id) \
-         ) WHERE count > 0 ORDER BY source, kind",
+         ) AS found WHERE count > 0 ORDER BY source, kind",
     )
     .bind(undecided_before_ms)
     .fetch_all(&mut *connection)
@@ -123,8 +126,28 @@ pub(super) async fn keep_reconciliation(
 }
 
 /// What a verdict holds besides rule ids and terms: whom an answer would reach, and the reporter's own case number.
-const FORGET_REPORTER: &str = "UPDATE verdict SET verdict = json_set(verdict, '$.reporter.address', '', '$.reference', NULL) \
-     WHERE message_id = $1";
+async fn forget_reporter(connection: &mut Connection, message_id: i64) -> Result<(), StoreError> {
+    let stored: Option<String> =
+        sqlx::query_scalar("SELECT verdict FROM verdict WHERE message_id = $1")
+            .bind(message_id)
+            .fetch_optional(&mut *connection)
+            .await?;
+    let Some(stored) = stored else { return Ok(()) };
+    let mut verdict: serde_json::Value =
+        serde_json::from_str(&stored).map_err(|_| rows::broken("verdict", "not JSON"))?;
+    if let Some(address) = verdict.pointer_mut("/reporter/address") {
+        *address = json!("");
+    }
+    if let Some(whole) = verdict.as_object_mut() {
+        whole.insert("reference".to_owned(), serde_json::Value::Null);
+    }
+    sqlx::query("UPDATE verdict SET verdict = $1 WHERE message_id = $2")
+        .bind(verdict.to_string())
+        .bind(message_id)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
 
 /// Position, hash and reason stay.
 pub(super) async fn delete_left_alone(
@@ -132,6 +155,7 @@ pub(super) async fn delete_left_alone(
     settled_before_ms: i64,
     now_ms: i64,
 ) -> Result<u64, StoreError> {
+    super::super::take_turns(connection, Turn::Delete).await?;
     let due: Vec<(i64, i64)> = sqlx::query_as(
         "SELECT id, size_bytes FROM message WHERE outcome = 'left-alone' AND content_deleted_at_ms = 0 AND settled_at_ms <= $1 \
          ORDER BY settled_at_ms, id LIMIT $2",
@@ -167,10 +191,7 @@ async fn delete_message(
         .bind(id)
         .execute(&mut *connection)
         .await?;
-    sqlx::query(FORGET_REPORTER)
-        .bind(id)
-        .execute(&mut *connection)
-        .await?;
+    forget_reporter(connection, id).await?;
     sqlx::query(
         "UPDATE message SET content_deleted_at_ms = $1, sender_domain = '' WHERE id = $2 OR (duplicate_of = $2 AND duplicate_of <> 0)",
     )
@@ -190,7 +211,7 @@ macro_rules! cases_due {
             " FROM (SELECT c.id AS id, c.year AS year, c.count AS count, c.content_deleted_at_ms AS deleted, \
              (SELECT max(e.at_ms) FROM case_event e WHERE e.case_id = c.id AND e.kind NOT IN ('shown', 'content-deleted')) AS last \
              FROM cases c WHERE c.id > $1 AND c.state IN ('closed', 'registered', 'dismissed') \
-             AND NOT EXISTS (SELECT 1 FROM outbox o WHERE o.case_id = c.id AND o.state IN ('queued', 'sending'))) \
+             AND NOT EXISTS (SELECT 1 FROM outbox o WHERE o.case_id = c.id AND o.state IN ('queued', 'sending'))) AS done \
              WHERE last > deleted AND last <= $2 ",
             $tail
         )
@@ -204,6 +225,7 @@ pub(super) async fn delete_case(
     ended_before_ms: i64,
     now_ms: i64,
 ) -> Result<Option<(i64, CaseNumber)>, StoreError> {
+    super::super::take_turns(connection, Turn::Delete).await?;
     let due: Option<(i64, i64, i64)> =
         sqlx::query_as(cases_due!("SELECT id, year, count", "ORDER BY id LIMIT 1"))
             .bind(after_case_id)

@@ -20,6 +20,7 @@ CREATE TABLE message (
     sender_domain    TEXT    NOT NULL DEFAULT '',
     attempts         INTEGER NOT NULL DEFAULT 0,
     claimed_until_ms INTEGER NOT NULL DEFAULT 0,
+    claimed_by       TEXT    NOT NULL DEFAULT '',
     outcome          TEXT    NOT NULL CHECK (outcome IN ('pending', 'opened', 'joined', 'duplicate', 'left-alone')),
     reason           TEXT    NOT NULL DEFAULT '',
     case_id          INTEGER NOT NULL DEFAULT 0,
@@ -29,7 +30,7 @@ CREATE TABLE message (
     content_deleted_at_ms INTEGER NOT NULL DEFAULT 0,
     UNIQUE (source, mailbox, uid_validity, position_key)
 ) STRICT;
-CREATE INDEX message_content ON message (content_hash, id);
+CREATE UNIQUE INDEX message_original ON message (content_hash) WHERE outcome <> 'duplicate';
 CREATE INDEX message_pending ON message (attempts, id) WHERE outcome = 'pending';
 CREATE INDEX message_untreated ON message (source, id) WHERE treated = 0 AND outcome IN ('opened', 'joined', 'duplicate');
 CREATE INDEX message_left_alone ON message (settled_at_ms) WHERE outcome = 'left-alone' AND content_deleted_at_ms = 0;
@@ -61,9 +62,10 @@ CREATE TABLE thread_id (
 ) STRICT;
 
 -- References of their own that senders gave in the messages of a case («vår sak 24/1187»): later mail may cite nothing else.
+-- In small letters, like the address.
 CREATE TABLE case_reference (
-    reference  TEXT    NOT NULL COLLATE NOCASE,
-    address    TEXT    NOT NULL COLLATE NOCASE,
+    reference  TEXT    NOT NULL,
+    address    TEXT    NOT NULL,
     party      TEXT    NOT NULL,
     case_id    INTEGER NOT NULL,
     message_id INTEGER NOT NULL REFERENCES message (id),
@@ -156,11 +158,12 @@ CREATE TRIGGER case_event_no_delete BEFORE DELETE ON case_event BEGIN SELECT RAI
 
 -- What the form of a report says, with the day and the place of the event: content, like the report. The first word stays.
 CREATE TABLE case_field (
+    id         INTEGER PRIMARY KEY AUTOINCREMENT,
     case_id    INTEGER NOT NULL REFERENCES cases (id),
     name       TEXT    NOT NULL,
     value      TEXT    NOT NULL,
     message_id INTEGER NOT NULL REFERENCES message (id),
-    PRIMARY KEY (case_id, name)
+    UNIQUE (case_id, name)
 ) STRICT;
 
 -- One row a mail. The bytes are fixed when the row is written; every attempt sends them. Mail about many cases (the digest,
@@ -193,18 +196,19 @@ CREATE INDEX outbox_replaced ON outbox (replaced_message_id) WHERE replaced_mess
 CREATE TABLE outbox_recipient (
     outbox_id INTEGER NOT NULL REFERENCES outbox (id),
     position  INTEGER NOT NULL,
-    address   TEXT    NOT NULL COLLATE NOCASE,
+    address   TEXT    NOT NULL,
     state     TEXT    NOT NULL CHECK (state IN ('waiting', 'accepted', 'refused', 'bounced')),
     code      INTEGER NOT NULL DEFAULT 0,
     enhanced  TEXT    NOT NULL DEFAULT '',
     at_ms     INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (outbox_id, position)
 ) STRICT;
-CREATE INDEX outbox_recipient_address ON outbox_recipient (address);
+CREATE INDEX outbox_recipient_address ON outbox_recipient (lower(address));
 
--- Addresses from which mail came back because they take none. Nothing is sent there until a person says that it works again.
+-- Addresses, in small letters, from which mail came back because they take none. Nothing is sent there until a person says that
+-- it works again.
 CREATE TABLE dead_address (
-    address   TEXT    NOT NULL COLLATE NOCASE PRIMARY KEY,
+    address   TEXT    NOT NULL PRIMARY KEY,
     at_ms     INTEGER NOT NULL,
     status    TEXT    NOT NULL,
     outbox_id INTEGER NOT NULL REFERENCES outbox (id)
@@ -284,4 +288,19 @@ CREATE TABLE reconciliation (
     at_ms       INTEGER NOT NULL,
     differences INTEGER NOT NULL,
     report      TEXT    NOT NULL
+) STRICT;
+
+-- Which worker watches which source, until when by the database's clock; empty where one worker alone has the database.
+CREATE TABLE source_lease (
+    source   TEXT    NOT NULL PRIMARY KEY,
+    node     TEXT    NOT NULL,
+    until_ms INTEGER NOT NULL
+) STRICT;
+
+-- The workers that share the database, with the rules that each has in force and since when.
+CREATE TABLE node (
+    node           TEXT    NOT NULL PRIMARY KEY,
+    seen_ms        INTEGER NOT NULL,
+    ruleset        TEXT    NOT NULL,
+    ruleset_at_ms  INTEGER NOT NULL
 ) STRICT;
