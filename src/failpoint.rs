@@ -68,6 +68,11 @@ pub const COMMITS: &[&str] = &[
     "hold-mail",
     "retry-mail",
     "rearrange",
+    // Of several nodes.
+    "meet",
+    "watch-source",
+    "leave-source",
+    "part",
     "keep-source-event",
     // Where several workers share the database.
     "watch-source",

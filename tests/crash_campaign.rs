@@ -33,7 +33,7 @@ use std::time::{Duration, Instant};
 
 use campaign::Dice;
 use campaign::checks::{Ledger, is_worked_off};
-use campaign::database::Case;
+use campaign::database::{Case, Database};
 use campaign::mail::{CLINICS, Got, Kind, Writer, copy, returns};
 use campaign::scene::{Scene, USERS};
 use linjevei::failpoint;
@@ -59,8 +59,14 @@ const SOFTWARE: i32 = 70;
 const OF_COMMANDS: [&str; 3] = ["hold-mail", "retry-mail", "rearrange"];
 /// Steps that commands take too.
 const OF_BOTH: [&str; 3] = ["apply", "group", "keep-ruleset"];
-/// Steps that nothing here takes: a person's word about a forsendelse.
-const NOT_HERE: &str = "keep-source-event";
+/// Steps that nothing here takes: a person's word about a forsendelse, and what several nodes agree on.
+const NOT_HERE: [&str; 5] = [
+    "keep-source-event",
+    "meet",
+    "watch-source",
+    "leave-source",
+    "part",
+];
 
 const MINUTE_MS: i64 = 60_000;
 const HOUR_MS: i64 = 60 * MINUTE_MS;
@@ -92,8 +98,8 @@ struct Campaign {
     orders: BTreeMap<String, usize>,
     commands: usize,
     failures: usize,
-    /// Reports that can be added to: by which their sender is known, and their content.
-    reports: Vec<(Got, String)>,
+    /// Reports that can be added to: by which their sender is known, their content, and when they came (Unix milliseconds).
+    reports: Vec<(Got, String, i64)>,
     /// What the IMAP server cannot read for now.
     unreadable: Vec<(usize, String)>,
 }
@@ -186,7 +192,8 @@ impl Campaign {
                     self.unreadable.push((user, file));
                 }
                 if kind == Kind::Report && !again {
-                    self.reports.push((self.writer.last(), mail.hash.clone()));
+                    let report = (self.writer.last(), mail.hash.clone(), self.scene.now_ms());
+                    self.reports.push(report);
                 }
                 self.ledger.delivered.push(mail);
             }
@@ -209,8 +216,12 @@ impl Campaign {
             .iter()
             .rev()
             .take(30)
-            .filter(|(_, hash)| self.ledger.is_ours(hash) && !self.ledger.by_order.contains(hash))
-            .map(|(report, _)| report.clone())
+            // What came long ago may be deleted before the addition is read.
+            .filter(|(_, _, came_ms)| self.scene.now_ms() - came_ms < 30 * DAY_MS)
+            .filter(|(_, hash, _)| {
+                self.ledger.is_ours(hash) && !self.ledger.by_order.contains(hash)
+            })
+            .map(|(report, ..)| report.clone())
             .collect();
         let (kind, to) = match self.dice.below(100) {
             0..52 => (Kind::Report, None),
@@ -245,7 +256,7 @@ impl Campaign {
                     .iter()
                     .any(|name| point.contains(&format!(".{name}.")))
             };
-            is(&OF_BOTH) || !is(&[NOT_HERE]) && is(&OF_COMMANDS) == of_command
+            is(&OF_BOTH) || !is(&NOT_HERE) && is(&OF_COMMANDS) == of_command
         };
         let seldom = self.dice.percent(50);
         // What was ordered often and in vain is left to other rounds.
@@ -365,7 +376,16 @@ impl Campaign {
                     return;
                 }
                 let (row, mail) = (*self.dice.one(&again)).clone();
-                self.ledger.begins_anew(&mail);
+                // What was held for the same address goes too.
+                for (_, other) in &mails {
+                    let shared = other
+                        .recipients
+                        .iter()
+                        .any(|to| mail.recipients.contains(to));
+                    if shared && other.state == "held" || *other == mail {
+                        self.ledger.begins_anew(other);
+                    }
+                }
                 words(&["outbox", "retry", &row.to_string(), "--address-works"])
             }
             3 => {
@@ -450,7 +470,7 @@ impl Campaign {
                     self.stop_if_wrong();
                 }
             }
-            let snapshot = self.scene.database.snapshot([0, 0, i64::MAX]);
+            let snapshot = self.scene.database.snapshot([i64::MAX; 4]);
             let queued = snapshot
                 .mails
                 .values()
@@ -459,6 +479,17 @@ impl Campaign {
                 break;
             };
             self.scene.offset_ms += (next - self.scene.now_ms()).max(0) + 1000;
+        }
+        // What could not be read for a while did not add up; an hour later it is counted again.
+        let adds_up = |database: &Database| {
+            let snapshot = database.snapshot([i64::MAX; 4]);
+            snapshot.differences.values().all(|count| *count == 0)
+        };
+        if !adds_up(&self.scene.database) {
+            self.scene.offset_ms += HOUR_MS + MINUTE_MS;
+            let worker = self.scene.start(0, "");
+            wait_until(Duration::from_secs(30), || adds_up(&self.scene.database));
+            worker.stop();
         }
         self.ledger.at_rest(&self.scene, self.round);
         self.stop_if_wrong();

@@ -162,8 +162,9 @@ impl Database {
             })
     }
 
-    /// What it holds at this moment: of messages, cases and mail only the rows behind these, and mail that is not sent.
-    pub fn snapshot(&self, behind: [i64; 3]) -> Snapshot {
+    /// What it holds at this moment: of messages, cases and mail only the rows behind these, and mail that is not sent, or was
+    /// sent after the last one (Unix milliseconds).
+    pub fn snapshot(&self, behind: [i64; 4]) -> Snapshot {
         self.runtime.block_on(async {
             let mut connection = self.connect().await;
             let mut transaction = connection.begin().await.unwrap();
@@ -194,9 +195,10 @@ impl Database {
             }
             let rows: Vec<MailColumns> = sqlx::query_as(
                 "SELECT id, case_id, kind, party, rfc_message_id, state, attempts, unknown_outcomes, next_attempt_at_ms, \
-                 created_at_ms FROM outbox WHERE id > $1 OR state <> 'sent'",
+                 created_at_ms FROM outbox WHERE id > $1 OR state <> 'sent' OR sent_at_ms > $2",
             )
             .bind(behind[2])
+            .bind(behind[3])
             .fetch_all(&mut *transaction)
             .await
             .unwrap();
@@ -209,9 +211,10 @@ impl Database {
             }
             let rows: Vec<(i64, String, String)> = sqlx::query_as(
                 "SELECT r.outbox_id, r.address, r.state FROM outbox_recipient r JOIN outbox o ON o.id = r.outbox_id \
-                 WHERE o.id > $1 OR o.state <> 'sent' ORDER BY r.outbox_id, r.position",
+                 WHERE o.id > $1 OR o.state <> 'sent' OR o.sent_at_ms > $2 ORDER BY r.outbox_id, r.position",
             )
             .bind(behind[2])
+            .bind(behind[3])
             .fetch_all(&mut *transaction)
             .await
             .unwrap();

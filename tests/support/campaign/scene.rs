@@ -96,7 +96,7 @@ impl Scene {
             );
         }
         text += &format!(
-            "\n[smtp]\nhost = \"127.0.0.1\"\nport = {}\ntls = \"none\"\n\n[retention]\nclosed_cases_keep_days = 60\n",
+            "\n[smtp]\nhost = \"127.0.0.1\"\nport = {}\ntls = \"none\"\n\n[retention]\nclosed_cases_keep_days = 150\n",
             smtp.addr.port()
         );
         let node = Installation::new(&text);
