@@ -13,6 +13,8 @@
 mod documents;
 #[path = "support/house.rs"]
 mod house;
+#[path = "support/mutation.rs"]
+mod mutation;
 
 use documents::{docx, odt, paragraph, pdf_form, pdf_page, pdf_scan, pdf_subset, tnef};
 use house::{FASTLEGE, House};
@@ -20,6 +22,7 @@ use linjevei::case::{Policy, State};
 use linjevei::extractor::{Extractor, ExtractorError, MEMORY_BYTES_MAX, OpenError};
 use linjevei::message::extract::{Extracted, Unread, extract};
 use linjevei::message::{Address, Defect, Limits, Reading, Zone};
+use mutation::Mutator;
 use std::fmt::Write as _;
 use std::process::Command;
 use std::time::Instant;
@@ -785,93 +788,28 @@ fn damaged_files_are_read_without_harm() {
     // Small seeds: much of a large one is never reached.
     let mut seeds = seeds();
     seeds.retain(|(_, bytes)| bytes.len() < 40_000);
-    let secs: Option<u64> = std::env::var("LINJEVEI_FUZZ_SECS")
-        .ok()
-        .and_then(|secs| secs.parse().ok());
-    let start = Instant::now();
-    let mut state = secs.map_or(0x9e37_79b9_7f4a_7c15, |_| {
-        u64::from(std::process::id()) << 20 | u64::try_from(start.elapsed().as_nanos()).unwrap() | 1
-    });
-    println!("begins with {state:#x}");
-    let mut random = move |below: usize| {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        usize::try_from(state % u64::try_from(below.max(1)).unwrap()).unwrap()
-    };
-    let (mut runs, mut slowest) = (0_u64, 0_u128);
+    let bodies: Vec<Vec<u8>> = seeds.iter().map(|(_, bytes)| bytes.clone()).collect();
     let endings = [
         "pdf", "docx", "odt", "rtf", "dat", "eml", "html", "txt", "bin",
     ];
-    while secs.map_or(runs < 400, |secs| start.elapsed().as_secs() < secs) {
-        let (kind, mut bytes) = seeds[random(seeds.len())].clone();
-        for _ in 0..=random(12) {
-            let length = bytes.len();
-            if length < 4 {
-                break;
-            }
-            let at = random(length);
-            match random(8) {
-                0 => bytes[at] = u8::try_from(random(256)).unwrap(),
-                1 => bytes[at] ^= 1 << random(8),
-                2 => bytes.truncate(at),
-                3 => {
-                    let end = (at + random(60)).min(length);
-                    bytes.drain(at..end);
-                }
-                4 => {
-                    let end = (at + random(200)).min(length);
-                    let piece = bytes[at..end].to_vec();
-                    let to = random(length);
-                    bytes.splice(to..to, piece);
-                }
-                5 => {
-                    // A number becomes a large one.
-                    if let Some(digit) = bytes[at..].iter().position(u8::is_ascii_digit) {
-                        let to = at + digit;
-                        bytes.splice(to..to, *b"99999999");
-                    }
-                }
-                6 => {
-                    let other = &seeds[random(seeds.len())].1;
-                    let from = random(other.len());
-                    let piece = other[from..(from + random(300)).min(other.len())].to_vec();
-                    bytes.splice(at..at, piece);
-                }
-                _ => {
-                    let end = (at + 4).min(length);
-                    bytes[at..end].fill([0x00, 0xff, 0x7f, 0x80][random(4)]);
-                }
-            }
-        }
+    let mut mutator = Mutator::few(400);
+    while mutator.goes_on() {
+        let (kind, mut bytes) = mutator.one(&seeds).clone();
+        mutator.damage(&mut bytes, &bodies, &[]);
         let name = format!("a.{}", endings[usize::from(kind) % endings.len()]);
-        let begun = Instant::now();
-        let read = std::panic::catch_unwind(|| extract(&name, "", &bytes, false));
-        let took = begun.elapsed().as_millis();
-        slowest = slowest.max(took);
-        let fault = match &read {
-            Err(_) => Some("panicked"),
-            Ok(extracted) if extracted.pieces.is_empty() && extracted.unread.is_empty() => {
-                Some("neither text nor a reason")
+        mutator.attempt(&name, &bytes, || {
+            let extracted = extract(&name, "", &bytes, false);
+            if extracted.pieces.is_empty() && extracted.unread.is_empty() {
+                return Err("neither text nor a reason".to_owned());
             }
-            Ok(extracted)
-                if extracted.pieces.iter().any(|piece| {
-                    linjevei::message::identity_numbers::mask(&piece.text) != piece.text
-                }) =>
-            {
-                Some("an identity number is left")
+            let is_left = extracted
+                .pieces
+                .iter()
+                .any(|piece| linjevei::message::identity_numbers::mask(&piece.text) != piece.text);
+            if is_left {
+                return Err("an identity number is left".to_owned());
             }
-            Ok(_) => None,
-        };
-        if let Some(fault) = fault {
-            let path = std::env::temp_dir().join(format!("linjevei-funn-{runs}-{name}"));
-            std::fs::write(&path, &bytes).unwrap();
-            panic!("{fault}: {}", path.display());
-        }
-        runs += 1;
+            Ok(())
+        });
     }
-    println!(
-        "{runs} damaged files, the slowest {slowest} ms, {} s",
-        start.elapsed().as_secs()
-    );
 }

@@ -12,6 +12,8 @@
 mod documents;
 #[path = "support/house.rs"]
 mod house;
+#[path = "support/mutation.rs"]
+mod mutation;
 #[path = "support/serving.rs"]
 mod serving;
 mod support;
@@ -35,6 +37,7 @@ use linjevei::message::{self, Limits, Message};
 use linjevei::rules::WhyNot;
 use linjevei::worker::health::{Examiner, HealthLimits};
 use linjevei::worker::vitals::Vitals;
+use mutation::Mutator;
 use serde_json::{Value, json};
 use svarinn::{
     FNR, File, Keys, ORGANISATION, PASSWORD, PORTAL, Server, Trick, USER, USUAL, metadata, zipped,
@@ -1061,4 +1064,66 @@ fn doctor_looks_at_login_key_and_certificate() {
         server.requests("POST").is_empty(),
         "doctor receipts nothing"
     );
+}
+
+/// A list, a body and a package that are damaged at random: each look gives letters or a reason, and a letter that it gives is
+/// a message. With `LINJEVEI_FUZZ_SECS` for so long.
+#[test]
+fn damaged_lists_bodies_and_packages_are_read_or_refused() {
+    const JSON: &[&str] = &[
+        "null",
+        "[]",
+        "{",
+        "\"id\":",
+        "1e999",
+        "-1",
+        "\\ud800",
+        "\"\"",
+        "[[[[",
+        "\"date\":\"x\"",
+        "\"date\":1e300",
+    ];
+    let Some(keys) = keys() else { return };
+    let runtime = worker::runtime();
+    let server = Server::start();
+    let config = server.config(keys);
+    let files = report_files();
+    let clear = zipped(&files);
+    let body = keys.encrypt(&clear);
+    let mut letter = metadata("f-1", "Samhandlingsavvik", morning(DAY), &files);
+    letter["downloadUrl"] = json!(format!("{}/forsendelse/f-1", server.url()));
+    server.put(letter.clone(), body.clone(), "application/zip");
+    let list = json!([letter]).to_string().into_bytes();
+    let mut mutator = Mutator::few(150);
+    while mutator.goes_on() {
+        let mut input;
+        match mutator.below(3) {
+            0 => {
+                input = list.clone();
+                mutator.damage(&mut input, std::slice::from_ref(&list), JSON);
+                server.list_trick(Some(Trick::Body(input.clone())));
+            }
+            1 => {
+                input = body.clone();
+                mutator.damage(&mut input, &[body.clone(), clear.clone()], &[]);
+                server.set_body("f-1", &input);
+            }
+            _ => {
+                input = clear.clone();
+                mutator.damage(&mut input, std::slice::from_ref(&clear), &[]);
+                server.set_body("f-1", &keys.encrypt(&input));
+            }
+        }
+        mutator.attempt("svarinn", &input, || {
+            for fetched in runtime.block_on(look(&config)).unwrap_or_default() {
+                if let Fetched::Message(raw) = fetched {
+                    message::parse(&raw.bytes, &Limits::default())
+                        .map_err(|error| format!("a letter that is no message: {error}"))?;
+                }
+            }
+            Ok(())
+        });
+        server.list_trick(None);
+        server.set_body("f-1", &body);
+    }
 }
