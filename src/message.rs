@@ -416,8 +416,8 @@ impl Default for Limits {
 
 /// Reads a message.
 ///
-/// Runs on a thread of its own with a large stack, so that a fault in a library below costs this message and not the
-/// worker; it takes a few milliseconds for ordinary mail and about a second at the limits.
+/// A panic in a library below costs this message and not the worker; what needs a large stack, converting HTML, has a
+/// thread of its own. It takes some ten microseconds for ordinary mail and about a second at the limits.
 ///
 /// # Errors
 /// [`ParseError::TooComplex`] beyond the limits on depth and parts, [`ParseError::NotAMail`] when there is neither
@@ -454,20 +454,6 @@ pub fn report_text(message: &Message) -> String {
         .join("\n\n")
 }
 
-/// Stack of the parsing thread; the deepest recursion is that of the HTML converter.
-const STACK_BYTES: usize = 64 * 1024 * 1024;
-
 fn isolated(raw: &[u8], limits: &Limits) -> Result<(Message, Vec<File>), ParseError> {
-    std::thread::scope(|scope| {
-        std::thread::Builder::new()
-            .name("message".to_owned())
-            .stack_size(STACK_BYTES)
-            .spawn_scoped(scope, || {
-                std::panic::catch_unwind(|| build::build(raw, limits))
-            })
-            .map_err(|_| ParseError::ParserFailed)?
-            .join()
-            .map_err(|_| ParseError::ParserFailed)?
-            .map_err(|_| ParseError::ParserFailed)?
-    })
+    std::panic::catch_unwind(|| build::build(raw, limits)).map_err(|_| ParseError::ParserFailed)?
 }

@@ -33,9 +33,10 @@ pub(crate) fn find(
     let is_system_class = root
         .text("Content-Class")
         .is_some_and(|value| value.to_lowercase().contains("content-classes:dsn"));
-    let looks_like = SUBJECT.is_match(subject) || TEXT.is_match(text);
+    // Looking through the text is dear: last, and only in mail from a system.
+    let looks_like = || SUBJECT.is_match(subject) || TEXT.is_match(text);
     let is_bounce =
-        is_report || !failed_header.is_empty() || is_system_class || (from_system && looks_like);
+        is_report || !failed_header.is_empty() || is_system_class || (from_system && looks_like());
     if !is_bounce {
         return None;
     }

@@ -2,6 +2,7 @@
 
 use super::ContentHash;
 use super::parts::header_line;
+use memchr::memchr2;
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
 
@@ -90,7 +91,7 @@ fn next_line(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     if bytes.is_empty() {
         return None;
     }
-    let Some(end) = bytes.iter().position(|byte| matches!(byte, b'\n' | b'\r')) else {
+    let Some(end) = memchr2(b'\n', b'\r', bytes) else {
         return Some((bytes, &[]));
     };
     let (line, rest) = bytes.split_at_checked(end)?;

@@ -133,7 +133,8 @@ impl FieldName {
 
     /// The field that a label of a form means, as in [`super::ZoneText::label`] of [`Zone::Field`].
     pub fn of_label(label: &str) -> Option<Self> {
-        if label.len() > LABEL_BYTES_MAX {
+        // Few are one; which one, costs more to find.
+        if label.len() > LABEL_BYTES_MAX || !LABELS.is_match(label) {
             return None;
         }
         let groups = LABELS.captures(label)?;

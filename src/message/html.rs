@@ -31,7 +31,7 @@ pub(crate) fn to_text(html: &str, max_bytes: usize) -> (String, bool) {
     let rendered = if is_bomb(&input) {
         None
     } else {
-        render(&input)
+        on_large_stack(|| render(&input))
     };
     let text = match rendered {
         Some(text) if !text.trim().is_empty() => text,
@@ -42,6 +42,23 @@ pub(crate) fn to_text(html: &str, max_bytes: usize) -> (String, bool) {
 }
 
 static RULE: LazyLock<Regex> = LazyLock::new(|| compile(r"(?i)<hr\b[^<>]{0,500}>"));
+
+/// Stack of the converter, which goes into itself for each element within an element.
+const STACK_BYTES: usize = 64 * 1024 * 1024;
+
+/// Runs the work on a thread of its own. Its panic, and that there is no thread to be had, go on as panics: who reads a
+/// message catches them.
+fn on_large_stack<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    let done = std::thread::scope(|scope| {
+        std::thread::Builder::new()
+            .name("html".to_owned())
+            .stack_size(STACK_BYTES)
+            .spawn_scoped(scope, work)
+            .map_err(|error| Box::new(error) as Box<dyn std::any::Any + Send>)?
+            .join()
+    });
+    done.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
 
 fn render(html: &str) -> Option<String> {
     let rules = html.bytes().filter(|byte| *byte == b'{').count();

@@ -51,9 +51,7 @@ pub(crate) fn find(root: &Entity, from: &[Address], nested: &Structure) -> BTree
         }
     }
     set(
-        root.fields
-            .iter()
-            .any(|field| field.name.to_ascii_lowercase().starts_with("list-")),
+        root.fields.iter().any(|field| is_list_field(&field.name)),
         Mark::List,
     );
     set(
@@ -106,6 +104,11 @@ pub(crate) fn find(root: &Entity, from: &[Address], nested: &Structure) -> BTree
     );
     set(root.first("X-Linjevei-Id").is_some(), Mark::OwnLoop);
     marks
+}
+
+fn is_list_field(name: &str) -> bool {
+    name.get(..5)
+        .is_some_and(|start| start.eq_ignore_ascii_case("list-"))
 }
 
 /// Media types of the message itself, without those of mail inside it.

@@ -42,14 +42,20 @@ pub(crate) fn remove(text: &str) -> String {
 fn clean_paragraph<'a>(lines: &[&'a str]) -> Vec<&'a str> {
     let mut kept: Vec<&str> = Vec::new();
     for (index, line) in lines.iter().enumerate() {
-        if STARTS.is_match(line.trim()) {
+        let bare = line.trim();
+        // Few lines are noise: one look tells for most of them.
+        if !NOISE.is_match(bare) {
+            kept.push(line);
+            continue;
+        }
+        if STARTS.is_match(bare) {
             let rest = lines.iter().skip(index).take(DISCLAIMER_LINES_MAX);
             let rest: Vec<&str> = rest.map(|line| line.trim()).collect();
             if is_disclaimer(&rest.join(" ")) {
                 break;
             }
         }
-        if !DEVICE.is_match(line.trim()) && !BANNER.is_match(line.trim()) {
+        if !DEVICE.is_match(bare) && !BANNER.is_match(bare) {
             kept.push(line);
         }
     }
@@ -67,10 +73,16 @@ fn is_ornament(line: &str) -> bool {
             .all(|c| matches!(c, '_' | '-' | '*' | '=' | '─' | '~'))
 }
 
+/// One of the three below.
+static NOISE: LazyLock<Regex> =
+    LazyLock::new(|| compile(&format!("(?:{STARTING})|(?:{DEVICES})|(?:{BANNERS})")));
+
+static STARTS: LazyLock<Regex> = LazyLock::new(|| compile(STARTING));
+static DEVICE: LazyLock<Regex> = LazyLock::new(|| compile(DEVICES));
+static BANNER: LazyLock<Regex> = LazyLock::new(|| compile(BANNERS));
+
 /// Speaks of this mail itself.
-static STARTS: LazyLock<Regex> = LazyLock::new(|| {
-    compile(
-        r"(?ix)^[\s*_«(]*(?:
+const STARTING: &str = r"(?ix)^[\s*_«(]*(?:
             (?:denne|dette|dette\ er\ en)\ (?:e-?post(?:en|melding(?:en|a)?)?|melding(?:en|a)?|meldinga|mailen?)\b
             |(?:innholdet|informasjonen|opplysningene|opplysningane|innhaldet)\ i\ (?:denne|dette)\ (?:e-?post|melding|mail)
             |(?:har|er|dersom|hvis|om|viss)\ du\ (?:har\ |ikke\ )?(?:mottatt|fått|motteke|rett|riktig).{0,40}(?:e-?post|melding|mail)
@@ -78,9 +90,7 @@ static STARTS: LazyLock<Regex> = LazyLock::new(|| {
             |this\ (?:e-?mail|message|communication|transmission)\b
             |the\ (?:information|contents?)\ (?:contained\ )?(?:in|of)\ this\ (?:e-?mail|message)
             |if\ you\ (?:have\ received|are\ not\ the)
-        )",
-    )
-});
+        )";
 
 static SECRECY: LazyLock<Regex> = LazyLock::new(|| {
     compile(
@@ -101,29 +111,21 @@ static INSTRUCTION: LazyLock<Regex> = LazyLock::new(|| {
 });
 
 /// What telephones and programs add below.
-static DEVICE: LazyLock<Regex> = LazyLock::new(|| {
-    compile(
-        r"(?ix)^(?:
+const DEVICES: &str = r"(?ix)^(?:
             (?:sendt|send|sent|skickat|skrevet|skrive)\ (?:fra|frå|from|via|med|with)\ (?:min\ |mi\ |my\ |mitt\ )?(?:iphone|ipad|android\w*|samsung|galaxy|mobil\w*|telefon\w*|huawei|oneplus|sony|nokia|nettbrett\w*|outlook|e-?post\ (?:for|til)\ windows|mail\ for\ windows|yahoo|gmail|proton\ ?mail|blackberry|phone|mobile|apple|jottacloud|telia|telenor)\b.{0,80}
             |(?:få|hent|last\ ned|get)\ outlook\ (?:for|til)\ (?:ios|android|mac|windows)\b.{0,80}
             |(?:tenk\ på|tenk|spar|ta\ hensyn\ til)\ (?:på\ )?miljø\w*\b.{0,120}
             |(?:please\ )?consider\ the\ environment\b.{0,120}
-        )$",
-    )
-});
+        )$";
 
 /// What a mail gateway writes on top of mail from outside.
-static BANNER: LazyLock<Regex> = LazyLock::new(|| {
-    compile(
-        r"(?ix)^(?:
+const BANNERS: &str = r"(?ix)^(?:
             \[?(?:ekstern|external)(?:\ (?:e-?post|avsender|e-?mail|sender))?\]?:?
             |(?:advarsel|obs!?|nb!?|merk|vær\ oppmerksom(?:\ på)?|ver\ merksam(?:\ på)?|caution|warning|external\ email)\b[:!,]?.{0,60}(?:e-?post|epost|melding|mail|message).{0,40}(?:ekstern\w*|utenfor|utanfrå|external|outside).{0,160}
             |(?:ikke\ klikk|do\ not\ click|ikkje\ klikk).{0,40}(?:lenker|links|lenkjer).{0,160}
             |du\ får\ ikke\ ofte\ e-?post\ fra\ .{0,200}
             |you\ don'?t\ often\ get\ email\ from\ .{0,200}
-        )$",
-    )
-});
+        )$";
 
 #[cfg(test)]
 mod tests {

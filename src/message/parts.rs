@@ -7,6 +7,7 @@
 use super::transfer::{self, TransferEncoding};
 use super::words::{self, Parameters};
 use super::{Defect, Limits, ParseError};
+use memchr::memchr;
 use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
@@ -334,10 +335,7 @@ impl Scanner<'_> {
             .source
             .get(self.position..)
             .filter(|rest| !rest.is_empty())?;
-        let length = rest
-            .iter()
-            .position(|&byte| byte == b'\n')
-            .unwrap_or(rest.len());
+        let length = memchr(b'\n', rest).unwrap_or(rest.len());
         let start = self.position;
         let text = rest.get(..length).unwrap_or_default();
         let text_length = text.strip_suffix(b"\r").unwrap_or(text).len();

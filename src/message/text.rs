@@ -1,35 +1,64 @@
 //! Decoded text → text that rules can read: NFC, `\n`, no control letters; format=flowed (RFC 3676) is unfolded.
 
-use unicode_normalization::UnicodeNormalization;
+use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc_quick};
 
 /// NFC: macOS sends «å» as «a» and a ring.
 pub(crate) fn compose(text: &str) -> String {
-    text.nfc().collect()
+    composed(text.to_owned())
+}
+
+fn composed(text: String) -> String {
+    if is_composed(&text) {
+        text
+    } else {
+        text.nfc().collect()
+    }
+}
+
+/// Almost all text is composed already, and seeing that costs a small part of composing it.
+fn is_composed(text: &str) -> bool {
+    // No letter before U+0300 decomposes or combines, and none of them has a byte from 0xcc on.
+    text.bytes().all(|byte| byte < 0xcc) || is_nfc_quick(text.chars()) == IsNormalized::Yes
 }
 
 /// Line ends become `\n`; NUL and other control letters go; NFC.
 pub(crate) fn clean(text: &str) -> String {
-    let lines = text.replace("\r\n", "\n");
-    lines
-        .chars()
-        .map(|c| {
-            if matches!(
-                c,
-                '\r' | '\u{b}' | '\u{c}' | '\u{85}' | '\u{2028}' | '\u{2029}'
-            ) {
-                '\n'
-            } else {
-                c
-            }
-        })
-        .filter(|c| matches!(c, '\n' | '\t') || (!c.is_control() && *c != '\u{feff}'))
-        .nfc()
-        .collect()
+    let mut kept = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, odd)) = rest.find(is_odd).and_then(|at| rest.split_at_checked(at)) {
+        kept.push_str(before);
+        let mut letters = odd.chars();
+        match letters.next() {
+            Some('\r') if letters.as_str().starts_with('\n') => {}
+            Some('\r' | '\u{b}' | '\u{c}' | '\u{85}' | '\u{2028}' | '\u{2029}') => kept.push('\n'),
+            _ => {}
+        }
+        rest = letters.as_str();
+    }
+    kept.push_str(rest);
+    composed(kept)
+}
+
+/// What [`clean`] does not leave as it is.
+fn is_odd(c: char) -> bool {
+    match c {
+        '\n' | '\t' => false,
+        '\u{2028}' | '\u{2029}' | '\u{feff}' => true,
+        other => other.is_control(),
+    }
 }
 
 /// A header value on one line.
 pub(crate) fn one_line(text: &str) -> String {
-    compose(&clean(text).split_whitespace().collect::<Vec<_>>().join(" "))
+    let is_plain = |byte: u8| byte == b' ' || byte.is_ascii_graphic();
+    if text.bytes().all(is_plain)
+        && !text.starts_with(' ')
+        && !text.ends_with(' ')
+        && !text.contains("  ")
+    {
+        return text.to_owned();
+    }
+    composed(clean(text).split_whitespace().collect::<Vec<_>>().join(" "))
 }
 
 /// Cuts at a letter, never inside one. The flag tells whether something was cut.

@@ -4,6 +4,7 @@ use super::parser;
 use base64::Engine;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use memchr::{memchr, memchr_iter};
 
 /// How a body is encoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,19 +55,21 @@ fn is_base64(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/')
 }
 
+fn spaces(bytes: &[u8]) -> usize {
+    let is_space = |byte: &&u8| matches!(byte, b' ' | b'\t' | b'\r' | b'\n');
+    bytes.iter().filter(is_space).count()
+}
+
 /// Only alphabet and white space, whole groups, padding at the end alone.
 fn is_clean_base64(bytes: &[u8]) -> bool {
-    let mut letters = 0_usize;
-    let mut padding = 0_usize;
-    for &byte in bytes {
-        match byte {
-            b'=' => padding = padding.saturating_add(1),
-            b' ' | b'\t' | b'\r' | b'\n' => {}
-            _ if is_base64(byte) && padding == 0 => letters = letters.saturating_add(1),
-            _ => return false,
-        }
-    }
-    letters.saturating_add(padding).is_multiple_of(4) && padding <= 2
+    // Counted in plain loops, which the compiler makes many bytes at a time of.
+    let (body, end) = bytes.split_at(memchr(b'=', bytes).unwrap_or(bytes.len()));
+    let letters = body.iter().filter(|byte| is_base64(**byte)).count();
+    let padding = memchr_iter(b'=', end).count();
+    letters.saturating_add(spaces(body)) == body.len()
+        && padding.saturating_add(spaces(end)) == end.len()
+        && letters.saturating_add(padding).is_multiple_of(4)
+        && padding <= 2
 }
 
 /// Base64 in pieces: other letters are skipped, padding ends a piece, a missing end is no reason to lose the rest.

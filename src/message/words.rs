@@ -12,6 +12,9 @@ use base64::prelude::BASE64_STANDARD;
 pub(crate) fn decode_header(raw: &[u8]) -> (String, bool) {
     let value = charset::decode_unlabelled(raw);
     let mut repaired = value.repaired;
+    if !value.text.contains(WORD_START) {
+        return (value.text, repaired);
+    }
     let text = replace_words(&value.text, &mut repaired, std::borrow::ToOwned::to_owned);
     (text, repaired)
 }
@@ -20,6 +23,9 @@ pub(crate) fn decode_header(raw: &[u8]) -> (String, bool) {
 pub(crate) fn normalise_header(raw: &[u8]) -> (String, bool) {
     let value = charset::decode_unlabelled(raw);
     let mut repaired = value.repaired;
+    if !value.text.contains(WORD_START) {
+        return (value.text, repaired);
+    }
     let text = replace_words(&value.text, &mut repaired, |decoded| {
         format!("=?utf-8?B?{}?=", BASE64_STANDARD.encode(decoded))
     });
@@ -37,12 +43,14 @@ struct Word<'a> {
     rest: &'a str,
 }
 
+/// How an encoded word begins.
+const WORD_START: &str = "=?";
 /// The standard allows 75; some senders put a whole subject into one word.
 const WORD_BYTES_MAX: usize = 4_096;
 
 /// Reads `=?charset?B?text?=` at the start of the text.
 fn word(text: &str) -> Option<Word<'_>> {
-    let (charset, rest) = text.strip_prefix("=?")?.split_once('?')?;
+    let (charset, rest) = text.strip_prefix(WORD_START)?.split_once('?')?;
     let (encoding, rest) = rest.split_once('?')?;
     let window = rest.get(..rest.floor_char_boundary(WORD_BYTES_MAX))?;
     let (content, _) = window.split_once("?=")?;
@@ -66,12 +74,12 @@ fn word(text: &str) -> Option<Word<'_>> {
 fn replace_words(text: &str, repaired: &mut bool, write: impl Fn(&str) -> String) -> String {
     let mut result = String::with_capacity(text.len());
     let mut rest = text;
-    while let Some((before, _)) = rest.split_once("=?") {
+    while let Some((before, _)) = rest.split_once(WORD_START) {
         let candidate = rest.strip_prefix(before).unwrap_or_default();
         let Some(first) = word(candidate) else {
             result.push_str(before);
-            result.push_str("=?");
-            rest = candidate.strip_prefix("=?").unwrap_or_default();
+            result.push_str(WORD_START);
+            rest = candidate.strip_prefix(WORD_START).unwrap_or_default();
             continue;
         };
         result.push_str(before);

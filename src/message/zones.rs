@@ -81,7 +81,7 @@ struct Reader<'a> {
     lines: &'a [&'a str],
     thread: Thread,
     zone: Zone,
-    pieces: Vec<(Zone, Vec<String>)>,
+    pieces: Vec<(Zone, Vec<&'a str>)>,
     forwarded: Vec<Forwarded>,
     /// A mark of forwarding stood above, and its header block has not come yet.
     introduced: bool,
@@ -89,16 +89,16 @@ struct Reader<'a> {
     has_text: bool,
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
     fn read(&mut self) {
         let mut index = 0;
-        while let Some(line) = self.lines.get(index) {
+        while let Some(line) = self.lines.get(index).copied() {
             index = index.saturating_add(self.step(index, line).max(1));
         }
     }
 
     /// Handles the line and says how many lines it took.
-    fn step(&mut self, index: usize, line: &str) -> usize {
+    fn step(&mut self, index: usize, line: &'a str) -> usize {
         let (depth, bare) = unquote(line);
         if is_forward_mark(bare)
             && (self.zone != Zone::Quoted)
@@ -205,7 +205,7 @@ impl Reader<'_> {
             if count == 1 && !may_be_attribution(&joined) {
                 return None;
             }
-            if joined.ends_with(':') || LOTUS.is_match(&joined) {
+            if joined.ends_with(':') || is_lotus(&joined) {
                 let after = index.saturating_add(count);
                 let quote_follows = self
                     .lines
@@ -274,11 +274,11 @@ impl Reader<'_> {
         self.pieces.push((zone, Vec::new()));
     }
 
-    fn push(&mut self, zone: Zone, line: &str) {
+    fn push(&mut self, zone: Zone, line: &'a str) {
         self.has_text |= zone == Zone::New && !line.trim().is_empty();
         match self.pieces.last_mut() {
-            Some((last, lines)) if *last == zone => lines.push(line.to_owned()),
-            _ => self.pieces.push((zone, vec![line.to_owned()])),
+            Some((last, lines)) if *last == zone => lines.push(line),
+            _ => self.pieces.push((zone, vec![line])),
         }
     }
 }
@@ -474,18 +474,24 @@ fn inner_address(value: &str) -> Address {
 
 /// A line that can only introduce a mail that is handed on.
 fn is_forward_mark(line: &str) -> bool {
-    FORWARD_MARK.is_match(line.trim())
+    let line = line.trim();
+    // Most lines are ruled out by their first letter, here and below.
+    let may_be =
+        |c: char| matches!(c, '-' | '_' | '*' | 's' | 'S' | 'b' | 'B' | 'v' | 'V') || !c.is_ascii();
+    line.starts_with(may_be) && FORWARD_MARK.is_match(line)
 }
 
 /// «-----Opprinnelig melding-----»: Outlook sets it in replies and forwards alike.
 fn is_neutral_mark(line: &str) -> bool {
-    NEUTRAL_MARK.is_match(line.trim())
+    let line = line.trim();
+    line.starts_with(['-', '–', '—', '_']) && NEUTRAL_MARK.is_match(line)
 }
 
 /// A line of underscores, hyphens or equal signs.
 fn is_rule(line: &str) -> bool {
     let line = line.trim();
-    line.chars().count() >= 5
+    line.starts_with(['_', '-', '=', '─'])
+        && line.chars().count() >= 5
         && (line.chars().all(|c| c == '_')
             || line.chars().all(|c| c == '-')
             || line.chars().all(|c| c == '=')
@@ -526,6 +532,10 @@ static STAMP: LazyLock<Regex> = LazyLock::new(|| {
     )
 });
 
+/// The verb of an attribution line. The sign for Kelvin is a capital k, too.
+static WROTE: LazyLock<Regex> =
+    LazyLock::new(|| compile(r"[sS][kK\x{212a}][rR][eE][iI]?[vV]|[wW][rR][oO][tT][eE]"));
+
 /// Lotus Notes: «Kari Nordmann ---24.02.2026 10:20:30---Hei».
 static LOTUS: LazyLock<Regex> = LazyLock::new(|| {
     compile(
@@ -534,22 +544,24 @@ static LOTUS: LazyLock<Regex> = LazyLock::new(|| {
 });
 
 fn may_be_attribution(line: &str) -> bool {
-    let lower = line.to_lowercase();
-    LOTUS.is_match(line)
-        || [
-            "den ", "på ", "on ", "man", "tir", "tys", "ons", "tor", "fre", "lør", "lau", "søn",
-            "mon", "tue", "wed", "thu", "fri", "sat", "sun",
-        ]
-        .iter()
-        .any(|start| lower.starts_with(start))
-        || lower.starts_with(|c: char| c.is_ascii_digit())
-        || lower.contains("skrev")
-        || lower.contains("skreiv")
-        || lower.contains("wrote")
+    const STARTS: [&str; 19] = [
+        "den ", "på ", "on ", "man", "tir", "tys", "ons", "tor", "fre", "lør", "lau", "søn", "mon",
+        "tue", "wed", "thu", "fri", "sat", "sun",
+    ];
+    // No start has more letters.
+    let start: String = line.chars().take(4).flat_map(char::to_lowercase).collect();
+    start.starts_with(|c: char| c.is_ascii_digit())
+        || STARTS.iter().any(|known| start.starts_with(known))
+        || WROTE.is_match(line)
+        || is_lotus(line)
 }
 
 fn is_attribution(joined: &str) -> bool {
-    (ATTRIBUTION.is_match(joined) && STAMP.is_match(joined)) || LOTUS.is_match(joined)
+    (ATTRIBUTION.is_match(joined) && STAMP.is_match(joined)) || is_lotus(joined)
+}
+
+fn is_lotus(line: &str) -> bool {
+    line.contains("--") && LOTUS.is_match(line)
 }
 
 /// Compiles a constant pattern. Each is used by a test, so a faulty one cannot be released.

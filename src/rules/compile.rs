@@ -4,6 +4,7 @@ mod doubts;
 mod parties;
 mod regexes;
 mod rules;
+mod traces;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -11,7 +12,6 @@ use std::ops::Range;
 use std::sync::LazyLock;
 
 use regex::Regex;
-use regex::bytes::RegexSet;
 use sha2::{Digest, Sha256};
 use toml::Spanned;
 
@@ -20,11 +20,13 @@ use super::directory::{Directory, plain};
 use super::examples::{Example, ExampleMail};
 use super::fold::{ClauseBreaks, fold_word, tokenise};
 use super::lexicon::{Builder, Lexicon, Style};
-use super::model::{Entry, Rule, Settings, Term, Threshold, Use, term_at};
+use super::model::{Entry, Rule, Settings, Term, Threshold, Use, Zones, term_at};
 use super::raw::{self, Text};
 use crate::diagnostic::{Fault, Faults, line_column, parse_toml_partial, quoted, suggest};
 
 pub(super) use regexes::Pattern;
+pub(super) use traces::Room;
+use traces::Traces;
 
 /// The files of a rule set: relative path → text.
 pub type RuleFiles = BTreeMap<String, String>;
@@ -48,7 +50,9 @@ pub struct RuleSet {
     pub(super) terms: Vec<Term>,
     pub(super) lexicon: Lexicon,
     pub(super) patterns: Vec<Pattern>,
-    pub(super) pattern_set: RegexSet,
+    pub(super) traces: Traces,
+    /// Zones in which regular expressions are looked for.
+    pub(super) pattern_zones: Zones,
     /// Rules without words: always looked at.
     pub(super) wordless: Vec<usize>,
     /// What a directory entry of each party is worth.
@@ -287,18 +291,18 @@ impl Compiler {
                 "skriv minst én [[parties]]",
             ));
         }
-        let pattern_set = regexes::together(&self.patterns).unwrap_or_else(|| {
+        let traces = regexes::traces(&self.patterns);
+        if traces.is_none() {
             let name = files.first().map_or("", |(name, _)| name.as_str());
             self.faults.push(Fault::whole(
                 name,
                 "de regulære uttrykkene er for store til sammen",
                 "bruk vanlige ord der det går",
             ));
-            RegexSet::empty()
-        });
-        if !self.faults.is_empty() {
-            return Err(self.faults);
         }
+        let Some(traces) = traces.filter(|_| self.faults.is_empty()) else {
+            return Err(self.faults);
+        };
         let lexicon = match self.builder.build() {
             Ok(lexicon) => lexicon,
             Err(bad) => return Err(vec![Fault::whole("", bad.0, "")]),
@@ -315,6 +319,16 @@ impl Compiler {
                 rule.negatable = false;
             }
         }
+        let mut patterns = self.patterns;
+        let mut pattern_zones = Zones::default();
+        for pattern in &mut patterns {
+            for rule in &pattern.rules {
+                if let Some(rule) = rules.get(*rule) {
+                    pattern.zones = pattern.zones.with(rule.zones);
+                }
+            }
+            pattern_zones = pattern_zones.with(pattern.zones);
+        }
         let wordless = rules
             .iter()
             .enumerate()
@@ -327,8 +341,9 @@ impl Compiler {
             rules,
             terms: self.terms,
             lexicon,
-            patterns: self.patterns,
-            pattern_set,
+            patterns,
+            traces,
+            pattern_zones,
             wordless,
             strengths: self.strengths,
             examples: self.examples,

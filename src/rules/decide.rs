@@ -12,7 +12,7 @@ mod destination;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::compile::RuleSet;
+use super::compile::{Room, RuleSet};
 use super::lexicon::Hit;
 use super::model::{Entry, Rule, Use, Zones, term_at};
 use super::raw::SenderKind;
@@ -46,16 +46,18 @@ impl RuleSet {
     /// What the rules say of a message. Pure: the same message, rule set and context give the same verdict.
     pub fn classify(&self, message: &Message, context: &ClassifyContext) -> Verdict {
         let (views, facts, truncated) = look(self, message);
+        let mut room = Room::default();
         let scans: Vec<Scan> = views
             .iter()
             .zip(pieces(&views))
-            .map(|(view, piece)| Scan::new(self, view, piece))
+            .map(|(view, piece)| Scan::new(self, view, piece, &mut room))
             .collect();
         let mut run = Run {
             set: self,
             facts: &facts,
             scans: &scans,
-            active: BTreeMap::new(),
+            active: Vec::new(),
+            zones: scans.iter().map(|scan| scan.zone).collect(),
             known: BTreeMap::new(),
             because: Vec::new(),
         };
@@ -136,11 +138,19 @@ struct Run<'a> {
     set: &'a RuleSet,
     facts: &'a Facts<'a>,
     scans: &'a [Scan],
-    /// Rules that have a chance, with those of their terms that stand in the message.
-    active: BTreeMap<usize, BTreeSet<u32>>,
+    /// Rules that have a chance, in their order.
+    active: Vec<Active<'a>>,
+    /// Zones of the scans.
+    zones: BTreeSet<Zone>,
     /// What earlier facets came to, and whether that is certain.
     known: BTreeMap<Facet, (String, bool)>,
     because: Vec<Evidence>,
+}
+
+/// A rule with those of its terms that stand in the message, in order.
+struct Active<'a> {
+    rule: &'a Rule,
+    terms: Vec<u32>,
 }
 
 /// Sums by value, and the values that decisive rules speak for.
@@ -238,12 +248,9 @@ impl Run<'_> {
     }
 
     fn activate(&mut self) {
-        self.active.extend(
-            self.set
-                .wordless
-                .iter()
-                .map(|rule| (*rule, BTreeSet::new())),
-        );
+        let set = self.set;
+        let mut found: Vec<(usize, Option<u32>)> =
+            set.wordless.iter().map(|rule| (*rule, None)).collect();
         for scan in self.scans {
             let mut last = None;
             for hit in scan.hits() {
@@ -256,7 +263,7 @@ impl Run<'_> {
                     .flat_map(|term| &term.uses)
                 {
                     if let Use::Rule(rule) = user {
-                        self.active.entry(*rule).or_default().insert(hit.term);
+                        found.push((*rule, Some(hit.term)));
                     }
                 }
             }
@@ -267,11 +274,21 @@ impl Run<'_> {
                     .get(*pattern)
                     .into_iter()
                     .flat_map(|pattern| &pattern.rules);
-                for rule in rules {
-                    self.active.entry(*rule).or_default();
-                }
+                found.extend(rules.map(|rule| (*rule, None)));
             }
         }
+        found.sort_unstable();
+        found.dedup();
+        self.active = found
+            .chunk_by(|a, b| a.0 == b.0)
+            .filter_map(|of_rule| {
+                let (rule, _) = of_rule.first()?;
+                Some(Active {
+                    rule: set.rules.get(*rule)?,
+                    terms: of_rule.iter().filter_map(|(_, term)| *term).collect(),
+                })
+            })
+            .collect();
     }
 
     /// The evidence of the fallback rules for a facet, if no value has enough without them.
@@ -284,12 +301,8 @@ impl Run<'_> {
 
     /// The evidence of the rules for a facet, the fallback rules or the others.
     fn rules(&mut self, facet: Facet, fallback: bool, tally: &mut Tally) {
-        let set = self.set;
         let mut spoken: Vec<(&Rule, Vec<Found>)> = Vec::new();
-        for (index, terms) in &self.active {
-            let Some(rule) = set.rules.get(*index) else {
-                continue;
-            };
+        for Active { rule, terms } in &self.active {
             if rule.facet != facet
                 || rule.fallback != fallback
                 || !self.when(rule)
@@ -300,15 +313,9 @@ impl Run<'_> {
             let found = if rule.once {
                 self.speaks(rule, terms, rule.zones).into_iter().collect()
             } else {
-                let zones = self
-                    .scans
-                    .iter()
-                    .map(|scan| scan.zone)
-                    .filter(|zone| rule.zones.has(*zone));
-                let zones: BTreeSet<Zone> = zones.collect();
+                let zones = self.zones.iter().filter(|zone| rule.zones.has(**zone));
                 zones
-                    .into_iter()
-                    .filter_map(|zone| self.speaks(rule, terms, Zones::of(&[zone])))
+                    .filter_map(|zone| self.speaks(rule, terms, Zones::of(&[*zone])))
                     .collect::<Vec<_>>()
             };
             spoken.push((rule, found));
@@ -441,7 +448,7 @@ impl Run<'_> {
     }
 
     /// Whether one of the rule's `none` terms stands in its zones.
-    fn forbidden(&self, rule: &Rule, terms: &BTreeSet<u32>) -> bool {
+    fn forbidden(&self, rule: &Rule, terms: &[u32]) -> bool {
         let mut terms = terms
             .iter()
             .filter(|term| rule.none.binary_search(term).is_ok());
@@ -460,8 +467,8 @@ impl Run<'_> {
     }
 
     /// The evidence of a rule in these zones, if all its groups are there.
-    fn speaks(&self, rule: &Rule, terms: &BTreeSet<u32>, zones: Zones) -> Option<Found> {
-        let mut places: Vec<Place> = Vec::new();
+    fn speaks(&self, rule: &Rule, terms: &[u32], zones: Zones) -> Option<Found> {
+        let mut places: Vec<Place<'_>> = Vec::new();
         let reads = |scan: &&Scan| zones.has(scan.zone) && rule.fields.admit(scan.field);
         let scans = || self.scans.iter().filter(reads);
         if !rule.any.is_empty() {
@@ -494,7 +501,7 @@ impl Run<'_> {
                         .set
                         .patterns
                         .get(*pattern)
-                        .map(|pattern| pattern.raw.clone())
+                        .map(|pattern| pattern.raw.as_str())
                         .unwrap_or_default(),
                 })
             });
@@ -526,7 +533,7 @@ impl Run<'_> {
             zone: place.zone,
             piece: place.piece,
             offset: place.offset,
-            term: place.term,
+            term: place.term.to_owned(),
         })
     }
 
@@ -535,7 +542,7 @@ impl Run<'_> {
     }
 
     /// The first place of one of the terms that counts.
-    fn first(&self, rule: &Rule, scan: &Scan, terms: &[u32]) -> Option<Place> {
+    fn first(&self, rule: &Rule, scan: &Scan, terms: &[u32]) -> Option<Place<'_>> {
         let first = |number: &u32| {
             let term = term_at(&self.set.terms, *number)?;
             let hit = scan
@@ -553,13 +560,13 @@ impl Run<'_> {
             zone: scan.zone,
             piece: scan.piece,
             offset: scan.offset(hit),
-            term: term.raw.clone(),
+            term: &term.raw,
         })
     }
 
     /// The first window of `within` words in one sentence that holds a hit of every term of `near` and of one term of each
     /// list of `near_any`. A term with a cue says itself what is missing: beside it the others count in its clause, too.
-    fn near(&self, rule: &Rule, terms: &BTreeSet<u32>, scan: &Scan) -> Option<Place> {
+    fn near(&self, rule: &Rule, terms: &[u32], scan: &Scan) -> Option<Place<'_>> {
         let has_cue =
             |number: u32| term_at(&self.set.terms, number).is_some_and(|term| term.has_cue);
         // Only terms that stand in the message, as for `any`.
@@ -615,7 +622,7 @@ impl Run<'_> {
             zone: scan.zone,
             piece: scan.piece,
             offset: scan.offset(first),
-            term: term_at(&self.set.terms, first.term)?.raw.clone(),
+            term: &term_at(&self.set.terms, first.term)?.raw,
         })
     }
 
@@ -718,12 +725,12 @@ fn direction_of(kind: SenderKind) -> Option<&'static str> {
 
 /// Where a group of a rule stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Place {
+struct Place<'a> {
     percent: i64,
     zone: Zone,
     piece: usize,
     offset: usize,
-    term: String,
+    term: &'a str,
 }
 
 /// The hits of some terms that count.
@@ -770,10 +777,10 @@ fn window(scan: &Scan, within: usize, lists: Vec<Vec<Hit>>) -> Option<Hit> {
 }
 
 /// The place with the highest percentage; of equal ones the first by zone and offset.
-fn strongest(places: impl Iterator<Item = Place>) -> Option<Place> {
+fn strongest<'a>(places: impl Iterator<Item = Place<'a>>) -> Option<Place<'a>> {
     places.min_by(|a, b| {
         b.percent.cmp(&a.percent).then_with(|| {
-            (a.zone, a.piece, a.offset, &a.term).cmp(&(b.zone, b.piece, b.offset, &b.term))
+            (a.zone, a.piece, a.offset, a.term).cmp(&(b.zone, b.piece, b.offset, b.term))
         })
     })
 }

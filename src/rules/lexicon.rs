@@ -230,7 +230,7 @@ pub(crate) struct Lexicon {
     open: Option<AhoCorasick>,
     open_patterns: Vec<Open>,
     any: Option<u32>,
-    trie: HashMap<(u32, u32), u32>,
+    trie: WordMap<(u32, u32), u32>,
     ends: Vec<Vec<u32>>,
 }
 
@@ -340,7 +340,7 @@ impl Builder {
             open,
             open_patterns,
             any,
-            trie: self.trie,
+            trie: self.trie.into_iter().collect(),
             ends: self.ends,
         })
     }
@@ -361,7 +361,11 @@ impl Lexicon {
         let readings = self.readings(tokens);
         let mut hits: Vec<Hit> = Vec::new();
         let mut stack: Vec<(u32, usize)> = Vec::new();
-        for start in 0..tokens.len() {
+        for (start, first) in readings.iter().enumerate() {
+            // Most words are none of the rules.
+            if first.apart.is_empty() && first.whole.is_none() && self.any.is_none() {
+                continue;
+            }
             stack.push((0, start));
             while let Some((node, at)) = stack.pop() {
                 let Some(reading) = readings.get(at) else {

@@ -24,6 +24,11 @@ impl Zones {
         Self(zones.iter().fold(0, |set, zone| set | bit(*zone)))
     }
 
+    /// These and those.
+    pub(super) const fn with(self, more: Self) -> Self {
+        Self(self.0 | more.0)
+    }
+
     pub(super) fn has(self, zone: Zone) -> bool {
         self.0 & bit(zone) != 0
     }

@@ -1,7 +1,7 @@
 //! One pass over each text of a message: words, terms and regular expressions that stand in it, and which of them do not
 //! count because a negating or soothing cue stands in the same clause.
 
-use super::compile::RuleSet;
+use super::compile::{Room, RuleSet};
 use super::fold::{Token, fold_text, tokenise};
 use super::lexicon::{HITS_PER_TERM_MAX, Hit};
 use super::model::{Use, term_at};
@@ -29,7 +29,7 @@ pub(super) struct Scan {
 }
 
 impl Scan {
-    pub(super) fn new(set: &RuleSet, view: &View<'_>, piece: usize) -> Self {
+    pub(super) fn new(set: &RuleSet, view: &View<'_>, piece: usize, room: &mut Room) -> Self {
         let tokens = tokenise(&view.text, &set.settings.breaks);
         let mut hits = set.lexicon.scan(&tokens);
         let reaches = reaches(set, &hits);
@@ -50,20 +50,26 @@ impl Scan {
         cues.sort_unstable();
         cues.dedup();
         let mut patterns = Vec::new();
-        if !set.patterns.is_empty() {
+        if set.pattern_zones.has(view.zone) {
             let (folded, places) = fold_text(&view.text);
-            for number in set.pattern_set.matches(folded.as_bytes()) {
-                let found = set
+            set.traces.find(&folded, room, |number, range| {
+                let Some(pattern) = set
                     .patterns
                     .get(number)
-                    .and_then(|pattern| pattern.find(&folded));
-                if let Some(found) = found {
-                    let place = places
-                        .get(found)
-                        .and_then(|place| usize::try_from(*place).ok());
-                    patterns.push((number, place.unwrap_or_default()));
-                }
-            }
+                    .filter(|pattern| pattern.zones.has(view.zone))
+                else {
+                    return true;
+                };
+                let Some(found) = pattern.find(&folded, &range) else {
+                    return range.end == folded.len();
+                };
+                let place = places
+                    .get(found)
+                    .and_then(|place| usize::try_from(*place).ok());
+                patterns.push((number, place.unwrap_or_default()));
+                true
+            });
+            patterns.sort_unstable();
         }
         Self {
             zone: view.zone,

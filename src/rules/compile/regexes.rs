@@ -1,22 +1,22 @@
-//! Regular expressions of rules: read and bounded when the rules load, compiled one by one only when the set of them has
-//! found that they stand in a text.
+//! Regular expressions of rules: read and bounded when the rules load, compiled one by one only when [`Traces`] have found
+//! that they may stand in a text.
 
+use std::ops::Range;
 use std::sync::OnceLock;
 
-use regex::bytes::{Regex, RegexBuilder, RegexSet, RegexSetBuilder};
+use regex::bytes::{Regex, RegexBuilder};
 use regex_syntax::hir::{Hir, HirKind};
 use toml::Spanned;
 
 use super::Compiler;
+use super::traces::Traces;
+use crate::rules::model::Zones;
 use crate::rules::raw::Text;
 
-/// Bytes that all compiled regular expressions may take together.
-const SET_BYTES_MAX: usize = 64 << 20;
-/// Bytes that the states of the regular expressions met so far may take. With the 2 MB that the regex engine would take, the
-/// rules of Østfold fell back on its slow matcher, which was most of the time of a verdict.
-const CACHE_BYTES_MAX: usize = 64 << 20;
 /// Characters and classes that one regular expression may have with its repetitions written out.
 const WEIGHT_MAX: usize = 10_000;
+/// The same for all of them together; compiled, they take some 50 bytes each.
+const WEIGHTS_MAX: usize = 1_000_000;
 
 /// A regular expression with the rules that use it.
 #[derive(Debug, Clone)]
@@ -24,30 +24,50 @@ pub(in crate::rules) struct Pattern {
     /// As the rule has it.
     pub(in crate::rules) raw: String,
     pub(in crate::rules) rules: Vec<usize>,
+    /// The zones in which one of the rules looks for it.
+    pub(in crate::rules) zones: Zones,
     /// As the engine gets it.
     source: String,
+    hir: Hir,
     compiled: OnceLock<Option<Regex>>,
 }
 
 impl Pattern {
-    /// Where it stands first in a folded text.
-    pub(in crate::rules) fn find(&self, folded: &str) -> Option<usize> {
+    fn new(raw: &str, source: String, hir: Hir) -> Self {
+        Self {
+            raw: raw.to_owned(),
+            rules: Vec::new(),
+            zones: Zones::default(),
+            source,
+            hir,
+            compiled: OnceLock::new(),
+        }
+    }
+
+    /// Where it stands first in a folded text, if one of its matches lies in the range (which has a byte more at its end);
+    /// it is known that none begins before it.
+    pub(in crate::rules) fn find(&self, folded: &str, range: &Range<usize>) -> Option<usize> {
         let compiled = self
             .compiled
             .get_or_init(|| RegexBuilder::new(&self.source).unicode(false).build().ok());
-        let found = compiled.as_ref()?.find(folded.as_bytes())?;
+        let (compiled, text) = (compiled.as_ref()?, folded.as_bytes());
+        let within = text.get(..range.end).filter(|_| range.end < text.len());
+        if within.is_some_and(|within| !compiled.is_match_at(within, range.start)) {
+            return None;
+        }
+        // The cut may have made the match, or have shortened what begins earlier.
+        let found = compiled.find_at(text, range.start)?;
         Some(found.start())
     }
 }
 
-/// All patterns as one automaton; `None` when it would be too large.
-pub(super) fn together(patterns: &[Pattern]) -> Option<RegexSet> {
-    RegexSetBuilder::new(patterns.iter().map(|pattern| pattern.source.as_str()))
-        .unicode(false)
-        .size_limit(SET_BYTES_MAX)
-        .dfa_size_limit(CACHE_BYTES_MAX)
-        .build()
-        .ok()
+/// What all patterns leave in a text that they match; `None` when they would be too large.
+pub(super) fn traces(patterns: &[Pattern]) -> Option<Traces> {
+    let weights = patterns.iter().map(|pattern| weight(&pattern.hir));
+    if weights.fold(0, usize::saturating_add) > WEIGHTS_MAX {
+        return None;
+    }
+    Traces::new(patterns.iter().map(|pattern| &pattern.hir))
 }
 
 /// The pattern as the engine gets it. Folded text has small letters only, so only a pattern with capitals needs to be told
@@ -102,14 +122,9 @@ impl Compiler {
             let number = match self.pattern_numbers.get(raw) {
                 Some(number) => *number,
                 None => match read(raw) {
-                    Ok(source) => {
+                    Ok((source, hir)) => {
                         let number = self.patterns.len();
-                        self.patterns.push(Pattern {
-                            raw: raw.clone(),
-                            rules: Vec::new(),
-                            source,
-                            compiled: OnceLock::new(),
-                        });
+                        self.patterns.push(Pattern::new(raw, source, hir));
                         self.pattern_numbers.insert(raw.clone(), number);
                         number
                     }
@@ -130,8 +145,8 @@ impl Compiler {
     }
 }
 
-/// The pattern as the engine gets it, or what is wrong with it and what to do.
-fn read(raw: &str) -> Result<String, (&'static str, String)> {
+/// The pattern as the engine gets it, and what that means; or what is wrong with it and what to do.
+fn read(raw: &str) -> Result<(String, Hir), (&'static str, String)> {
     if raw
         .chars()
         .any(|c| matches!(c, 'æ' | 'ø' | 'å' | 'Æ' | 'Ø' | 'Å'))
@@ -159,7 +174,7 @@ fn read(raw: &str) -> Result<String, (&'static str, String)> {
         let help = "bruk færre eller mindre gjentakelser";
         return Err(("det regulære uttrykket er for stort", help.to_owned()));
     }
-    Ok(source)
+    Ok((source, hir))
 }
 
 /// The pattern with each space of it standing for a line feed too, so that a line break does not break what it looks for.
@@ -219,7 +234,73 @@ fn regex_advice(reason: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::rules::compile::Room;
+
+    /// One of each form that rules have, and some that only try the reading of traces.
+    const EXPRESSIONS: [&str; 24] = [
+        r"\b(jeg|eg) (ble|vart|blei) (innlagt|operert)\b",
+        r"\bsak-20\d\d-\d{6}\b",
+        r"\b(avvik[a-z]*|sak[a-z]*)\b( [a-z0-9.]+){0,3} (sendt|sende|meldt)\b",
+        r"\b(sendt|meldt) (inn |jeg |eg )*(avvik[a-z]*)\b",
+        r"\b(ikke|ikkje)\b[^.!?]{0,12}\b(sendt|meldt)\b",
+        r"\bkid(-?nr)?\b\W{0,3}\d{3,}",
+        r"\bmva\b",
+        r"(^|[.!?] )(far|mor) (laa|ble)\b",
+        r"\b(over|gaatt) (30|\d{2}) dager\b",
+        "^(sv|re) ?: ?\\[?sak",
+        "meldt$",
+        r"\b(jeg|eg|sak)\b",
+        "a",
+        "[a-z]+ [a-z]+",
+        r"(avvik|\d\d?)+x",
+        r"(?x) jeg \s ble",
+        "ICD-10|Sak",
+        r"\Bvik\b",
+        "(inn|ut)?(sendt|meldt)( avvik)?",
+        r"meldt\b.*\bsendt",
+        r"(mor( far)?){2,3} ble",
+        r"\b(30 dager|sendt inn[a-z]*|ikke .{0,5}eg)\b",
+        "(?i-u:Eg) (?u:ble)",
+        r"ble\b innlagt|\b sendt",
+    ];
+
+    proptest! {
+        /// What a trace lets through, and where, is what the expression alone finds.
+        #[test]
+        fn traces_change_nothing(
+            words in proptest::collection::vec(proptest::sample::select(vec![
+                "jeg", "eg", "ble", "blei", "innlagt", "operert", "sak", "-20", "26", "-", "000123", "avvik",
+                "avviket", "sendt", "meldt", "ikke", "inn", "kid", "nr", ":", "mva", "mor", "far", ".", "30", "dager",
+                "over", "sv", "a", "x", "icd", "10", "\n", "\u{4e00}", "_", " ", " ", " ", " ", " ", " ", " ", " ", " ",
+            ]), 0..40),
+        ) {
+            let text = words.concat();
+            let patterns: Vec<Pattern> = EXPRESSIONS
+                .iter()
+                .map(|raw| {
+                    let (source, hir) = read(raw).unwrap();
+                    Pattern::new(raw, source, hir)
+                })
+                .collect();
+            let traces = traces(&patterns).unwrap();
+            let mut found: Vec<(usize, usize)> = Vec::new();
+            traces.find(&text, &mut Room::default(), |number, range| {
+                let at = patterns[number].find(&text, &range);
+                found.extend(at.map(|at| (number, at)));
+                at.is_some()
+            });
+            found.sort_unstable();
+            let alone: Vec<(usize, usize)> = patterns
+                .iter()
+                .enumerate()
+                .filter_map(|(number, pattern)| Some((number, pattern.find(&text, &(0..text.len()))?)))
+                .collect();
+            prop_assert_eq!(found, alone, "{:?}", text);
+        }
+    }
 
     #[test]
     fn a_space_of_a_regular_expression_is_any_white_space() {
@@ -276,15 +357,14 @@ mod tests {
             (r"\Aplan", "plan", Some(0)),
             ("plan", "ingen", None),
         ] {
-            let pattern = Pattern {
-                raw: pattern.to_owned(),
-                rules: Vec::new(),
-                source: read(pattern).unwrap(),
-                compiled: OnceLock::new(),
-            };
-            assert_eq!(pattern.find(folded), at, "{}", pattern.raw);
-            let set = together(std::slice::from_ref(&pattern)).unwrap();
-            assert_eq!(set.is_match(folded.as_bytes()), at.is_some());
+            let (source, hir) = read(pattern).unwrap();
+            let pattern = Pattern::new(pattern, source, hir);
+            assert_eq!(
+                pattern.find(folded, &(0..folded.len())),
+                at,
+                "{}",
+                pattern.raw
+            );
         }
     }
 

@@ -169,7 +169,7 @@ impl Run<'_> {
                         .and_then(|strengths| strengths.get(entry))
                         .copied();
                     let strength = weighed(base.unwrap_or_default(), percent);
-                    let found = Found {
+                    let found = || Found {
                         strength,
                         zone: scan.zone,
                         piece: scan.piece,
@@ -182,10 +182,10 @@ impl Run<'_> {
                         .entry(hit.term);
                     slot.and_modify(|known| {
                         if strength > known.strength {
-                            *known = found.clone();
+                            *known = found();
                         }
                     })
-                    .or_insert(found);
+                    .or_insert_with(found);
                 }
             }
         }
