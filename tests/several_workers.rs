@@ -81,7 +81,10 @@ fn deliver(shared: &Path, number: u32) {
          avviksmelding medisinsak nummer {number}\r\n",
         jiff::fmt::rfc2822::to_string(&now).unwrap()
     );
-    let (tmp, new) = (shared.join(format!("inn/tmp/{number}.x")), shared.join(format!("inn/new/{number}.x")));
+    let (tmp, new) = (
+        shared.join(format!("inn/tmp/{number}.x")),
+        shared.join(format!("inn/new/{number}.x")),
+    );
     fs::write(&tmp, mail).unwrap();
     fs::rename(tmp, new).unwrap();
 }
@@ -102,12 +105,17 @@ fn sent(shared: &Path) -> Vec<String> {
 
 fn numbers(installation: &Installation) -> Vec<String> {
     let cases = installation.cases();
-    cases.iter().map(|case| case["number"].as_str().unwrap().to_owned()).collect()
+    cases
+        .iter()
+        .map(|case| case["case"].as_str().unwrap().to_owned())
+        .collect()
 }
 
 #[test]
 fn a_worker_that_is_killed_is_replaced_within_a_minute_and_nothing_is_done_twice() {
-    let Some(postgres) = Postgres::start() else { return };
+    let Some(postgres) = Postgres::start() else {
+        return;
+    };
     let url = runtime().block_on(postgres.database());
     let shared = tempfile::tempdir().unwrap();
     for folder in ["inn/new", "inn/cur", "inn/tmp"] {
@@ -120,7 +128,11 @@ fn a_worker_that_is_killed_is_replaced_within_a_minute_and_nothing_is_done_twice
     // A server with a key of its own would not know the answers to the other's mail: it does not start.
     let refused = second.refused(78, ["run"]);
     assert!(refused.contains("message-id.key"), "{refused}");
-    fs::copy(first.path().join("data/message-id.key"), second.path().join("data/message-id.key")).unwrap();
+    fs::copy(
+        first.path().join("data/message-id.key"),
+        second.path().join("data/message-id.key"),
+    )
+    .unwrap();
     let other = second.start_and_wait();
     other.expect_line("another worker watches the source", AT_MOST);
 
@@ -131,7 +143,10 @@ fn a_worker_that_is_killed_is_replaced_within_a_minute_and_nothing_is_done_twice
     let doctor = second.run(["doctor"]);
     assert!(doctor.status.success(), "{}", said(&doctor));
     let told = String::from_utf8(doctor.stdout).unwrap();
-    assert!(told.contains("watches inn") && told.contains("ready to take over"), "{told}");
+    assert!(
+        told.contains("watches inn") && told.contains("ready to take over"),
+        "{told}"
+    );
 
     one.kill();
     let killed_at = Instant::now();
@@ -150,19 +165,38 @@ fn a_worker_that_is_killed_is_replaced_within_a_minute_and_nothing_is_done_twice
     let stopped_at = Instant::now();
     deliver(shared.path(), 7);
     one.expect_line("this worker watches the source", AT_MOST);
-    assert!(stopped_at.elapsed() < Duration::from_secs(25), "{:?}", stopped_at.elapsed());
+    assert!(
+        stopped_at.elapsed() < Duration::from_secs(25),
+        "{:?}",
+        stopped_at.elapsed()
+    );
     first.until_worked_off(7);
     let (status, _, log) = one.stop();
     assert!(status.success(), "{}", log.join("\n"));
 
-    let expected: Vec<String> = (1..=7).map(|count| format!("SAK-{}-{count:06}", jiff::Zoned::now().year())).collect();
+    let expected: Vec<String> = (1..=7)
+        .map(|count| format!("SAK-{}-{count:06}", jiff::Zoned::now().year()))
+        .collect();
     assert_eq!(numbers(&first), expected);
     let sent = sent(shared.path());
     let unique: BTreeSet<&String> = sent.iter().collect();
-    assert_eq!((sent.len(), unique.len()), (14, 14), "an acknowledgement and a mail to the party for each case");
-    let outcomes: Vec<String> = first.messages().iter().map(|row| row["outcome"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(
+        (sent.len(), unique.len()),
+        (14, 14),
+        "an acknowledgement and a mail to the party for each case"
+    );
+    let outcomes: Vec<String> = first
+        .messages()
+        .iter()
+        .map(|row| row["outcome"].as_str().unwrap().to_owned())
+        .collect();
     assert_eq!(outcomes, ["opened"; 7]);
-    assert!(first.outbox().iter().all(|row| row["state"] == "sent" && row["attempts"] == 1));
+    assert!(
+        first
+            .outbox()
+            .iter()
+            .all(|row| row["state"] == "sent" && row["attempts"] == 1)
+    );
     let reconciled = first.run(["reconcile"]);
     assert!(reconciled.status.success(), "{}", said(&reconciled));
 }

@@ -99,7 +99,10 @@ fn the_shipped_example() {
 #[test]
 fn the_database() {
     let file = parse(&format!("{HEAD}{SEND}")).unwrap().database;
-    assert_eq!(file, DatabaseConfig::Sqlite("/etc/linjevei/data/linjevei.db".into()));
+    assert_eq!(
+        file,
+        DatabaseConfig::Sqlite("/etc/linjevei/data/linjevei.db".into())
+    );
     let url = "postgres://linjevei@db.so-hf.example:5432/linjevei";
     let text = include_str!("../../docs/linjevei.toml");
     assert!(text.contains(&format!("# database = \"{url}\"\n")));
