@@ -1,4 +1,4 @@
-//! What every store promises, on SQLite and on a real PostgreSQL: the same tests for both, most of them with two handles on one
+//! What every store promises, on `SQLite` and on a real `PostgreSQL`: the same tests for both, most of them with two handles on one
 //! database as two processes would have it. What only a shared database promises (leases, several workers) is at the end.
 #![allow(
     clippy::unwrap_used,
@@ -8,6 +8,8 @@
     clippy::arithmetic_side_effects,
     clippy::string_slice,
     clippy::similar_names,
+    clippy::too_many_lines,
+    clippy::assigning_clones,
     missing_docs
 )]
 
@@ -953,7 +955,7 @@ async fn later_mail_finds_its_case(kit: Kit) {
     assert_eq!(find(by_own(own("sak 24/1187 a", "", ""))).await, None);
     // A merged case goes on under the other's number.
     change_with(&store, second.number, |change| {
-        change.case.merged_into = Some(first.number)
+        change.case.merged_into = Some(first.number);
     })
     .await;
     assert_eq!(

@@ -336,10 +336,7 @@ impl PostgresStore {
     }
 
     /// Other workers may share the database.
-    #[expect(
-        clippy::unnecessary_wraps,
-        reason = "nobody shares the other database"
-    )]
+    #[expect(clippy::unnecessary_wraps, reason = "nobody shares the other database")]
     fn shared_as(&self) -> Option<&str> {
         Some(&self.node)
     }
