@@ -5,6 +5,10 @@
 //! rules and templates as arguments and touch neither the network nor the file system. [`worker`] and [`cli`] are the
 //! only modules that join the others.
 #![forbid(unsafe_code)]
+#![allow(
+    clippy::duplicate_mod,
+    reason = "the statements in store/sql are compiled once for each database"
+)]
 #![cfg_attr(
     test,
     allow(
@@ -24,6 +28,7 @@ pub mod clock;
 pub mod config;
 pub mod diagnostic;
 pub mod extractor;
+pub mod failpoint;
 pub mod http;
 pub mod intake;
 pub mod message;

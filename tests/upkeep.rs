@@ -586,10 +586,8 @@ async fn health_is_told_by_http_and_tells_no_personal_data() {
             "{line}\n{metrics}"
         );
     }
-    assert!(
-        metrics.contains("\nlinjevei_loop_age_seconds{loop=\"decide\"} "),
-        "{metrics}"
-    );
+    // A busy machine may take its second.
+    assert!(metrics.contains("\nlinjevei_loop_age_seconds{loop=\"decide\"} "));
     // Every line is a comment or a name, labels and a number.
     for line in metrics.lines().filter(|line| !line.starts_with('#')) {
         let (name, value) = line.rsplit_once(' ').unwrap();

@@ -3,10 +3,13 @@
 use super::{ConfigPath, Failure, logging, setup};
 use crate::intake::MailSource;
 use crate::intake::files::{StreamSource, open_path};
+use crate::worker::{Engine, TakenIn, WorkError};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::sync::Notify;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -25,24 +28,36 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         // A worker may have stored mail of its mailboxes a moment ago; what of it is too old for it is so here too.
         setup::live_since_as_remembered(&mut engine, &config).await?;
         let progress = bar();
-        let (mut new, mut duplicates, mut unreadable) = (0_usize, 0_usize, Vec::new());
-        for path in &args.paths {
-            let mut source = open(path)?;
-            let tick = {
-                let progress = progress.clone();
-                move |count: usize| progress.inc(u64::try_from(count).unwrap_or(0))
-            };
-            let taken = engine.take_in(source.as_mut(), &tick).await?;
-            new = new.saturating_add(taken.new.len());
-            duplicates = duplicates.saturating_add(taken.duplicates);
-            unreadable.extend(taken.unreadable);
-        }
-        progress.set_message("decided");
+        let (stored, all_stored) = (Notify::new(), AtomicBool::new(false));
+        let taking_in = async {
+            let taken = take_in(&engine, &args.paths, &progress, &stored).await;
+            all_stored.store(true, Ordering::Release);
+            stored.notify_one();
+            taken
+        };
         // What is stored is safe: if deciding fails now, the worker picks it up.
-        engine.decide_pending().await?;
+        let deciding = async {
+            loop {
+                let last = all_stored.load(Ordering::Acquire);
+                engine.decide_pending().await?;
+                if last {
+                    return Ok::<(), WorkError>(());
+                }
+                stored.notified().await;
+            }
+        };
+        let (taken, decided) = tokio::join!(taking_in, deciding);
+        let TakenIn {
+            new,
+            duplicates,
+            unreadable,
+            ..
+        } = taken?;
+        decided?;
         progress.finish_and_clear();
         println!(
-            "{new} new, {duplicates} copies of stored messages, {} unreadable",
+            "{} new, {duplicates} copies of stored messages, {} unreadable",
+            new.len(),
             unreadable.len()
         );
         for why in &unreadable {
@@ -54,6 +69,28 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
             ExitCode::from(75)
         })
     })
+}
+
+/// Takes in all of it; rings when something was stored.
+async fn take_in(
+    engine: &Engine,
+    paths: &[PathBuf],
+    progress: &ProgressBar,
+    stored: &Notify,
+) -> Result<TakenIn, Failure> {
+    let mut all = TakenIn::default();
+    for path in paths {
+        let mut source = open(path)?;
+        let tick = |count: usize| {
+            progress.inc(u64::try_from(count).unwrap_or(0));
+            stored.notify_one();
+        };
+        let taken = engine.take_in(source.as_mut(), &tick).await?;
+        all.new.extend(taken.new);
+        all.duplicates = all.duplicates.saturating_add(taken.duplicates);
+        all.unreadable.extend(taken.unreadable);
+    }
+    Ok(all)
 }
 
 fn open(path: &Path) -> Result<Box<dyn MailSource>, Failure> {

@@ -4,6 +4,7 @@ use super::cases::user;
 use super::{ConfigPath, Failure, logging, setup, show};
 use crate::case::Actor;
 use crate::case::undeliverable::RetryWord;
+use crate::clock::{Clock as _, SystemClock};
 use crate::store::{Retried, SharedStore};
 use clap::Subcommand;
 use std::process::ExitCode;
@@ -106,7 +107,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
 }
 
 async fn retry(store: &SharedStore, id: i64, word: &RetryWord) -> Result<(), Failure> {
-    let now_ms = jiff::Timestamp::now().as_millisecond();
+    let now_ms = SystemClock.now_ms();
     match store.retry_mail(id, word, now_ms).await? {
         Retried::NotWaiting => Err(not_waiting(id)),
         Retried::DeadAddress { since_ms, status } => Err(Failure::not_done(format!(

@@ -2,6 +2,7 @@
 
 use super::{ConfigPath, Failure, logging, setup};
 use crate::config::{Config, SourceConfig};
+use crate::failpoint;
 use crate::intake;
 use crate::worker::health::HealthLimits;
 use crate::worker::supervisor::{self, Service, Watched};
@@ -62,6 +63,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         setup::data_folder(&config.data)?;
         let _lock = setup::worker_lock(&config.data)?;
         let mut engine = setup::engine(&config).await?;
+        failpoint::pass("start.opened");
         setup::live_since(&mut engine, &config).await?;
         tracing::info!(
             mode = ?engine.mode,

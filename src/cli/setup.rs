@@ -4,7 +4,7 @@ use super::Failure;
 use super::rule_files::{self, RULE_FILES, TEMPLATE_FILES};
 use crate::calendar::Calendar;
 use crate::case::{Policy, Reports};
-use crate::clock::SystemClock;
+use crate::clock::{Clock as _, SystemClock};
 use crate::config::{Config, ConfigError, Mode, SendConfig};
 use crate::extractor::Extractor;
 use crate::message::Limits;
@@ -208,7 +208,7 @@ pub(super) async fn engine(config: &Config) -> Result<Engine, Failure> {
     let store = store(config).await?;
     same_keys(&store, &keys, &config.data).await?;
     let clock = Arc::new(SystemClock);
-    let now_ms = jiff::Timestamp::now().as_millisecond();
+    let now_ms = clock.now_ms();
     store
         .keep_ruleset(rules.hash(), env!("CARGO_PKG_VERSION"), &files, now_ms)
         .await?;

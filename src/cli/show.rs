@@ -3,6 +3,7 @@
 use crate::calendar;
 use crate::case::Case;
 use crate::case::chase::is_overdue;
+use crate::clock::{Clock as _, SystemClock};
 use anstyle::{AnsiColor, Style};
 use jiff::civil::Date;
 use serde_json::{Value, json};
@@ -248,7 +249,7 @@ pub(super) fn term(term: &str) -> String {
 
 /// Today in Europe/Oslo.
 pub(super) fn today() -> Date {
-    calendar::oslo_day(jiff::Timestamp::now().as_millisecond())
+    calendar::oslo_day(SystemClock.now_ms())
 }
 
 #[cfg(test)]

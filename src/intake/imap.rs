@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use super::{Candidate, Cursor, Fetched, Listing, MailSource, Position, RawMessage, SourceError};
 use crate::config::{Ours, Proof, Server, SourceConfig};
+use crate::failpoint;
 use crate::oauth::Tokens;
 use connection::{Connection, Limit, Timeouts};
 use wire::{
@@ -816,6 +817,7 @@ impl ImapSource {
                 let doing = "treating messages that are ours";
                 let connection = self.connection().await?;
                 let answer = connection.exchange(doing, &command, limit, |_| ()).await?;
+                failpoint::pass("imap.treat.command");
                 if !answer.ok {
                     let refused = connection.refused(
                         doing,

@@ -33,6 +33,7 @@ use tokio_util::task::TaskTracker;
 use super::message_id::hex;
 use super::{Delivery, Envelope, MailTransport, RecipientOutcome, Reply};
 use crate::config::{Proof, Secret, Server, Tls};
+use crate::failpoint;
 use crate::oauth::{OAuthError, Tokens};
 
 /// Bytes of a mail that are written at a time; each block has [`Timeouts::block`].
@@ -682,10 +683,12 @@ async fn prepare(
         let note = "the return path is not a mail address".to_owned();
         return Err(ledger.close(&RecipientOutcome::Permanent(Reply::default()), note, None));
     };
+    failpoint::pass("smtp.connect.before");
     let mut connection = match link.open().await {
         Ok(connection) => connection,
         Err(trouble) => return Err(ledger.close(&temporary(trouble.reply), trouble.note, None)),
     };
+    failpoint::pass("smtp.connect.after");
     let info = connection.server_info();
     if !bytes.is_ascii() && !info.supports_feature(Extension::EightBitMime) {
         let note = "the mail has 8-bit text, which the server does not take (8BITMIME)".to_owned();
@@ -741,6 +744,7 @@ async fn prepare(
         link.quit(&mut connection).await;
         return Err(ledger.close(&temporary(Reply::default()), String::new(), None));
     }
+    failpoint::pass("smtp.data.before");
     match step(link.timeouts.data, connection.command(Data)).await {
         Ok(response) if response.has_code(354) => Ok((connection, ledger)),
         Ok(_) => Err(ledger.close(
@@ -778,6 +782,7 @@ async fn transfer(
         loop {
             let complete = seen.borrow_and_update().complete;
             let limit = if complete {
+                failpoint::pass("smtp.data.sent");
                 link.timeouts.final_reply
             } else {
                 link.timeouts.block
@@ -791,6 +796,7 @@ async fn transfer(
             }
         }
     };
+    failpoint::pass("smtp.reply.read");
     let complete = progress.borrow().complete;
     match result {
         Ok(response) if (200..300).contains(&u16::from(response.code())) => {

@@ -10,6 +10,7 @@ use crate::case::undeliverable::{self, DeadAddresses, Returned, SentMail};
 use crate::case::{self, Case, MailOrder};
 use crate::config::Mode;
 use crate::extractor::{ExtractorError, OpenError, Opened};
+use crate::failpoint;
 use crate::intake::svarinn;
 use crate::message::extract::Extracted;
 use crate::message::{self, Message};
@@ -220,6 +221,7 @@ impl Engine {
             if claimed.is_empty() {
                 return Ok(decided);
             }
+            failpoint::pass("decide.claimed");
             undecided
                 .claimed
                 .extend(claimed.iter().map(|pending| pending.id));
@@ -276,8 +278,10 @@ impl Engine {
             );
             Ok(Read::NOTHING)
         } else {
-            self.read_from(id, &pending.mailbox, &in_force.rules).await
+            self.read_from(id, &pending.mailbox, Vec::new(), &in_force.rules)
+                .await
         };
+        failpoint::pass("decide.read");
         let item = read.map(|read| Item {
             pending,
             read,
@@ -337,18 +341,19 @@ impl Engine {
         rules: &Arc<RuleSet>,
     ) -> Result<Read, WorkError> {
         let mailbox = self.store.mailbox(message_id).await?;
-        self.read_from(message_id, &mailbox, rules).await
+        let known = self.store.attachment_texts(message_id).await?;
+        self.read_from(message_id, &mailbox, known, rules).await
     }
 
-    /// The same; `mailbox` is where it lay at its source.
+    /// The same; `mailbox` is where it lay at its source, `known` is what reading its attachments gave before.
     async fn read_from(
         &self,
         message_id: i64,
         mailbox: &str,
+        known: Vec<(usize, Extracted)>,
         rules: &Arc<RuleSet>,
     ) -> Result<Read, WorkError> {
         let raw = self.store.raw(message_id).await?.unwrap_or_default();
-        let known = self.store.attachment_texts(message_id).await?;
         let (rules, limits, authserv_id, extractor) = (
             Arc::clone(rules),
             self.limits.clone(),
@@ -440,6 +445,7 @@ impl Engine {
             now_ms,
         };
         let case = group.settle(settlement, &composer).await?;
+        failpoint::pass("decide.settled");
         Ok(Settled {
             message_id: pending.id,
             queues,

@@ -73,6 +73,9 @@ pub struct Health {
     unreadable: Vec<Unreadable>,
 }
 
+/// A check that was completed further ahead than this was completed before the clock was set back.
+const CLOCK_SLACK_MS: i64 = 60_000;
+
 const fn age_secs(now_ms: i64, then_ms: i64) -> i64 {
     let ms = now_ms.saturating_sub(then_ms);
     if ms < 0 { 0 } else { ms / 1000 }
@@ -98,6 +101,11 @@ impl Examiner {
             if is_over(age_secs, *limit) {
                 problems.push(format!(
                     "source {name}: last check completed {age_secs} s ago"
+                ));
+            }
+            if checked_at_ms.saturating_sub(now_ms) > CLOCK_SLACK_MS {
+                problems.push(format!(
+                    "source {name}: no check was completed since the clock was set back"
                 ));
             }
             let watcher = watchers.iter().find(|(source, _)| source == name);

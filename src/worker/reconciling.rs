@@ -285,6 +285,12 @@ pub(super) const fn next(at_ms: i64, differences: i64) -> i64 {
     at_ms.saturating_add(if differences == 0 { EVERY_MS } else { AGAIN_MS })
 }
 
+/// Whether the moment has come. One that lies further ahead than [`EVERY_MS`] was fixed before the clock was set back.
+pub(super) const fn is_due(at_ms: i64, now_ms: i64) -> bool {
+    let ahead = at_ms.saturating_sub(now_ms);
+    ahead <= 0 || ahead > EVERY_MS
+}
+
 fn unaccounted(account: &SourceAccount) -> Option<Difference> {
     let count = account.seen.saturating_sub(account.accounted());
     (count != 0).then(|| Difference {

@@ -1,22 +1,23 @@
 //! From the outbox to the transport.
 
 use super::{Engine, WorkError};
+use crate::failpoint;
 use crate::outbox::retry::{self, Next};
 use crate::outbox::{Delivery, RecipientOutcome};
 use crate::store::{Claimed, StoreError};
 use std::time::Duration;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 use tracing::{error, info, warn};
 
 /// Mail claimed at a time: one, so that a lease only has to cover one attempt and a stop loses nothing.
 const CLAIM: u32 = 1;
 /// Longer than the longest attempt: every SMTP step has its own time limit, the final reply 10 minutes.
 pub(super) const LEASE_MS: i64 = 25 * 60_000;
-
-/// How long the result of an attempt is tried to be stored: the rest of the lease, which began before the attempt.
-const RECORD_MAX: Duration = Duration::from_mins(10);
-/// First pause between two tries; doubles up to the next.
-const RECORD_PAUSE: Duration = Duration::from_millis(200);
+/// A result that cannot be stored is kept and tried to be stored for so long after the claim: shorter than the lease.
+const RECORD_WITHIN: Duration = Duration::from_mins(24);
+/// First pause between two such tries; doubles up to [`RECORD_PAUSE_MAX`].
+const RECORD_PAUSE: Duration = Duration::from_millis(250);
+/// Longest pause between two such tries.
 const RECORD_PAUSE_MAX: Duration = Duration::from_secs(15);
 
 /// What a round of sending came to.
@@ -52,11 +53,15 @@ impl Engine {
                 break;
             }
             for mail in claimed {
+                let begun = Instant::now();
+                failpoint::pass("send.claimed");
                 let delivery = self.transport.send(&mail.envelope, &mail.bytes).await;
+                failpoint::pass("send.delivered");
                 let now_ms = self.clock.now_ms();
                 let next =
                     retry::after_temporary(mail.attempts, mail.created_at_ms, now_ms, random());
-                self.record(&mail, &delivery, next, now_ms, stop).await?;
+                self.record(&mail, &delivery, next, begun, stop).await?;
+                failpoint::pass("send.recorded");
                 let accepted = delivery
                     .recipients
                     .iter()
@@ -103,30 +108,33 @@ impl Engine {
         Ok(report)
     }
 
-    /// A result that is lost sends the mail a second time, so storing it is tried again as long as the lease lasts.
+    /// Stores the result of an attempt. Without it nobody would know whether the mail was taken, and it would go out a second
+    /// time: a database that cannot take it now is asked again.
     async fn record(
         &self,
         mail: &Claimed,
         delivery: &Delivery,
         next: Next,
-        now_ms: i64,
+        begun: Instant,
         stop: &(dyn Fn() -> bool + Send + Sync),
     ) -> Result<(), StoreError> {
-        let end = Instant::now().checked_add(RECORD_MAX);
         let mut pause = RECORD_PAUSE;
         loop {
-            let stored = self.store.record_delivery(mail, delivery, next, now_ms);
-            let Err(error) = stored.await else {
-                return Ok(());
-            };
-            if !error.is_temporary() || end.is_none_or(|end| Instant::now() >= end) {
-                return Err(error);
+            let now_ms = self.clock.now_ms();
+            let recorded = self
+                .store
+                .record_delivery(mail, delivery, next, now_ms)
+                .await;
+            match recorded {
+                Err(error) if error.is_temporary() && begun.elapsed() < RECORD_WITHIN => {
+                    warn!(outbox.id = mail.id, %error, "the result of sending a mail could not be stored; trying again");
+                    // A stop waits for this until the grace period is over; asking says that the loop gets on.
+                    stop();
+                    sleep(pause).await;
+                    pause = pause.saturating_mul(2).min(RECORD_PAUSE_MAX);
+                }
+                recorded => return recorded,
             }
-            warn!(outbox.id = mail.id, %error, "the result of sending could not be stored; trying again");
-            // A stop waits for this until the grace period is over; asking says that the loop gets on.
-            stop();
-            tokio::time::sleep(pause).await;
-            pause = pause.saturating_mul(2).min(RECORD_PAUSE_MAX);
         }
     }
 }

@@ -83,6 +83,8 @@ struct Bell {
     queued: Notify,
     /// Counts rounds of deciding, so that sources treat what is ours at once.
     decided: watch::Sender<u64>,
+    /// What lay undecided at the start was gone through once: only what is left then does not add up.
+    gone_through: watch::Sender<bool>,
 }
 
 /// Runs until `soft` is cancelled and everything in hand is done, at most the grace period longer.
@@ -102,6 +104,7 @@ pub async fn run(worker: Service, soft: CancellationToken) -> Result<(), LoopLos
         stored: Notify::new(),
         queued: Notify::new(),
         decided: watch::Sender::new(0),
+        gone_through: watch::Sender::new(false),
     });
     if let Err(error) = engine.store.release_claims().await {
         warn!(error = %error, "messages that an earlier worker was deciding stay claimed for a minute");
@@ -171,9 +174,9 @@ pub async fn run(worker: Service, soft: CancellationToken) -> Result<(), LoopLos
     let beat = pulse("send", SEND_EVERY);
     loops.spawn(send(engine.clone(), Arc::clone(&bell), beat, soft.clone()));
     let beat = pulse("chase", CHASE_EVERY);
-    loops.spawn(chase(engine.clone(), bell, beat, soft.clone()));
+    loops.spawn(chase(engine.clone(), Arc::clone(&bell), beat, soft.clone()));
     let beat = pulse("upkeep", UPKEEP_EVERY);
-    loops.spawn(upkeep.run(beat, soft.clone()));
+    loops.spawn(upkeep.run(bell.gone_through.subscribe(), beat, soft.clone()));
     let beat = pulse("reload", Duration::ZERO);
     let reloader = Reloader::start(engine, folders).await;
     loops.spawn(reloader.run(soft.clone(), beat));
@@ -382,7 +385,7 @@ async fn reconcile(
         None => engine.next_reconciliation_ms(source.name()).await?,
     };
     *next_ms = Some(at_ms);
-    if engine.clock.now_ms() < at_ms {
+    if !reconciling::is_due(at_ms, engine.clock.now_ms()) || !*bell.gone_through.borrow() {
         return Ok(());
     }
     let progress = |stored: usize| {
@@ -456,6 +459,7 @@ async fn decide(
                 continue;
             }
         }
+        bell.gone_through.send_replace(true);
         tokio::select! {
             () = bell.stored.notified() => {}
             () = sleep(DECIDE_EVERY) => {}
@@ -537,14 +541,19 @@ struct Upkeep {
 }
 
 impl Upkeep {
-    async fn run(self, pulse: Arc<Pulse>, soft: CancellationToken) -> String {
+    async fn run(
+        self,
+        mut gone_through: watch::Receiver<bool>,
+        pulse: Arc<Pulse>,
+        soft: CancellationToken,
+    ) -> String {
         let mut delete_at_ms = 0;
         let mut count_at_ms = 0;
         let shared = self.engine.store.node().is_some();
         while !soft.is_cancelled() {
             pulse.beat();
             let now_ms = self.engine.clock.now_ms();
-            if now_ms >= delete_at_ms {
+            if reconciling::is_due(delete_at_ms, now_ms) {
                 let stop = || {
                     pulse.beat();
                     soft.is_cancelled()
@@ -565,7 +574,12 @@ impl Upkeep {
                     }
                 }
             }
-            if now_ms >= count_at_ms {
+            if reconciling::is_due(count_at_ms, now_ms) {
+                tokio::select! {
+                    // This never fails before the loops have ended.
+                    _ = gone_through.wait_for(|done| *done) => {}
+                    () = soft.cancelled() => continue,
+                }
                 match self.engine.reconcile_store(&self.watched).await {
                     Ok(report) => {
                         count_at_ms = reconciling::next(report.at_ms, report.difference());

@@ -1,6 +1,7 @@
 //! From a source into the store: list, fetch what is unknown, store raw bytes and positions, remember the cursor.
 
 use super::{Engine, WorkError};
+use crate::failpoint;
 use crate::intake::{Candidate, Fetched, MailSource, Position};
 use crate::message;
 use crate::store::{Incoming, Stored};
@@ -45,7 +46,9 @@ impl Engine {
         // The stored cursor never passes a message that could not be read; the listing goes on behind it all the same.
         let mut safe_cursor = None;
         loop {
+            failpoint::pass("source.list.before");
             let listing = source.list(&cursor, LIST_LIMIT).await?;
+            failpoint::pass("source.list.after");
             let positions: Vec<Position> = listing
                 .candidates
                 .iter()
@@ -88,7 +91,10 @@ impl Engine {
     ) -> Result<(), WorkError> {
         let mut raw = Vec::with_capacity(batch.len());
         let mut unreadable = Vec::new();
-        for fetched in source.fetch(batch).await? {
+        failpoint::pass("source.fetch.before");
+        let fetched = source.fetch(batch).await?;
+        failpoint::pass("source.fetch.after");
+        for fetched in fetched {
             match fetched {
                 Fetched::Message(message) => raw.push(message),
                 Fetched::Gone(_) => taken.gone = taken.gone.saturating_add(1),
@@ -146,7 +152,9 @@ impl Engine {
             if positions.is_empty() {
                 return Ok(treated);
             }
+            failpoint::pass("source.treat.before");
             let done = source.treat(&positions).await?;
+            failpoint::pass("source.treat.after");
             self.store.mark_treated(&name, &done).await?;
             treated = treated.saturating_add(done.len());
             if done.is_empty() {

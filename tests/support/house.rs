@@ -39,7 +39,7 @@ use std::sync::{Arc, OnceLock};
 use tempfile::TempDir;
 
 /// Rules that leave no doubt, so that the tests are about cases and not about words.
-const RULES: &str = r#"
+pub const RULES: &str = r#"
 [own]
 addresses = ["samhandlingsavvik@so-hf.example"]
 domains = ["so-hf.example"]
@@ -220,6 +220,16 @@ impl House {
     pub async fn with(day: &str, policy: Policy) -> Self {
         let files = BTreeMap::from([("regler.toml".to_owned(), RULES.to_owned())]);
         Self::with_rulebook(day, policy, rulebook(files)).await
+    }
+
+    /// One of many with the same rules, which are compiled once a program and not to be replaced.
+    pub async fn alike(day: &str, policy: Policy) -> Self {
+        static COMPILED: OnceLock<Rulebook> = OnceLock::new();
+        let compiled = COMPILED.get_or_init(|| {
+            let files = BTreeMap::from([("regler.toml".to_owned(), RULES.to_owned())]);
+            rulebook(files)
+        });
+        Self::with_rulebook(day, policy, compiled.clone()).await
     }
 
     /// One with the rules of Østfold, as they are shipped; they are compiled once a program, and not to be replaced.

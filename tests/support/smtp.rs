@@ -32,7 +32,7 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs
 /// Connections at once.
 const CONNECTIONS_MAX: usize = 32;
 /// Mails that are kept.
-const MAILS_MAX: usize = 20_000;
+const MAILS_MAX: usize = 100_000;
 /// Bytes of one mail.
 const MAIL_MAX_BYTES: usize = 64 * 1024 * 1024;
 /// Bytes of one line.
@@ -127,6 +127,8 @@ pub struct Received {
     pub encrypted: bool,
     /// When it was accepted.
     pub accepted: Option<Instant>,
+    /// Code of the final reply; none was given, or the client was gone, without.
+    pub answered: Option<u16>,
 }
 
 #[derive(Debug, Default)]
@@ -199,6 +201,11 @@ impl SmtpServer {
     /// The mails that came in whole, also those whose final reply was withheld or negative.
     pub fn received(&self) -> Vec<Received> {
         self.shared.received.lock().unwrap().clone()
+    }
+
+    /// Those of them that came after the first so many.
+    pub fn received_after(&self, first: usize) -> Vec<Received> {
+        self.shared.received.lock().unwrap()[first..].to_vec()
     }
 
     /// When the first mail to this address was accepted.
@@ -539,11 +546,17 @@ impl<'a> Session<'a> {
             user: self.user.clone(),
             encrypted: self.encrypted,
             accepted: None,
+            answered: None,
         };
         let kept = self.keep(script, mail);
         if !self.act(&script.end).await? {
+            if let Act::Say(line) = &script.end {
+                self.note_answer(kept, line);
+            }
             return Ok(());
         }
+        // Noted before it is said: whoever reads it may look here at once.
+        self.note_answer(kept, "250");
         let said = match &script.exchange_id {
             Some(id) => {
                 let line = format!(
@@ -553,10 +566,19 @@ impl<'a> Session<'a> {
             }
             None => self.say("250 2.0.0 queued").await,
         };
+        if said.is_err() {
+            self.note_answer(kept, "");
+        }
         if let Some(mail) = self.shared.received.lock().unwrap().get_mut(kept) {
             mail.accepted = Some(Instant::now());
         }
         said
+    }
+
+    fn note_answer(&self, kept: usize, line: &str) {
+        if let Some(mail) = self.shared.received.lock().unwrap().get_mut(kept) {
+            mail.answered = line.split(' ').next().unwrap().parse().ok();
+        }
     }
 
     /// Its place among those that are kept.

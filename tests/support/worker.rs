@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteRow};
-use sqlx::{ConnectOptions as _, Connection as _, FromRow};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, FromRow};
 use tempfile::TempDir;
 
 /// Longer than anything takes that is not an error, on a slow machine with other tests beside it.
@@ -183,6 +183,21 @@ impl Installation {
         })
     }
 
+    /// Writes to the database while nobody else does.
+    pub fn write(&self, statements: &[&str]) {
+        let options = SqliteConnectOptions::new().filename(self.database());
+        runtime().block_on(async {
+            let mut connection = options.connect().await.unwrap();
+            for sql in statements {
+                sqlx::query(AssertSqlSafe((*sql).to_owned()))
+                    .execute(&mut connection)
+                    .await
+                    .unwrap();
+            }
+            connection.close().await.unwrap();
+        });
+    }
+
     /// One number of the database.
     pub fn number(&self, sql: &'static str) -> i64 {
         self.rows::<(i64,)>(sql)[0].0
@@ -191,6 +206,19 @@ impl Installation {
     /// Starts the worker.
     pub fn start(&self) -> Worker {
         Self::spawn(self.command(["run"]))
+    }
+
+    /// Starts the worker with these environment variables.
+    pub fn start_with(&self, variables: &[(&str, String)]) -> Worker {
+        let mut run = self.command(["run"]);
+        run.envs(variables.iter().map(|(name, value)| (name, value)));
+        Self::spawn(run)
+    }
+
+    /// Leaves the folder where it is when the test ends; its path.
+    pub fn keep(&mut self) -> PathBuf {
+        self.dir.disable_cleanup(true);
+        self.dir.path().to_owned()
     }
 
     /// Starts the worker with these environment variables and, as a service manager does, with its own id in one more.
@@ -319,6 +347,11 @@ pub struct Worker {
 }
 
 impl Worker {
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().unwrap().id()
+    }
+
     /// What it has written to its log so far.
     pub fn log(&self) -> Vec<String> {
         self.log.lines.lock().unwrap().0.clone()
@@ -358,6 +391,18 @@ impl Worker {
     /// Whether it has ended by itself.
     pub fn has_ended(&mut self) -> bool {
         self.child.as_mut().unwrap().try_wait().unwrap().is_some()
+    }
+
+    /// Waits until it has ended by itself, at most so long; how.
+    pub fn ended_within(&mut self, at_most: Duration) -> Option<ExitStatus> {
+        let end = Instant::now() + at_most;
+        loop {
+            let ended = self.child.as_mut().unwrap().try_wait().unwrap();
+            if ended.is_some() || Instant::now() >= end {
+                return ended;
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
     }
 
     /// Ends it at once, as a power cut would; its log.

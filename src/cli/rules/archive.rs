@@ -2,6 +2,7 @@
 
 use super::super::{Failure, cases, setup};
 use crate::case::{Actor, Case, CaseNumber, Change, EventKind, MailOrder};
+use crate::clock::{Clock as _, SystemClock};
 use crate::config::DatabaseConfig;
 use crate::outbox::compose::Composed;
 use crate::store::{self, Compose, Correction, MessageRow, SharedStore, StoreError};
@@ -68,7 +69,7 @@ impl Archive {
                 let mut change = Change::of(case);
                 change.record_by(
                     EventKind::Shown,
-                    jiff::Timestamp::now().as_millisecond(),
+                    SystemClock.now_ms(),
                     &actor,
                     json!({ "message": message_id, "by": "rules diff" }),
                 );

@@ -8,7 +8,7 @@
 use super::ber::{BerError, INTEGER, OCTET_STRING, OID, Parts, SEQUENCE, SET, Tag, Value};
 use super::key::{self, Certificate, Identity};
 use aes::cipher::block_padding::Pkcs7;
-use aes::cipher::{BlockDecryptMut as _, KeyIvInit as _};
+use aes::cipher::{BlockModeDecrypt as _, KeyIvInit as _};
 use rsa::sha2::{Sha224, Sha256, Sha384, Sha512};
 use rsa::{Oaep, Pkcs1v15Encrypt};
 use sha1::Sha1;
@@ -293,7 +293,7 @@ impl Cipher {
             ($cipher:ty) => {
                 cbc::Decryptor::<$cipher>::new_from_slices(key, iv)
                     .ok()?
-                    .decrypt_padded_vec_mut::<Pkcs7>(text)
+                    .decrypt_padded_vec::<Pkcs7>(text)
                     .ok()
             };
         }

@@ -9,7 +9,7 @@ use crate::store::{
     CaseFilter, Compose, Correction, Outcome, Rearrangement, Settlement, StoreError, ThreadKeys,
 };
 use jiff::civil::Date;
-use sqlx::AssertSqlSafe;
+use sqlx::{AssertSqlSafe, QueryBuilder};
 
 /// Merges that a number is followed through.
 const MERGES_MAX: usize = 20;
@@ -346,14 +346,11 @@ pub(super) async fn settle(
     .execute(&mut *connection)
     .await?;
     if let Some((ruleset, verdict)) = &settlement.verdict {
-        keep_verdict(
-            connection,
-            settlement.message_id,
-            ruleset,
-            verdict,
-            settlement.at_ms,
-        )
-        .await?;
+        let (id, at_ms) = (settlement.message_id, settlement.at_ms);
+        if settlement.adopted {
+            set_verdict_aside(connection, id, verdict).await?;
+        }
+        keep_verdict(connection, id, ruleset, verdict, at_ms).await?;
     }
     if case.is_some() {
         intake::keep_texts(
@@ -364,14 +361,7 @@ pub(super) async fn settle(
         .await?;
     }
     if let (Some(case), Some(sketch)) = (&case, &settlement.sketch) {
-        likeness::keep(
-            connection,
-            case.id,
-            settlement.received_at_ms,
-            sketch,
-            settlement.at_ms,
-        )
-        .await?;
+        likeness::keep(connection, case.id, settlement.received_at_ms, sketch).await?;
     }
     if let (Some(case), Some(rfc_message_id)) = (&case, &settlement.rfc_message_id) {
         sqlx::query("INSERT INTO thread_id (rfc_message_id, case_id, message_id) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING")
@@ -399,13 +389,11 @@ pub(super) async fn settle(
     Ok(case)
 }
 
-/// Stores what the rules said of a message. Where they had said something before, that is kept beside it.
-async fn keep_verdict(
+/// Keeps what the rules had said of a message beside what they say now.
+async fn set_verdict_aside(
     connection: &mut Connection,
     message_id: i64,
-    ruleset: &str,
     verdict: &str,
-    at_ms: i64,
 ) -> Result<(), StoreError> {
     sqlx::query(
         "INSERT INTO earlier_verdict (message_id, ruleset, at_ms, verdict) \
@@ -413,8 +401,19 @@ async fn keep_verdict(
     )
     .bind(message_id)
     .bind(verdict)
-    .execute(&mut *connection)
+    .execute(connection)
     .await?;
+    Ok(())
+}
+
+/// Stores what the rules say of a message.
+async fn keep_verdict(
+    connection: &mut Connection,
+    message_id: i64,
+    ruleset: &str,
+    verdict: &str,
+    at_ms: i64,
+) -> Result<(), StoreError> {
     sqlx::query(
         "INSERT INTO verdict (message_id, ruleset, at_ms, verdict) VALUES ($1, $2, $3, $4) \
          ON CONFLICT (message_id) DO UPDATE SET ruleset = excluded.ruleset, at_ms = excluded.at_ms, verdict = excluded.verdict",
@@ -458,10 +457,11 @@ pub(super) async fn rearrange(
         move_fields(connection, moved.message_id, to, moved.opened).await?;
     }
     if let Some((message_id, ruleset, verdict)) = &rearrangement.verdict {
+        set_verdict_aside(connection, *message_id, verdict).await?;
         keep_verdict(connection, *message_id, ruleset, verdict, now_ms).await?;
     }
     if let Some(sketch) = &rearrangement.sketch {
-        likeness::keep(connection, first.id, first.received_at_ms, sketch, now_ms).await?;
+        likeness::keep(connection, first.id, first.received_at_ms, sketch).await?;
     }
     Ok((first, other))
 }
@@ -528,7 +528,11 @@ async fn store_change(
     let mut written: Vec<(crate::case::MailOrder, Composed)> =
         Vec::with_capacity(change.mails.len());
     for order in std::mem::take(&mut change.mails) {
-        let previous = outbox::last_message_id(connection, change.case.id, &order.party).await?;
+        let previous = if is_new {
+            None
+        } else {
+            outbox::last_message_id(connection, change.case.id, &order.party).await?
+        };
         match composer.compose(&change.case, &order, previous.as_deref()) {
             Ok(mail) => written.push((order, mail)),
             Err(why) => {
@@ -543,9 +547,7 @@ async fn store_change(
     } else if !update_case(connection, &change.case, expected).await? {
         return Err(StoreError::Conflict);
     }
-    for event in &change.events {
-        insert_event(connection, change.case.id, event).await?;
-    }
+    insert_events(connection, change.case.id, &change.events).await?;
     for field in &change.fields {
         insert_field(connection, change.case.id, field).await?;
     }
@@ -555,25 +557,30 @@ async fn store_change(
     Ok(change.case)
 }
 
-async fn insert_event(
+/// A change has few events: they are one statement.
+async fn insert_events(
     connection: &mut Connection,
     case_id: i64,
-    event: &Event,
+    events: &[Event],
 ) -> Result<(), StoreError> {
-    let (actor, on_behalf_of) = rows::actor_columns(&event.actor);
-    sqlx::query(
-        "INSERT INTO case_event (case_id, at_ms, kind, state, actor, on_behalf_of, reason, data) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
-    )
-    .bind(case_id)
-    .bind(event.at_ms)
-    .bind(event.kind.id())
-    .bind(event.state.id())
-    .bind(actor)
-    .bind(text(&on_behalf_of))
-    .bind(text(&event.reason))
-    .bind(event.data.to_string())
-    .execute(connection)
-    .await?;
+    if events.is_empty() {
+        return Ok(());
+    }
+    let mut statement = QueryBuilder::new(
+        "INSERT INTO case_event (case_id, at_ms, kind, state, actor, on_behalf_of, reason, data) ",
+    );
+    statement.push_values(events, |mut row, event| {
+        let (actor, on_behalf_of) = rows::actor_columns(&event.actor);
+        row.push_bind(case_id)
+            .push_bind(event.at_ms)
+            .push_bind(event.kind.id())
+            .push_bind(event.state.id())
+            .push_bind(actor)
+            .push_bind(text(&on_behalf_of).into_owned())
+            .push_bind(text(&event.reason).into_owned())
+            .push_bind(event.data.to_string());
+    });
+    statement.build().execute(connection).await?;
     Ok(())
 }
 
@@ -701,8 +708,5 @@ pub(super) async fn amend(
     if !update_case(connection, &change.case, expected).await? {
         return Err(StoreError::Conflict);
     }
-    for event in &change.events {
-        insert_event(connection, case_id, event).await?;
-    }
-    Ok(())
+    insert_events(connection, case_id, &change.events).await
 }

@@ -1,7 +1,7 @@
 //! Several settlements in one transaction.
 
 use super::super::bounded;
-use super::{Transaction, cases, commit, likeness, outbox, returned};
+use super::{Transaction, call, cases, commit, likeness, outbox, returned};
 use crate::case::likeness::{Earlier, Sketch};
 use crate::case::surroundings::Thread;
 use crate::case::undeliverable::{DeadAddresses, SentMail};
@@ -12,17 +12,26 @@ use sqlx::Acquire;
 /// A group under way; dropping it undoes all of it.
 pub(super) struct OpenGroup {
     transaction: Transaction,
+    /// As they were when somebody asked first.
+    dead_addresses: Option<DeadAddresses>,
+    /// Sketches that are too old were forgotten.
+    swept: bool,
 }
 
 impl OpenGroup {
     pub(super) const fn new(transaction: Transaction) -> Self {
-        Self { transaction }
+        Self {
+            transaction,
+            dead_addresses: None,
+            swept: false,
+        }
     }
 }
 
 #[async_trait::async_trait]
 impl Group for OpenGroup {
     async fn find_thread(&mut self, keys: &ThreadKeys) -> Result<Option<Thread>, StoreError> {
+        call()?;
         bounded(cases::find_thread(&mut self.transaction, keys)).await
     }
 
@@ -30,11 +39,18 @@ impl Group for OpenGroup {
         &mut self,
         keys: &ReturnKeys,
     ) -> Result<Option<(SentMail, Option<CaseNumber>)>, StoreError> {
+        call()?;
         bounded(returned::sent_mail(&mut self.transaction, keys)).await
     }
 
     async fn dead_addresses(&mut self) -> Result<DeadAddresses, StoreError> {
-        bounded(returned::dead_addresses(&mut self.transaction)).await
+        call()?;
+        if let Some(known) = &self.dead_addresses {
+            return Ok(known.clone());
+        }
+        let found = bounded(returned::dead_addresses(&mut self.transaction)).await?;
+        self.dead_addresses = Some(found.clone());
+        Ok(found)
     }
 
     async fn acknowledgements_since(
@@ -42,6 +58,7 @@ impl Group for OpenGroup {
         address: &str,
         since_ms: i64,
     ) -> Result<u32, StoreError> {
+        call()?;
         bounded(outbox::acknowledgements_since(
             &mut self.transaction,
             address,
@@ -55,6 +72,7 @@ impl Group for OpenGroup {
         sketch: &Sketch,
         received_at_ms: i64,
     ) -> Result<Vec<Earlier>, StoreError> {
+        call()?;
         bounded(likeness::earlier(
             &mut self.transaction,
             sketch,
@@ -68,6 +86,14 @@ impl Group for OpenGroup {
         settlement: Settlement,
         composer: &dyn Compose,
     ) -> Result<Option<Case>, StoreError> {
+        call()?;
+        if settlement.sketch.is_some() && !self.swept {
+            bounded(likeness::sweep(&mut self.transaction, settlement.at_ms)).await?;
+            self.swept = true;
+        }
+        if settlement.returned.is_some() {
+            self.dead_addresses = None;
+        }
         // Where it fails, dropping the savepoint undoes this message alone.
         bounded(async {
             let mut savepoint = self.transaction.begin().await?;

@@ -195,14 +195,18 @@ pub(super) async fn content_deleted_ms(
     .await?)
 }
 
+/// No message is claimed for longer: a claim that lasts beyond this was made before the clock was set back.
+const CLAIM_MAX_MS: i64 = 3_600_000;
+
 pub(super) async fn has_undecided(
     connection: &mut Connection,
     now_ms: i64,
 ) -> Result<bool, StoreError> {
     let found: Option<i64> = sqlx::query_scalar(
-        "SELECT id FROM message WHERE outcome = 'pending' AND claimed_until_ms <= $1 LIMIT 1",
+        "SELECT id FROM message WHERE outcome = 'pending' AND (claimed_until_ms <= $1 OR claimed_until_ms > $2) LIMIT 1",
     )
     .bind(now_ms)
+    .bind(now_ms.saturating_add(CLAIM_MAX_MS))
     .fetch_optional(connection)
     .await?;
     Ok(found.is_some())
@@ -260,9 +264,10 @@ async fn claim(
     now_ms: i64,
 ) -> Result<Vec<Pending>, StoreError> {
     let mut rows: Vec<PendingRow> = sqlx::query_as(
-        "WITH due AS MATERIALIZED (SELECT id FROM message WHERE outcome = 'pending' AND claimed_until_ms <= $2 AND attempts <= $3 \
+        "WITH due AS MATERIALIZED (SELECT id FROM message WHERE outcome = 'pending' \
+         AND (claimed_until_ms <= $2 OR claimed_until_ms > $6) AND attempts <= $3 \
          AND source NOT IN (SELECT o.source FROM message o WHERE o.outcome = 'pending' AND o.claimed_until_ms > $2 \
-         AND o.claimed_by <> $5) ORDER BY attempts, id LIMIT $4) \
+         AND o.claimed_until_ms <= $6 AND o.claimed_by <> $5) ORDER BY attempts, id LIMIT $4) \
          UPDATE message SET attempts = attempts + 1, claimed_until_ms = $1, claimed_by = $5 WHERE id IN (SELECT id FROM due) \
          RETURNING id, attempts, source, mailbox, internal_date_ms, first_seen_at_ms, size_bytes",
     )
@@ -271,6 +276,7 @@ async fn claim(
     .bind(attempts_max)
     .bind(i64::from(limit))
     .bind(node)
+    .bind(now_ms.saturating_add(CLAIM_MAX_MS))
     .fetch_all(connection)
     .await?;
     rows.sort_by_key(|row| row.id);
@@ -326,22 +332,23 @@ pub(super) async fn raw(
     connection: &mut Connection,
     message_id: i64,
 ) -> Result<Option<Vec<u8>>, StoreError> {
-    let holder: Option<(i64, i64)> = sqlx::query_as(
-        "SELECT h.id, h.content_deleted_at_ms FROM message m \
-         JOIN message h ON h.id = CASE m.duplicate_of WHEN 0 THEN m.id ELSE m.duplicate_of END WHERE m.id = $1",
+    let chunks: Vec<Vec<u8>> = sqlx::query_scalar(
+        "SELECT k.bytes FROM message m JOIN message_chunk k \
+         ON k.message_id = CASE m.duplicate_of WHEN 0 THEN m.id ELSE m.duplicate_of END WHERE m.id = $1 ORDER BY k.seq",
     )
     .bind(message_id)
-    .fetch_optional(&mut *connection)
+    .fetch_all(&mut *connection)
     .await?;
-    let Some((holder, 0)) = holder else {
-        return Ok(None);
-    };
-    let chunks: Vec<Vec<u8>> =
-        sqlx::query_scalar("SELECT bytes FROM message_chunk WHERE message_id = $1 ORDER BY seq")
-            .bind(holder)
-            .fetch_all(&mut *connection)
+    if !chunks.is_empty() {
+        return Ok(Some(chunks.concat()));
+    }
+    // Without a byte from the start, or deleted?
+    let empty: Option<i64> =
+        sqlx::query_scalar("SELECT id FROM message WHERE id = $1 AND content_deleted_at_ms = 0")
+            .bind(message_id)
+            .fetch_optional(connection)
             .await?;
-    Ok(Some(chunks.concat()))
+    Ok(empty.map(|_| Vec::new()))
 }
 
 /// Keeps what reading the attachments of a message gave.

@@ -21,19 +21,23 @@ fn from_bytes(bytes: &[u8]) -> Vec<u64> {
         .collect()
 }
 
-/// Keeps the sketch of a case; sketches of texts that no later report can be compared with any more go.
+/// Forgets the sketches of texts that no later report can be compared with any more.
+pub(super) async fn sweep(connection: &mut Connection, now_ms: i64) -> Result<(), StoreError> {
+    let window = WINDOW_DAYS.saturating_mul(DAY_MS);
+    sqlx::query("DELETE FROM case_likeness WHERE received_at_ms < $1")
+        .bind(now_ms.saturating_sub(window.saturating_mul(2)))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Keeps the sketch of a case.
 pub(super) async fn keep(
     connection: &mut Connection,
     case_id: i64,
     received_at_ms: i64,
     sketch: &Sketch,
-    now_ms: i64,
 ) -> Result<(), StoreError> {
-    let window = WINDOW_DAYS.saturating_mul(DAY_MS);
-    sqlx::query("DELETE FROM case_likeness WHERE received_at_ms < $1")
-        .bind(now_ms.saturating_sub(window.saturating_mul(2)))
-        .execute(&mut *connection)
-        .await?;
     if !sketch.office.is_empty() && !sketch.shingles.is_empty() {
         sqlx::query(
             "INSERT INTO case_likeness (case_id, office, received_at_ms, shingles, numbers) VALUES ($1, $2, $3, $4, $5) \

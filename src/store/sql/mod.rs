@@ -23,6 +23,7 @@ use super::{Connection, Database, Transaction, bounded};
 use crate::case::likeness::{Earlier, Sketch};
 use crate::case::undeliverable::{DeadAddresses, RetryWord};
 use crate::case::{Case, CaseField, CaseNumber, Change, Event};
+use crate::failpoint::{self, Moment};
 use crate::intake::{Cursor, Position};
 use crate::message::extract::Extracted;
 use crate::outbox::Delivery;
@@ -46,6 +47,7 @@ const CHUNK_BYTES: usize = 1 << 20;
 macro_rules! read {
     ($database:expr, |$connection:ident| $work:expr) => {
         bounded(async {
+            call()?;
             let mut reader = $database.reader().await?;
             let $connection: &mut Connection = &mut reader;
             $work.await
@@ -58,6 +60,7 @@ macro_rules! read {
 macro_rules! write {
     ($database:expr, $name:literal, |$connection:ident| $work:expr) => {
         bounded(async {
+            call()?;
             let mut transaction = $database.begin().await?;
             let $connection: &mut Connection = &mut transaction;
             let done = $work.await?;
@@ -69,8 +72,26 @@ macro_rules! write {
 }
 
 /// Ends a transaction; the name is that of the use case.
-async fn commit(transaction: Transaction, _name: &'static str) -> Result<(), StoreError> {
-    Ok(transaction.commit().await?)
+async fn commit(transaction: Transaction, name: &'static str) -> Result<(), StoreError> {
+    failpoint::commit(name, Moment::Before);
+    call()?;
+    transaction.commit().await?;
+    failpoint::commit(name, Moment::After);
+    may_fail("store.answer")
+}
+
+/// Here a test may have a call of the store fail, as when the database cannot take it now.
+fn call() -> Result<(), StoreError> {
+    may_fail("store.call")
+}
+
+/// The same for any point; behind a commit it stands for a connection that is lost before the database has answered.
+fn may_fail(point: &'static str) -> Result<(), StoreError> {
+    if failpoint::fails(point) {
+        Err(sqlx::Error::Io(std::io::Error::other(point)).into())
+    } else {
+        Ok(())
+    }
 }
 
 /// Longest text that is looked for by an index: `PostgreSQL` refuses entries of more than 2 700 bytes.
@@ -276,6 +297,7 @@ impl Store for Database {
     }
 
     async fn group(&self) -> Result<Box<dyn Group>, StoreError> {
+        call()?;
         let transaction = bounded(self.begin()).await?;
         Ok(Box::new(group::OpenGroup::new(transaction)))
     }

@@ -3,12 +3,14 @@
 use super::{CHUNK_BYTES, Connection, cases, folded, key, returned, text};
 use crate::case::{EventKind, MailKind, MailOrder, undeliverable};
 use crate::outbox::compose::Composed;
-use crate::outbox::retry::{Next, UNKNOWN_PAUSE_MS};
+use crate::outbox::retry::{FURTHEST_MS, Next, UNKNOWN_PAUSE_MS};
 use crate::outbox::{Delivery, Envelope, RecipientOutcome, Reply};
 use crate::store::rows;
 use crate::store::{Claimed, OutboxRow, StoreError};
 use serde_json::json;
 
+/// Times further ahead than this were written before the clock was set back; several nodes are never so far apart.
+const CLOCK_SLACK_MS: i64 = 2 * 3_600_000;
 /// `case_id` of mail about many cases.
 const NO_CASE: i64 = 0;
 
@@ -74,10 +76,11 @@ pub(super) async fn acknowledgements_since(
 ) -> Result<u32, StoreError> {
     let count: i64 = sqlx::query_scalar(
         "SELECT count(*) FROM outbox_recipient r JOIN outbox o ON o.id = r.outbox_id \
-         WHERE lower(r.address) = $1 AND o.kind = 'kvittering' AND o.created_at_ms > $2",
+         WHERE lower(r.address) = $1 AND o.kind = 'kvittering' AND o.created_at_ms > $2 AND o.created_at_ms <= $3",
     )
     .bind(folded(address))
     .bind(since_ms)
+    .bind(since_ms.saturating_add(CLOCK_SLACK_MS))
     .fetch_one(&mut *connection)
     .await?;
     Ok(u32::try_from(count).unwrap_or(u32::MAX))
@@ -100,6 +103,7 @@ pub(super) async fn claim(
     lease_ms: i64,
     now_ms: i64,
 ) -> Result<Vec<Claimed>, StoreError> {
+    heed_clock_set_back(connection, now_ms).await?;
     hold_needless_reminders(connection, now_ms).await?;
     returned::hold_for_dead_addresses(connection, now_ms).await?;
     let rows: Vec<ClaimedRow> = sqlx::query_as(concat!(
@@ -150,6 +154,16 @@ pub(super) async fn claim(
     Ok(claimed)
 }
 
+/// What was put off when the clock was ahead would wait until it is right again: it is put off from now.
+async fn heed_clock_set_back(connection: &mut Connection, now_ms: i64) -> Result<(), StoreError> {
+    sqlx::query("UPDATE outbox SET next_attempt_at_ms = $1 WHERE state = 'queued' AND next_attempt_at_ms > $2")
+        .bind(now_ms.saturating_add(UNKNOWN_PAUSE_MS))
+        .bind(now_ms.saturating_add(FURTHEST_MS))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
 /// A reminder can wait for days while the server is down. One whose case was answered, or went to another party, meanwhile
 /// would say what is no longer true: it is held, and the history says why.
 async fn hold_needless_reminders(
@@ -179,11 +193,13 @@ pub(super) async fn recover_sending(
     now_ms: i64,
 ) -> Result<u64, StoreError> {
     let rows: Vec<(i64, i64, i64)> = sqlx::query_as(concat!(
-        "SELECT id, unknown_outcomes, claimed_at_ms FROM outbox WHERE state = 'sending' AND ($1 = 1 OR lease_until_ms <= $2) ORDER BY id",
+        "SELECT id, unknown_outcomes, claimed_at_ms FROM outbox WHERE state = 'sending' \
+         AND ($1 = 1 OR lease_until_ms <= $2 OR claimed_at_ms > $3) ORDER BY id",
         skip_locked!()
     ))
     .bind(i64::from(all))
     .bind(now_ms)
+    .bind(now_ms.saturating_add(CLOCK_SLACK_MS))
     .fetch_all(&mut *connection)
     .await?;
     for (id, unknown, claimed_at_ms) in &rows {
