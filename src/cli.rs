@@ -4,6 +4,7 @@ mod case_form;
 mod cases;
 mod chase;
 mod classify;
+mod db;
 mod demo;
 mod doctor;
 mod exit;
@@ -69,6 +70,8 @@ enum Command {
     Outbox(outbox::Args),
     /// Count whether everything adds up: what is at the sources, what is stored, what became of it
     Reconcile(reconcile::Args),
+    /// The database: what is in it, whether it hangs together, backup, moving it to a server
+    Db(db::Args),
     /// What waits in KS SvarInn, and what only a person may say there
     Svarinn(svarinn::Args),
     /// The child's side of reading one attachment
@@ -109,6 +112,7 @@ pub fn main() -> ExitCode {
         Command::Chase(args) => chase::run(&args),
         Command::Outbox(args) => outbox::run(&args),
         Command::Reconcile(args) => reconcile::run(&args),
+        Command::Db(args) => db::run(&args),
         Command::Svarinn(args) => svarinn::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::ReadAttachment => Ok(crate::extractor::serve()),

@@ -4,6 +4,7 @@
 //! position are one transaction ([`Store::store_raw`]); its outcome, the case change and the mail it asks for are one more
 //! ([`Store::settle`]). A process that dies in between leaves a message that is still `pending` and is picked up again.
 
+mod copy;
 mod fault;
 mod postgres;
 mod rows;
@@ -11,6 +12,7 @@ mod sqlite;
 mod turns;
 mod upkeep;
 
+pub use copy::{Copied, copy};
 pub use postgres::{POSTGRES_OLDEST, PostgresStore, ServerReport};
 pub use sqlite::SqliteStore;
 pub use upkeep::{LooseEnd, Reconciled, RetentionCounts, SourceAccount};
@@ -546,6 +548,8 @@ pub trait Store: Send + Sync {
     /// Says that this worker lives and by which rules it decides since when, and tells who else lives. `None` where one worker
     /// alone has the database.
     async fn meet(&self, ruleset: &str, since_ms: i64) -> Result<Option<Meeting>, StoreError>;
+    /// What in the database itself does not hang together, for people, besides [`Self::loose_ends`]; empty when all is well.
+    async fn integrity(&self) -> Result<Vec<String>, StoreError>;
     /// The workers that live, for somebody who is none of them.
     async fn nodes(&self) -> Result<Meeting, StoreError>;
     /// This worker stops: others take over at once.

@@ -1,4 +1,4 @@
-//! Two workers as two processes on one PostgreSQL: one watches the mailbox, both work; one is killed, the other takes over, and
+//! Two workers as two processes on one `PostgreSQL`: one watches the mailbox, both work; one is killed, the other takes over, and
 //! nothing is lost or done twice.
 #![allow(
     clippy::unwrap_used,
@@ -107,7 +107,7 @@ fn numbers(installation: &Installation) -> Vec<String> {
     let cases = installation.cases();
     cases
         .iter()
-        .map(|case| case["number"].as_str().unwrap().to_owned())
+        .map(|case| case["case"].as_str().unwrap().to_owned())
         .collect()
 }
 

@@ -1,4 +1,4 @@
-//! What every store promises, on SQLite and on a real PostgreSQL: the same tests for both, most of them with two handles on one
+//! What every store promises, on `SQLite` and on a real `PostgreSQL`: the same tests for both, most of them with two handles on one
 //! database as two processes would have it. What only a shared database promises (leases, several workers) is at the end.
 #![allow(
     clippy::unwrap_used,
@@ -8,6 +8,8 @@
     clippy::arithmetic_side_effects,
     clippy::string_slice,
     clippy::similar_names,
+    clippy::too_many_lines,
+    clippy::assigning_clones,
     missing_docs
 )]
 
@@ -141,6 +143,7 @@ promises! {
     the_account_of_a_source_adds_up
     loose_ends_are_found
     small_things_are_kept
+    what_does_not_hang_together_is_told
     likeness_is_found_by_office_and_file
 }
 
@@ -952,7 +955,7 @@ async fn later_mail_finds_its_case(kit: Kit) {
     assert_eq!(find(by_own(own("sak 24/1187 a", "", ""))).await, None);
     // A merged case goes on under the other's number.
     change_with(&store, second.number, |change| {
-        change.case.merged_into = Some(first.number)
+        change.case.merged_into = Some(first.number);
     })
     .await;
     assert_eq!(
@@ -1678,6 +1681,30 @@ async fn loose_ends_are_found(kit: Kit) {
     );
 }
 
+async fn what_does_not_hang_together_is_told(kit: Kit) {
+    let store = kit.open().await;
+    for at in 0..3 {
+        opened(&store, &format!("sak-{at}")).await;
+    }
+    assert_eq!(store.integrity().await.unwrap(), [""; 0]);
+    for sql in [
+        "UPDATE cases SET count = 9 WHERE count = 2",
+        "UPDATE cases SET state = 'closed' WHERE count = 1",
+        "UPDATE outbox SET case_id = 77 WHERE id = 1",
+        "DELETE FROM outbox_recipient WHERE outbox_id = 2",
+    ] {
+        kit.raw(sql).await.unwrap();
+    }
+    let expected = [
+        "1 cases numbered beyond the counter",
+        "1 cases whose history ends in another state",
+        "1 mails of cases that are not there",
+        "1 mails without a recipient",
+        "1 years whose case numbers have gaps",
+    ];
+    assert_eq!(store.integrity().await.unwrap(), expected);
+}
+
 async fn small_things_are_kept(kit: Kit) {
     let stores = [kit.open().await, kit.open().await];
     let store = &stores[0];
@@ -1920,6 +1947,81 @@ mod shared {
                 .unwrap()
                 .len(),
             1
+        );
+    }
+
+    #[tokio::test]
+    async fn everything_is_copied_from_a_file_to_a_server_though_it_is_interrupted() {
+        let Some(kit) = Kit::postgres().await else {
+            return;
+        };
+        let Kit::Postgres(url) = &kit else { return };
+        let file = Kit::sqlite();
+        let from = file.open().await;
+        for at in 0..700 {
+            opened(&from, &format!("sak-{at}")).await;
+        }
+        let left_alone = stored(&from, "inn", &["annet"]).await[0];
+        settle(
+            &from,
+            settlement(left_alone, Outcome::LeftAlone("ikke-avvik".to_owned())),
+        )
+        .await;
+        from.set_setting("live-since-ms", "1").await.unwrap();
+        let Kit::Sqlite(dir) = &file else { return };
+        let path = dir.path().join("linjevei.db");
+        let target = PostgresStore::open(url, None).await.unwrap();
+        let looks = std::sync::atomic::AtomicU64::new(0);
+        let mut runs = 0;
+        let copied = loop {
+            // Each run gets a few batches further.
+            runs += 1;
+            looks.store(0, std::sync::atomic::Ordering::Relaxed);
+            let go_on =
+                |_: u64, _: u64| looks.fetch_add(1, std::sync::atomic::Ordering::Relaxed) < 40;
+            match linjevei::store::copy(&path, &target, &go_on).await {
+                Ok(copied) => break copied,
+                Err(error) => assert!(error.to_string().contains("goes on"), "{error}"),
+            }
+        };
+        assert!(runs > 2, "{runs}");
+        assert!(copied.iter().all(|one| one.from == one.to), "{copied:?}");
+        let rows = |table| copied.iter().find(|one| one.table == table).unwrap().to;
+        assert_eq!(
+            (
+                rows("cases"),
+                rows("message"),
+                rows("outbox"),
+                rows("setting")
+            ),
+            (700, 701, 1400, 1)
+        );
+        let to = kit.open().await;
+        let all = CaseFilter {
+            all: true,
+            ..CaseFilter::default()
+        };
+        assert_eq!(
+            to.cases(&all).await.unwrap(),
+            from.cases(&all).await.unwrap()
+        );
+        assert_eq!(
+            to.messages(false, 9_999).await.unwrap(),
+            from.messages(false, 9_999).await.unwrap()
+        );
+        assert_eq!(
+            to.raw(left_alone).await.unwrap(),
+            from.raw(left_alone).await.unwrap()
+        );
+        assert_eq!(to.integrity().await.unwrap(), [""; 0]);
+        // Numbers go on where they were.
+        assert_eq!(opened(&to, "ny").await.number.count, 701);
+        let again = linjevei::store::copy(&path, &target, &|_, _| true).await;
+        assert!(
+            again
+                .unwrap_err()
+                .to_string()
+                .contains("copy into an empty one")
         );
     }
 

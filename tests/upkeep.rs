@@ -255,7 +255,7 @@ async fn delete(house: &House) -> Deleted {
     deleted.unwrap()
 }
 
-/// Whether the word stands anywhere in the database: in the files of SQLite, in any row of PostgreSQL.
+/// Whether the word stands anywhere in the database: in the files of `SQLite`, in any row of `PostgreSQL`.
 async fn in_database(house: &House, word: &str) -> bool {
     if on_postgres() {
         let (rows,): (String,) = house

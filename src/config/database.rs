@@ -28,14 +28,14 @@ impl Check<'_> {
     ) -> Option<DatabaseConfig> {
         let password = self.secret(&SecretKeys {
             inline: &written.database_password,
-            file: &written.database_password_file,
+            file: &written.database_password_path,
             env: &written.database_password_env,
             credential: &written.database_password_credential,
         });
         let Some(given) = &written.database else {
             if password != Ok(None) {
                 let places = [
-                    &written.database_password_file,
+                    &written.database_password_path,
                     &written.database_password_env,
                     &written.database_password_credential,
                 ];

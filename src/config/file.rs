@@ -15,7 +15,8 @@ pub(super) struct File {
     pub(super) data: Given<String>,
     pub(super) database: Given<String>,
     pub(super) database_password: Given<toml::Value>,
-    pub(super) database_password_file: Given<String>,
+    #[serde(rename = "database_password_file")]
+    pub(super) database_password_path: Given<String>,
     pub(super) database_password_env: Given<String>,
     pub(super) database_password_credential: Given<String>,
     pub(super) rules: Given<String>,

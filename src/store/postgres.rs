@@ -26,6 +26,10 @@ macro_rules! clock_ms {
 }
 
 #[path = "sql/mod.rs"]
+#[expect(
+    clippy::duplicate_mod,
+    reason = "the same statements, compiled for another database"
+)]
 mod sql;
 
 use super::StoreError;
@@ -78,6 +82,10 @@ pub struct PostgresStore {
 }
 
 /// What `doctor` asks a server.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "these are answers to questions of their own"
+)]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerReport {
     /// Version as the server names it.
@@ -134,6 +142,12 @@ async fn bounded<T>(work: impl Future<Output = Result<T, StoreError>>) -> Result
     tokio::time::timeout(PATIENCE, work)
         .await
         .unwrap_or_else(|_| Err(StoreError::from(silent())))
+}
+
+/// The server keeps what refers to what in order by itself.
+#[expect(clippy::unused_async, reason = "the other database is asked here")]
+async fn own_check(_connection: &mut Connection) -> Result<Vec<String>, StoreError> {
+    Ok(Vec::new())
 }
 
 fn silent() -> sqlx::Error {
@@ -309,12 +323,20 @@ impl PostgresStore {
         })
     }
 
+    /// One connection apart from the others.
+    pub(super) async fn one(&self) -> Result<PgConnection, StoreError> {
+        let mut connection = connect(&self.options).await?;
+        connection.execute(SETTINGS).await?;
+        Ok(connection)
+    }
+
     /// Where it is: database, host and port.
     pub fn place(&self) -> String {
         place(&self.options)
     }
 
     /// Other workers may share the database.
+    #[expect(clippy::unnecessary_wraps, reason = "nobody shares the other database")]
     fn shared_as(&self) -> Option<&str> {
         Some(&self.node)
     }

@@ -70,6 +70,23 @@ pub(super) fn judge(code: &str) -> Judgement {
     }
 }
 
+/// What the file says of itself.
+async fn own_check(connection: &mut Connection) -> Result<Vec<String>, StoreError> {
+    let said: Vec<String> = sqlx::query_scalar("PRAGMA integrity_check(20)")
+        .fetch_all(&mut *connection)
+        .await?;
+    let mut found: Vec<String> = said.into_iter().filter(|line| line != "ok").collect();
+    let lost: Vec<String> =
+        sqlx::query_scalar("SELECT DISTINCT \"table\" FROM pragma_foreign_key_check")
+            .fetch_all(connection)
+            .await?;
+    found.extend(
+        lost.iter()
+            .map(|table| format!("rows in {table} that refer to what is not there")),
+    );
+    Ok(found)
+}
+
 /// `SQLite` has limits of its own on waiting.
 async fn bounded<T>(work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
     work.await
@@ -137,6 +154,19 @@ impl SqliteStore {
             .await
             .map_err(|error| failed(error.to_string()))?;
         Ok(Self { writer, readers })
+    }
+
+    /// Writes a whole copy beside everything that goes on; the file must not be there yet.
+    ///
+    /// # Errors
+    /// [`StoreError`]; what was written of the copy is of no use.
+    pub async fn backup(&self, to: &Path) -> Result<(), StoreError> {
+        let mut reader = self.readers.acquire().await?;
+        sqlx::query("VACUUM INTO $1")
+            .bind(to.to_string_lossy().into_owned())
+            .execute(&mut *reader)
+            .await?;
+        Ok(())
     }
 
     /// One worker alone has the file.

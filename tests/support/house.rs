@@ -1,7 +1,7 @@
 //! A whole linjevei in a temporary folder: real store, rules, templates and Maildirs; only the clock is moved by hand.
 //!
-//! The store is SQLite in that folder. With `LINJEVEI_TEST_DATABASE=postgres` every house has a new database of a real
-//! PostgreSQL instead, which ends with the test program.
+//! The store is `SQLite` in that folder. With `LINJEVEI_TEST_DATABASE=postgres` every house has a new database of a real
+//! `PostgreSQL` instead, which ends with the test program.
 #![allow(
     dead_code,
     unreachable_pub,
@@ -193,7 +193,7 @@ pub struct House {
     arrived: u32,
 }
 
-/// Whether houses have PostgreSQL.
+/// Whether houses have `PostgreSQL`.
 pub fn on_postgres() -> bool {
     std::env::var("LINJEVEI_TEST_DATABASE").as_deref() == Ok("postgres")
 }

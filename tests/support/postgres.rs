@@ -1,4 +1,4 @@
-//! A real PostgreSQL of its own for a test program: a private data folder, a free port of 127.0.0.1, no user of the machine
+//! A real `PostgreSQL` of its own for a test program: a private data folder, a free port of 127.0.0.1, no user of the machine
 //! that could be disturbed. It ends with the test program, however that ends.
 //!
 //! Works as root (the server then runs as `postgres` or `nobody`, since it refuses root) and as an ordinary user.
@@ -25,7 +25,7 @@ use super::net::{free_ports, listens, wait_until};
 use super::packages;
 
 /// How long the server may take to start or stop.
-const READY: Duration = Duration::from_secs(60);
+const READY: Duration = Duration::from_mins(1);
 /// The administrator, who needs no password.
 const ADMIN: &str = "linjevei";
 /// A user who needs one.
@@ -85,7 +85,7 @@ impl Postgres {
     /// Starts one.
     ///
     /// # Panics
-    /// When PostgreSQL is there and does not start.
+    /// When `PostgreSQL` is there and does not start.
     pub fn start() -> Option<Self> {
         if programs().is_none()
             && !packages::ensure(

@@ -38,6 +38,7 @@ use crate::store::{
 use jiff::civil::Date;
 use sha2::{Digest as _, Sha256};
 use std::borrow::Cow;
+use std::fmt::Write as _;
 
 /// Raw bytes lie in chunks of this size.
 const CHUNK_BYTES: usize = 1 << 20;
@@ -114,7 +115,8 @@ fn key(value: &str) -> Cow<'_, str> {
     let beginning: String = value.chars().take(KEY_BYTES_MAX / 8).collect();
     let mut short = format!("{beginning}…sha256:");
     for byte in Sha256::digest(value.as_bytes()) {
-        short.push_str(&format!("{byte:02x}"));
+        // Writing to a String cannot fail.
+        std::write!(short, "{byte:02x}").ok();
     }
     Cow::Owned(short)
 }
@@ -168,6 +170,10 @@ impl Store for Database {
             return Ok(());
         };
         write!(self, "part", |connection| nodes::part(connection, node))
+    }
+
+    async fn integrity(&self) -> Result<Vec<String>, StoreError> {
+        read!(self, |connection| upkeep::integrity(connection))
     }
 
     async fn nodes(&self) -> Result<Meeting, StoreError> {

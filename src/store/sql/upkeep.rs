@@ -91,6 +91,34 @@ pub(super) async fn loose_ends(
     Ok(rows.into_iter().map(loose_end).collect())
 }
 
+/// What the database says of itself, and what the tables have to agree on.
+pub(super) async fn integrity(connection: &mut Connection) -> Result<Vec<String>, StoreError> {
+    let mut found = super::super::own_check(connection).await?;
+    let rows: Vec<(String, i64)> = sqlx::query_as(
+        "SELECT what, count FROM ( \
+         SELECT 'mails of cases that are not there' AS what, count(*) AS count FROM outbox o \
+           WHERE o.case_id <> 0 AND NOT EXISTS (SELECT 1 FROM cases c WHERE c.id = o.case_id) \
+         UNION ALL SELECT 'mails without a recipient', count(*) FROM outbox o \
+           WHERE NOT EXISTS (SELECT 1 FROM outbox_recipient r WHERE r.outbox_id = o.id) \
+         UNION ALL SELECT 'cases without a history', count(*) FROM cases c \
+           WHERE NOT EXISTS (SELECT 1 FROM case_event e WHERE e.case_id = c.id) \
+         UNION ALL SELECT 'cases whose history ends in another state', count(*) FROM cases c WHERE c.state <> \
+           (SELECT e.state FROM case_event e WHERE e.case_id = c.id ORDER BY e.id DESC LIMIT 1) \
+         UNION ALL SELECT 'years whose case numbers have gaps', count(*) FROM case_counter k WHERE k.last <> \
+           (SELECT count(*) FROM cases c WHERE c.year = k.year AND c.count BETWEEN 1 AND k.last) \
+         UNION ALL SELECT 'cases numbered beyond the counter', count(*) FROM cases c \
+           WHERE NOT EXISTS (SELECT 1 FROM case_counter k WHERE k.year = c.year AND k.last >= c.count) \
+         ) AS looked WHERE count > 0 ORDER BY what",
+    )
+    .fetch_all(connection)
+    .await?;
+    found.extend(
+        rows.into_iter()
+            .map(|(what, count)| format!("{count} {what}")),
+    );
+    Ok(found)
+}
+
 pub(super) async fn reconciliations(
     connection: &mut Connection,
 ) -> Result<Vec<Reconciled>, StoreError> {
