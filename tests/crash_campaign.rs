@@ -385,7 +385,7 @@ impl Campaign {
                     let shared = other
                         .recipients
                         .iter()
-                        .any(|to| mail.recipients.contains(to));
+                        .any(|(to, _)| mail.recipients.iter().any(|(one, _)| one == to));
                     if shared && other.state == "held" || *other == mail {
                         self.ledger.begins_anew(other);
                     }
