@@ -4,6 +4,7 @@
 //! reads the file first. Passwords stand in files, variables or systemd credentials, never in the settings.
 
 mod check;
+mod database;
 mod file;
 mod oauth;
 mod server;
@@ -131,6 +132,36 @@ pub struct OAuthConfig {
     pub scope: String,
     /// PEM file with further trusted certificates.
     pub ca_file: Option<PathBuf>,
+}
+
+/// Where messages, cases and mail are kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DatabaseConfig {
+    /// A `SQLite` file.
+    Sqlite(PathBuf),
+    /// A `PostgreSQL` database, which several workers may share.
+    Postgres {
+        /// Its address, without a password.
+        url: String,
+        /// The password; `None` where the server needs none, or the surroundings have it (`PGPASSWORD`, `~/.pgpass`).
+        password: Option<Secret>,
+    },
+}
+
+impl DatabaseConfig {
+    /// What somebody names on a command line: an address, or a file.
+    pub fn named(text: &str) -> Self {
+        if let Some(path) = text.strip_prefix("sqlite://") {
+            return Self::Sqlite(PathBuf::from(path));
+        }
+        if database::is_address(text) {
+            return Self::Postgres {
+                url: text.to_owned(),
+                password: None,
+            };
+        }
+        Self::Sqlite(PathBuf::from(text))
+    }
 }
 
 /// Where and when somebody is told how it is.
@@ -289,6 +320,8 @@ pub struct Config {
     pub mode: Mode,
     /// Data folder: database, keys, lock.
     pub data: PathBuf,
+    /// The database.
+    pub database: DatabaseConfig,
     /// Folder with the rule files of the helsefellesskap.
     pub rules: PathBuf,
     /// Folder with the templates.

@@ -19,6 +19,7 @@ use crate::case::likeness::{Earlier, Sketch};
 use crate::case::surroundings::Thread;
 use crate::case::undeliverable::{DeadAddresses, RetryWord, Returned, SentMail};
 use crate::case::{Case, CaseField, CaseNumber, Change, Event, MailKind, MailOrder, State};
+use crate::config::{DatabaseConfig, Secret};
 use crate::intake::{Cursor, Position, RawMessage};
 use crate::message::ContentHash;
 use crate::message::extract::Extracted;
@@ -477,6 +478,19 @@ pub struct Meeting {
     pub clock_ms: i64,
     /// Those that share it, the one whose rules are the newest last.
     pub nodes: Vec<Node>,
+}
+
+/// Opens a database, creating it and bringing it up to date as needed.
+///
+/// # Errors
+/// [`StoreError::Open`] when that is not possible; never with a password.
+pub async fn open(database: &DatabaseConfig) -> Result<SharedStore, StoreError> {
+    Ok(match database {
+        DatabaseConfig::Sqlite(path) => Arc::new(SqliteStore::open(path).await?),
+        DatabaseConfig::Postgres { url, password } => {
+            Arc::new(PostgresStore::open(url, password.as_ref().map(Secret::reveal)).await?)
+        }
+    })
 }
 
 /// The store as everything else sees it.

@@ -7,6 +7,7 @@ mod chasing;
 mod compositor;
 mod deciding;
 pub mod endpoint;
+pub mod fellows;
 pub mod health;
 pub mod reconciling;
 pub mod reloading;

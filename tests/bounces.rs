@@ -531,15 +531,9 @@ async fn what_proves_the_mail_besides_the_message_id() {
             "return-path" => dsn.to = &verp,
             "delivered-to" => more = format!("Delivered-To: {verp}\r\n"),
             _ => {
-                use sqlx::Connection;
-                let url = format!(
-                    "sqlite://{}",
-                    house.dir.path().join("linjevei.db").display()
-                );
-                let mut connection = sqlx::SqliteConnection::connect(&url).await.unwrap();
                 // What Exchange told us in its 250 reply; tests/outbox_smtp.rs shows that it is understood.
-                sqlx::query("UPDATE outbox SET replaced_message_id = 'AM0@eurprd.example' WHERE kind = 'sak'")
-                    .execute(&mut connection)
+                house
+                    .raw("UPDATE outbox SET replaced_message_id = 'AM0@eurprd.example' WHERE kind = 'sak'")
                     .await
                     .unwrap();
                 dsn.returned = returned("AM0@eurprd.example");

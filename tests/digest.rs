@@ -56,19 +56,13 @@ fn newest(house: &House) -> String {
 
 /// Sends a mail whose answer from the server is «never».
 async fn refuse_mail_to_the_reporter(house: &House) {
-    use sqlx::Connection;
-    let url = format!(
-        "sqlite://{}",
-        house.dir.path().join("linjevei.db").display()
-    );
-    let mut connection = sqlx::SqliteConnection::connect(&url).await.unwrap();
     // An address that the transport cannot put into a file name or an envelope does not exist; the outcome that a server
     // gives is written as the store writes it.
     for sql in [
         "UPDATE outbox SET state = 'failed' WHERE kind = 'kvittering'",
         "UPDATE cases SET attention = 1, version = version + 1",
     ] {
-        sqlx::query(sql).execute(&mut connection).await.unwrap();
+        house.raw(sql).await.unwrap();
     }
 }
 
@@ -95,11 +89,7 @@ async fn one_mail_a_day_from_the_configured_hour_however_often_the_worker_starts
     while now <= end {
         house.clock.set(now);
         // A worker that starts anew knows nothing but the store.
-        house.engine.store = Arc::new(
-            linjevei::store::SqliteStore::open(&house.dir.path().join("linjevei.db"))
-                .await
-                .unwrap(),
-        );
+        house.engine.store = house.open_again().await;
         for _ in 0..2 {
             if house.engine.report().await.unwrap().len() == 1 {
                 let moment = jiff::Timestamp::from_millisecond(now).unwrap();
@@ -135,11 +125,7 @@ async fn two_workers_at_the_same_moment_send_one_digest() {
     house.report("avviksmelding").await;
     house.go_to("2026-03-03");
     let other = linjevei::worker::Engine {
-        store: Arc::new(
-            linjevei::store::SqliteStore::open(&house.dir.path().join("linjevei.db"))
-                .await
-                .unwrap(),
-        ),
+        store: house.open_again().await,
         ..house.engine.clone()
     };
     let (first, second) = tokio::join!(house.engine.report(), other.report());

@@ -488,6 +488,7 @@ impl Desk {
         let examiner = Examiner {
             engine: self.house.engine.clone(),
             vitals: Vitals::default(),
+            fellows: linjevei::worker::fellows::Fellows::default(),
             limits: HealthLimits {
                 check_age: [("svarinn".to_owned(), std::time::Duration::from_hours(1))].into(),
                 unsent_age: std::time::Duration::from_hours(100),

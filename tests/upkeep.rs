@@ -13,10 +13,11 @@
 mod house;
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use house::{FASTLEGE, House, MEDISIN, person};
+use house::{FASTLEGE, House, MEDISIN, on_postgres, person};
 use linjevei::case::person::Order;
 use linjevei::case::{EventKind, State};
 use linjevei::clock::Clock as _;
@@ -30,8 +31,6 @@ use linjevei::worker::reconciling::Report;
 use linjevei::worker::retention::{Deleted, Retention};
 use linjevei::worker::vitals::Vitals;
 use serde_json::Value;
-use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -41,13 +40,7 @@ const SECRET: &str = "Hemmelighetsfull";
 
 /// Changes the database behind the program's back.
 async fn tamper(house: &House, sql: &str) {
-    let options = SqliteConnectOptions::new().filename(house.dir.path().join("linjevei.db"));
-    let mut connection = options.foreign_keys(false).connect().await.unwrap();
-    sqlx::query(AssertSqlSafe(sql.to_owned()))
-        .execute(&mut connection)
-        .await
-        .unwrap();
-    connection.close().await.unwrap();
+    house.tamper(sql).await;
 }
 
 fn maildir(house: &House) -> MaildirSource {
@@ -262,8 +255,21 @@ async fn delete(house: &House) -> Deleted {
     deleted.unwrap()
 }
 
-/// Whether the word stands anywhere in the files of the database.
+/// Whether the word stands anywhere in the database: in the files of SQLite, in any row of PostgreSQL.
 async fn in_database(house: &House, word: &str) -> bool {
+    if on_postgres() {
+        let (rows,): (String,) = house
+            .row(
+                "SELECT string_agg(query_to_xml(format('SELECT t::text AS row FROM %I t', tablename), true, true, '')::text, '') \
+                 FROM pg_tables WHERE schemaname = 'public'",
+            )
+            .await;
+        let mut bytes = String::new();
+        for byte in word.bytes() {
+            write!(bytes, "{byte:02x}").unwrap();
+        }
+        return rows.contains(word) || rows.contains(&bytes);
+    }
     tamper(house, "PRAGMA wal_checkpoint(TRUNCATE)").await;
     ["linjevei.db", "linjevei.db-wal"].iter().any(|name| {
         let bytes = std::fs::read(house.dir.path().join(name)).unwrap_or_default();
@@ -372,14 +378,11 @@ async fn content_of_a_case_goes_a_set_time_after_its_end_and_the_history_stays()
     // A year after the end, not after the beginning; looking at it changes nothing.
     house.go_to("2027-03-31");
     assert_eq!(delete(&house).await, Deleted::default());
-    let mut looked = linjevei::case::Change::of(house.case(&number.to_string()).await);
-    looked.record_by(
-        EventKind::Shown,
-        house.clock.now_ms(),
-        &person(),
-        serde_json::json!({}),
-    );
-    house.engine.apply_plain(looked).await.unwrap();
+    house
+        .engine
+        .note_shown(number, &person(), serde_json::json!({}))
+        .await
+        .unwrap();
     house.go_to("2027-04-02");
     let due = house.engine.retention_counts(&RETENTION).await.unwrap();
     assert_eq!(due.cases_due, 1);
@@ -502,6 +505,7 @@ async fn health_is_told_by_http_and_tells_no_personal_data() {
     let examiner = Examiner {
         engine: house.engine.clone(),
         vitals: vitals.clone(),
+        fellows: linjevei::worker::fellows::Fellows::default(),
         limits: HealthLimits {
             check_age: BTreeMap::from([("inn".to_owned(), Duration::from_mins(15))]),
             unsent_age: Duration::from_hours(2),
@@ -576,13 +580,14 @@ async fn health_is_told_by_http_and_tells_no_personal_data() {
         "linjevei_cases{state=\"sent\"} 2",
         "linjevei_oldest_unsent_age_seconds 0",
         "linjevei_reconciliation_differences{source=\"inn\"} 1",
-        "linjevei_loop_age_seconds{loop=\"decide\"} 0",
     ] {
         assert!(
             metrics.lines().any(|found| found == line),
             "{line}\n{metrics}"
         );
     }
+    // A busy machine may take its second.
+    assert!(metrics.contains("\nlinjevei_loop_age_seconds{loop=\"decide\"} "));
     // Every line is a comment or a name, labels and a number.
     for line in metrics.lines().filter(|line| !line.starts_with('#')) {
         let (name, value) = line.rsplit_once(' ').unwrap();

@@ -3,7 +3,7 @@
 use super::case_form::Form;
 use super::{ConfigPath, Failure, classify, logging, setup, show};
 use crate::case::person::{DISMISS_REASONS, HANDOVER_WAYS, Order};
-use crate::case::{Actor, Case, CaseNumber, Event, EventKind, State, names, undo};
+use crate::case::{Actor, Case, CaseNumber, Event, State, names, undo};
 use crate::message::identity_numbers::mask;
 use crate::message::{self, Reading, Zone};
 use crate::rules::Evidence;
@@ -649,18 +649,13 @@ async fn content(engine: &Engine, case: &Case) -> Result<Option<String>, Failure
     let Some(raw) = engine.store.raw(case.message_id).await? else {
         return Ok(None);
     };
-    let mut change = crate::case::Change::of(case.clone());
     let actor = Actor::Person {
         user: user(),
         on_behalf_of: String::new(),
     };
-    change.record_by(
-        EventKind::Shown,
-        engine.clock.now_ms(),
-        &actor,
-        json!({ "message": case.message_id }),
-    );
-    engine.apply_plain(change).await?;
+    engine
+        .note_shown(case.number, &actor, json!({ "message": case.message_id }))
+        .await?;
     let known = engine.store.attachment_texts(case.message_id).await?;
     let (extractor, limits) = (Arc::clone(&engine.extractor), engine.limits.clone());
     let opened =

@@ -8,7 +8,7 @@ use crate::calendar::{self, Calendar};
 use crate::case::person::Order;
 use crate::case::{Actor, CaseNumber, Policy, Reports, State};
 use crate::clock::ManualClock;
-use crate::config::{Identity, Mode};
+use crate::config::{DatabaseConfig, Identity, Mode};
 use crate::extractor::Extractor;
 use crate::intake::maildir::MaildirSource;
 use crate::message::Limits;
@@ -100,7 +100,7 @@ impl Demo {
             std::fs::create_dir_all(inbox.join(folder))?;
         }
         let engine = Engine {
-            store: setup::store(&data).await?,
+            store: crate::store::open(&DatabaseConfig::Sqlite(data.join("linjevei.db"))).await?,
             clock: Arc::<ManualClock>::clone(&clock),
             rulebook: Rulebook::new(rules, templates, files),
             identity: Arc::new(Identity {

@@ -4,13 +4,13 @@ mod first_run;
 mod svarinn;
 
 use super::{ConfigPath, Failure, logging, setup, show};
-use crate::config::{Config, Mode, SendConfig, SourceConfig};
+use crate::config::{Config, DatabaseConfig, Mode, Secret, SendConfig, SourceConfig};
 use crate::extractor::Extractor;
 use crate::intake::imap::ImapSource;
 use crate::intake::maildir::MaildirSource;
 use crate::intake::{Cursor, MailSource};
 use crate::rules::Directory;
-use crate::store::{SharedStore, SqliteStore, StoreError};
+use crate::store::{self, PostgresStore, SharedStore, StoreError};
 use crate::worker::{digest_address, reloading};
 use serde_json::json;
 use std::collections::BTreeSet;
@@ -181,7 +181,123 @@ fn digest(config: &Config, directory: &Directory) -> Result<String, String> {
 
 /// Looks at the database without creating it: a check changes nothing. `None` when there is none yet, or it cannot be opened.
 async fn database(config: &Config, findings: &mut Findings) -> Option<SharedStore> {
-    let path = config.data.join(setup::DATABASE);
+    let (place, there) = match &config.database {
+        DatabaseConfig::Sqlite(path) => (
+            path.display().to_string(),
+            sqlite_file(config, path, findings),
+        ),
+        DatabaseConfig::Postgres { url, password } => {
+            let password = password.as_ref().map(Secret::reveal);
+            (
+                "PostgreSQL".to_owned(),
+                postgres_server(url, password, findings).await,
+            )
+        }
+    };
+    if !there {
+        return None;
+    }
+    let found = contents(config, &place, findings).await;
+    match found {
+        Ok((line, store)) => {
+            findings.add("database", Ok(line));
+            if store.node().is_some() {
+                let workers = workers(&store).await;
+                findings.add("workers", workers);
+            }
+            Some(store)
+        }
+        Err(error) => {
+            findings.add("database", Err(error.to_string()));
+            None
+        }
+    }
+}
+
+/// A clock that is off by so much makes workers take each other for dead, or mail go out twice.
+const CLOCK_OFF_MS: u64 = 30_000;
+
+/// Whether the server can be worked with and the tables are there.
+async fn postgres_server(url: &str, password: Option<&str>, findings: &mut Findings) -> bool {
+    let report = match PostgresStore::examine(url, password).await {
+        Ok(report) => report,
+        Err(error) => {
+            findings.add("database", Err(error.to_string()));
+            return false;
+        }
+    };
+    if let Some(obstacle) = report.obstacle() {
+        findings.add("database", Err(obstacle));
+        return false;
+    }
+    let encrypted = if report.encrypted {
+        "encrypted"
+    } else {
+        "not encrypted"
+    };
+    findings.add(
+        "database server",
+        Ok(format!(
+            "PostgreSQL {}, connection {encrypted}",
+            report.version
+        )),
+    );
+    let seconds = report.ahead_ms.unsigned_abs() / 1000;
+    findings.add(
+        "clock of the server",
+        if report.ahead_ms.unsigned_abs() > CLOCK_OFF_MS {
+            Err(format!(
+                "{seconds} s from the clock here; set both by NTP (timedatectl)"
+            ))
+        } else {
+            Ok(format!("{seconds} s from the clock here"))
+        },
+    );
+    if !report.tables {
+        findings.add(
+            "database",
+            Ok("its tables are created at first start".to_owned()),
+        );
+    }
+    report.tables
+}
+
+/// The workers that live, by which rules they decide and what they watch.
+async fn workers(store: &SharedStore) -> Result<String, String> {
+    let told = async { Ok::<_, StoreError>((store.nodes().await?.nodes, store.watchers().await?)) };
+    let (nodes, watchers) = told.await.map_err(|error| error.to_string())?;
+    let lines: Vec<String> = nodes
+        .iter()
+        .map(|node| {
+            let watched: Vec<&str> = watchers
+                .iter()
+                .filter(|(_, by)| *by == node.name)
+                .map(|(source, _)| source.as_str())
+                .collect();
+            let watched = if watched.is_empty() {
+                "nothing; ready to take over".to_owned()
+            } else {
+                watched.join(", ")
+            };
+            format!("{}: rules {}, watches {watched}", node.name, node.ruleset)
+        })
+        .collect();
+    let text = if lines.is_empty() {
+        "none runs".to_owned()
+    } else {
+        lines.join("\n")
+    };
+    let rules: BTreeSet<&str> = nodes.iter().map(|node| node.ruleset.as_str()).collect();
+    if rules.len() > 1 {
+        return Err(format!(
+            "{text}\nthey decide by different rules: give all the same files"
+        ));
+    }
+    Ok(text)
+}
+
+/// Whether the file is there and may be written to.
+fn sqlite_file(config: &Config, path: &std::path::Path, findings: &mut Findings) -> bool {
     // SQLite and the worker make files beside the database; the nearest folder that exists has to let them.
     let nearest = config
         .data
@@ -201,7 +317,7 @@ async fn database(config: &Config, findings: &mut Findings) -> Option<SharedStor
                 nearest.display()
             )),
         );
-        return None;
+        return false;
     }
     if !path.exists() {
         let parent_exists =
@@ -214,54 +330,49 @@ async fn database(config: &Config, findings: &mut Findings) -> Option<SharedStor
                 Err(format!("neither {} nor the folder above it exists; create it for the user that runs linjevei", config.data.display()))
             },
         );
-        return None;
+        return false;
     }
-    let found = async {
-        let store: SharedStore = std::sync::Arc::new(SqliteStore::open(&path).await?);
-        let counts = store.counts().await?;
-        let sum = |rows: &[(String, i64)]| rows.iter().map(|(_, count)| count).sum::<i64>();
-        let waiting = counts.oldest_unsent_ms.map_or_else(
-            || "nothing waits to be sent".to_owned(),
-            |ms| format!("oldest unsent mail from {}", show::moment(ms)),
+    true
+}
+
+/// What is in the database, and the rules in force.
+async fn contents(
+    config: &Config,
+    place: &str,
+    findings: &mut Findings,
+) -> Result<(String, SharedStore), StoreError> {
+    let store = store::open(&config.database).await?;
+    let counts = store.counts().await?;
+    let sum = |rows: &[(String, i64)]| rows.iter().map(|(_, count)| count).sum::<i64>();
+    let waiting = counts.oldest_unsent_ms.map_or_else(
+        || "nothing waits to be sent".to_owned(),
+        |ms| format!("oldest unsent mail from {}", show::moment(ms)),
+    );
+    let mut line = format!(
+        "{place}: {} messages, {} cases, {waiting}",
+        sum(&counts.messages),
+        sum(&counts.cases)
+    );
+    for source in &config.sources {
+        if let Some(at) = store.checked_at_ms(source.name()).await? {
+            let checked = [source.name(), &show::moment(at)].join(" checked ");
+            line = [line, checked].join("; ");
+        }
+    }
+    if let Some(rules) = reloading::in_force(&store).await? {
+        let since = format!("{} since {}", rules.hash, show::moment(rules.since_ms));
+        findings.add(
+            "rules in force",
+            match rules.refused {
+                None => Ok(since),
+                Some((at, why)) => Err(format!(
+                    "{since}; a newer set was refused {}:\n{why}",
+                    show::moment(at)
+                )),
+            },
         );
-        let mut line = format!(
-            "{}: {} messages, {} cases, {waiting}",
-            path.display(),
-            sum(&counts.messages),
-            sum(&counts.cases)
-        );
-        for source in &config.sources {
-            if let Some(at) = store.checked_at_ms(source.name()).await? {
-                let checked = [source.name(), &show::moment(at)].join(" checked ");
-                line = [line, checked].join("; ");
-            }
-        }
-        if let Some(rules) = reloading::in_force(&store).await? {
-            let since = format!("{} since {}", rules.hash, show::moment(rules.since_ms));
-            findings.add(
-                "rules in force",
-                match rules.refused {
-                    None => Ok(since),
-                    Some((at, why)) => Err(format!(
-                        "{since}; a newer set was refused {}:\n{why}",
-                        show::moment(at)
-                    )),
-                },
-            );
-        }
-        Ok::<(String, SharedStore), crate::store::StoreError>((line, store))
     }
-    .await;
-    match found {
-        Ok((line, store)) => {
-            findings.add("database", Ok(line));
-            Some(store)
-        }
-        Err(error) => {
-            findings.add("database", Err(error.to_string()));
-            None
-        }
-    }
+    Ok((line, store))
 }
 
 /// How long content is kept, what has been deleted and what is due.

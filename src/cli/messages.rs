@@ -54,7 +54,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
             print_changed(&case, args.json);
             return Ok(ExitCode::SUCCESS);
         }
-        let store = setup::store(&config.data).await?;
+        let store = setup::store(&config).await?;
         let (left_alone, limit) = match args.command {
             Command::List { left_alone, limit } => (left_alone, limit),
             Command::Show { id } => return self::show(&config, &store, id, args.json).await,

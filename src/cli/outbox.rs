@@ -61,7 +61,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     logging::start(logging::Noise::Warnings);
     let config = setup::config(&args.config.config)?;
     setup::runtime()?.block_on(async {
-        let store = setup::store(&config.data).await?;
+        let store = setup::store(&config).await?;
         match &args.command {
             Command::List { all, limit } => {
                 let rows = store.outbox(*all, *limit).await?;

@@ -13,7 +13,7 @@ use crate::outbox::maildir::MaildirTransport;
 use crate::outbox::message_id::SigningKey;
 use crate::outbox::smtp::SmtpTransport;
 use crate::rules::{RuleFiles, RuleSet};
-use crate::store::{SharedStore, SqliteStore};
+use crate::store::{self, SharedStore};
 use crate::template::Templates;
 use crate::worker::reloading::{Loaded, RuleFolders};
 use crate::worker::retention::Retention;
@@ -25,10 +25,10 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// The database in the data folder.
-pub(super) const DATABASE: &str = "linjevei.db";
 /// The key that signs our Message-IDs, with older ones below it.
 const KEY_FILE: &str = "message-id.key";
+/// Under this name the database keeps the fingerprint of the key that all workers have.
+const KEY_OF_ALL: &str = "message-id-key";
 /// Held by the worker.
 const LOCK_FILE: &str = "worker.lock";
 /// The moment of the first start in live mode.
@@ -128,9 +128,26 @@ pub(super) fn data_folder(path: &Path) -> Result<(), Failure> {
     std::fs::set_permissions(path, Permissions::from_mode(mode & 0o700)).map_err(failed)
 }
 
-/// Opens the database in the data folder.
-pub(super) async fn store(data: &Path) -> Result<SharedStore, Failure> {
-    Ok(Arc::new(SqliteStore::open(&data.join(DATABASE)).await?))
+/// Opens the database.
+pub(super) async fn store(config: &Config) -> Result<SharedStore, Failure> {
+    Ok(store::open(&config.database).await?)
+}
+
+/// Workers that share a database must know each other's Message-IDs: the key of one that comes later is among those of the
+/// first, or nothing is touched.
+async fn same_keys(store: &SharedStore, keys: &[SigningKey], data: &Path) -> Result<(), Failure> {
+    let Some(first) = keys.first().filter(|_| store.node().is_some()) else {
+        return Ok(());
+    };
+    let known = store.setting_once(KEY_OF_ALL, &first.fingerprint()).await?;
+    if keys.iter().any(|key| key.fingerprint() == known) {
+        return Ok(());
+    }
+    Err(Failure::config(format!(
+        "{} is another key than that of the linjevei that used this database first: replies to its mail would not be known; \
+         copy its {KEY_FILE} here",
+        data.join(KEY_FILE).display()
+    )))
 }
 
 /// Reads the keys of our Message-IDs; makes one at first start. One hex key a line, the one that signs first.
@@ -188,7 +205,8 @@ pub(super) async fn engine(config: &Config) -> Result<Engine, Failure> {
         Calendar::new(&config.closed_days).map_err(|error| Failure::config(error.to_string()))?;
     data_folder(&config.data)?;
     let keys = keys(&config.data)?;
-    let store = store(&config.data).await?;
+    let store = store(config).await?;
+    same_keys(&store, &keys, &config.data).await?;
     let clock = Arc::new(SystemClock);
     let now_ms = clock.now_ms();
     store
@@ -246,7 +264,7 @@ pub(super) async fn live_since_as_remembered(
     Ok(())
 }
 
-/// Only one worker on a `SQLite` file: held until the process ends.
+/// Only one worker on a data folder: held until the process ends.
 pub(super) fn worker_lock(data: &Path) -> Result<File, Failure> {
     let path = data.join(LOCK_FILE);
     let file = OpenOptions::new()

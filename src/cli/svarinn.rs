@@ -273,7 +273,7 @@ async fn list(
     sources: &[&SvarInnConfig],
     as_json: bool,
 ) -> Result<ExitCode, Failure> {
-    let store = setup::store(&config.data).await?;
+    let store = setup::store(config).await?;
     let unreadable = store.unreadable().await?;
     let now_ms = jiff::Timestamp::now().as_millisecond();
     let mut rows = Vec::new();

@@ -120,6 +120,7 @@ impl Check<'_> {
             "data",
             "data = \"/var/lib/linjevei\"",
         );
+        let database = self.database(written, data.as_deref());
         let rules = self.folder_or(written.rules.as_ref(), "rules/ostfold", "rules");
         let templates = self.folder_or(written.templates.as_ref(), "templates", "templates");
         let identity = self.identity(written);
@@ -168,6 +169,7 @@ impl Check<'_> {
                 Some(file::Mode::Observe) | None => Mode::Observe,
             },
             data: data?,
+            database: database?,
             rules,
             templates,
             identity: identity?,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::config::values::is_address;
-use crate::config::{Guard, Login, Proof, Secret, SecretProblem, Tls};
+use crate::config::{DatabaseConfig, Guard, Login, Proof, Secret, SecretProblem, Tls};
 
 /// Two variables and two files; every folder is there.
 struct Fake;
@@ -94,6 +94,47 @@ fn the_shipped_example() {
         Proof::Password(password)
     );
     assert!(!format!("{config:?}").contains("fra miljøet"));
+}
+
+#[test]
+fn the_database() {
+    let file = parse(&format!("{HEAD}{SEND}")).unwrap().database;
+    assert_eq!(
+        file,
+        DatabaseConfig::Sqlite("/etc/linjevei/data/linjevei.db".into())
+    );
+    let url = "postgres://linjevei@db.so-hf.example:5432/linjevei";
+    let text = include_str!("../../docs/linjevei.toml");
+    assert!(text.contains(&format!("# database = \"{url}\"\n")));
+    let with = |more: &str| format!("database = \"{url}\"\n{more}{HEAD}{SEND}");
+    let config = parse(&with("database_password_env = \"PASSORD\"\n")).unwrap();
+    assert_eq!(
+        config.database,
+        DatabaseConfig::Postgres {
+            url: url.to_owned(),
+            password: Some(Secret::new("fra miljøet".to_owned())),
+        }
+    );
+    assert!(!format!("{config:?}").contains("fra miljøet"));
+    for (text, told) in [
+        (
+            format!("database_password_env = \"PASSORD\"\n{HEAD}{SEND}"),
+            "passordet er til ingen database",
+        ),
+        (
+            with("database_password = \"hemmelig\"\n"),
+            "passordet kan ikke stå i innstillingene",
+        ),
+        (
+            with("").replace("linjevei@db", "linjevei:hemmelig@db"),
+            "passordet kan ikke stå i innstillingene",
+        ),
+        (with("").replace("postgres:", "mysql:"), "PostgreSQL"),
+    ] {
+        let faults = parse(&text).unwrap_err();
+        assert!(faults.lines()[0].contains(told), "{faults}");
+        assert!(!faults.to_string().contains("hemmelig"), "{faults}");
+    }
 }
 
 /// The section that stands there as a comment, with and without what may be left out.

@@ -13,6 +13,11 @@ pub(super) type Given<T> = Option<Spanned<T>>;
 pub(super) struct File {
     pub(super) mode: Option<Mode>,
     pub(super) data: Given<String>,
+    pub(super) database: Given<String>,
+    pub(super) database_password: Given<toml::Value>,
+    pub(super) database_password_file: Given<String>,
+    pub(super) database_password_env: Given<String>,
+    pub(super) database_password_credential: Given<String>,
     pub(super) rules: Given<String>,
     pub(super) templates: Given<String>,
     pub(super) serious_needs_approval: Option<bool>,

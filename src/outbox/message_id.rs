@@ -25,6 +25,7 @@ const ID_MAX_BYTES: usize = 512;
 /// Separates the uses of the key from each other.
 const ID_CONTEXT: &[u8] = b"linjevei message-id 1\0";
 const TAG_CONTEXT: &[u8] = b"linjevei party-tag 1\0";
+const FINGERPRINT_CONTEXT: &[u8] = b"linjevei key fingerprint v1\0";
 const LIKENESS_CONTEXT: &[u8] = b"linjevei likeness 1\0";
 
 /// The key behind our Message-IDs. Never printed by `Debug`.
@@ -68,6 +69,11 @@ impl SigningKey {
             .map(|mac| mac.finalize().into_bytes());
         let first = digest.as_ref().and_then(|digest| digest.first_chunk::<8>());
         first.map_or(0, |bytes| u64::from_be_bytes(*bytes))
+    }
+
+    /// By what workers know that they have the same key; nothing can be signed with it.
+    pub fn fingerprint(&self) -> String {
+        self.digest(FINGERPRINT_CONTEXT, "", 16)
     }
 
     fn mac(&self, context: &[u8], text: &str) -> Option<Hmac<Sha256>> {

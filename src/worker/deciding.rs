@@ -774,23 +774,34 @@ impl Engine {
         )))
     }
 
-    /// Stores a change that asks for no mail.
+    /// Says in the history of a case that a person sees content of it.
     ///
     /// # Errors
-    /// [`StoreError`]; nothing is changed then.
-    pub async fn apply_plain(&self, change: case::Change) -> Result<Case, StoreError> {
+    /// [`PersonError`]; nothing is changed then.
+    pub async fn note_shown(
+        &self,
+        number: case::CaseNumber,
+        actor: &case::Actor,
+        data: serde_json::Value,
+    ) -> Result<(), PersonError> {
         let in_force = self.rulebook.current();
-        self.store
-            .apply(
-                change,
-                &Compositor {
-                    engine: self,
-                    in_force: &in_force,
-                    content: None,
-                    now_ms: self.clock.now_ms(),
-                },
-            )
-            .await
+        for _ in 0..CONFLICTS_MAX {
+            let found = self.store.case(number).await?;
+            let mut change = case::Change::of(found.ok_or(PersonError::NoSuchCase(number))?);
+            let now_ms = self.clock.now_ms();
+            change.record_by(case::EventKind::Shown, now_ms, actor, data.clone());
+            let composer = Compositor {
+                engine: self,
+                in_force: &in_force,
+                content: None,
+                now_ms,
+            };
+            match self.store.apply(change, &composer).await {
+                Err(StoreError::Conflict) => {}
+                other => return other.map(|_| ()).map_err(Into::into),
+            }
+        }
+        Err(PersonError::Work(WorkError::Store(StoreError::Conflict)))
     }
 
     /// A case that came by paper or telephone.

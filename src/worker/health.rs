@@ -2,6 +2,7 @@
 //! has waited to be sent, whether the loops get on and whether everything adds up. [`Health::json`] and [`Health::metrics`]
 //! hold no personal data: names of mailboxes are those of the settings, everything else is a number.
 
+use super::fellows::Fellows;
 use super::reloading::{self, RulesInForce};
 use super::vitals::Vitals;
 use super::{Engine, LiveSince};
@@ -31,6 +32,8 @@ pub struct Examiner {
     pub engine: Engine,
     /// The loops.
     pub vitals: Vitals,
+    /// The other workers that share the database.
+    pub fellows: Fellows,
     /// Limits.
     pub limits: HealthLimits,
     /// When the worker was started, Unix milliseconds.
@@ -46,6 +49,8 @@ pub struct SourceHealth {
     pub checked_at_ms: i64,
     /// Seconds since then, or since the start when it was never checked.
     pub age_secs: i64,
+    /// The worker that watches it, where several share the database: any of them completes its checks.
+    pub watched_by: Option<String>,
 }
 
 /// How it is.
@@ -88,6 +93,7 @@ impl Examiner {
         let counts = store.counts().await?;
         let mut problems = Vec::new();
         let mut sources = Vec::new();
+        let watchers = store.watchers().await?;
         for (name, limit) in &self.limits.check_age {
             let account = accounts.iter().find(|account| account.source == *name);
             let checked_at_ms = account.map_or(0, |account| account.checked_at_ms);
@@ -102,8 +108,10 @@ impl Examiner {
                     "source {name}: no check was completed since the clock was set back"
                 ));
             }
+            let watcher = watchers.iter().find(|(source, _)| source == name);
             sources.push(SourceHealth {
                 name: name.clone(),
+                watched_by: watcher.map(|(_, node)| node.clone()),
                 checked_at_ms,
                 age_secs: if checked_at_ms == 0 {
                     age_secs
@@ -143,6 +151,7 @@ impl Examiner {
                 ));
             }
         }
+        problems.extend(self.fellows.problems());
         for name in self.vitals.stuck() {
             problems.push(format!("the loop {name} does not get on"));
         }
@@ -187,7 +196,13 @@ impl Health {
         let sources: Vec<_> = self
             .sources
             .iter()
-            .map(|source| json!({ "name": source.name, "last_check": moment(source.checked_at_ms), "age_secs": source.age_secs }))
+            .map(|source| {
+                let mut told = json!({ "name": source.name, "last_check": moment(source.checked_at_ms), "age_secs": source.age_secs });
+                if let (Some(told), Some(node)) = (told.as_object_mut(), &source.watched_by) {
+                    told.insert("watched_by".to_owned(), json!(node));
+                }
+                told
+            })
             .collect();
         let reconciled: Vec<_> = self
             .reconciled

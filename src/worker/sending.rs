@@ -60,7 +60,7 @@ impl Engine {
                 let now_ms = self.clock.now_ms();
                 let next =
                     retry::after_temporary(mail.attempts, mail.created_at_ms, now_ms, random());
-                self.record(&mail, &delivery, next, begun).await?;
+                self.record(&mail, &delivery, next, begun, stop).await?;
                 failpoint::pass("send.recorded");
                 let accepted = delivery
                     .recipients
@@ -116,6 +116,7 @@ impl Engine {
         delivery: &Delivery,
         next: Next,
         begun: Instant,
+        stop: &(dyn Fn() -> bool + Send + Sync),
     ) -> Result<(), StoreError> {
         let mut pause = RECORD_PAUSE;
         loop {
@@ -127,6 +128,8 @@ impl Engine {
             match recorded {
                 Err(error) if error.is_temporary() && begun.elapsed() < RECORD_WITHIN => {
                     warn!(outbox.id = mail.id, %error, "the result of sending a mail could not be stored; trying again");
+                    // A stop waits for this until the grace period is over; asking says that the loop gets on.
+                    stop();
                     sleep(pause).await;
                     pause = pause.saturating_mul(2).min(RECORD_PAUSE_MAX);
                 }

@@ -5,6 +5,7 @@
 //! that ends by surprise stops the process with a failing exit code; a service manager starts it again, and what was in hand
 //! is picked up from the store.
 
+use super::fellows::{self, Fellows, Keeper, Turn};
 use super::health::{Examiner, HealthLimits};
 use super::reloading::{Reloader, RuleFolders};
 use super::retention::Retention;
@@ -32,6 +33,9 @@ const CHASE_EVERY: Duration = Duration::from_mins(1);
 const SEND_EVERY: Duration = Duration::from_secs(15);
 /// Least time between two rounds of sending when the last one could not send.
 const SEND_PAUSE: Duration = Duration::from_secs(5);
+
+/// Longest time for telling other workers that this one stops.
+const PART_MAX: Duration = Duration::from_secs(5);
 
 /// Daily upkeep is looked at this often.
 const UPKEEP_EVERY: Duration = Duration::from_mins(10);
@@ -118,12 +122,16 @@ pub async fn run(worker: Service, soft: CancellationToken) -> Result<(), LoopLos
         Err(error) => warn!(error = %error, "the outbox could not be looked through at start"),
     }
     let vitals = Vitals::default();
+    let fellows = Fellows::default();
+    let mut keeper = Keeper::new(engine.clone(), fellows.clone());
+    let store = Arc::clone(&engine.store);
     // They have nothing in hand when the loops have ended, and end with this function.
     let mut helpers: JoinSet<()> = JoinSet::new();
     if let Some((listener, limits)) = health {
         let examiner = Examiner {
             engine: engine.clone(),
             vitals: vitals.clone(),
+            fellows,
             limits,
             started_at_ms: engine.clock.now_ms(),
         };
@@ -144,15 +152,18 @@ pub async fn run(worker: Service, soft: CancellationToken) -> Result<(), LoopLos
     let pulse = |name: &str, pause: Duration| vitals.pulse(name, pause.saturating_add(STEP_MAX));
     for Watched { source, poll } in sources {
         let beat = pulse(source.name(), poll);
+        let turn = keeper.source(source.name());
         loops.spawn(watch_source(
             engine.clone(),
             source,
             poll,
             Arc::clone(&bell),
+            turn,
             beat,
             soft.clone(),
         ));
     }
+    helpers.spawn(keeper.run());
     let beat = pulse("decide", DECIDE_EVERY);
     loops.spawn(decide(
         engine.clone(),
@@ -174,6 +185,10 @@ pub async fn run(worker: Service, soft: CancellationToken) -> Result<(), LoopLos
 
     let lost = until_ended(&mut loops, &soft, grace).await;
     helpers.shutdown().await;
+    // Else others wait for the leases to run out.
+    if let Ok(Err(error)) = tokio::time::timeout(PART_MAX, store.part()).await {
+        warn!(%error, "other workers could not be told of the stop");
+    }
     info!("linjevei has stopped");
     lost.map_or(Ok(()), Err)
 }
@@ -257,6 +272,7 @@ async fn watch_source(
     mut source: Box<dyn MailSource>,
     poll: Duration,
     bell: Arc<Bell>,
+    mut turn: Turn,
     pulse: Arc<Pulse>,
     soft: CancellationToken,
 ) -> String {
@@ -266,6 +282,14 @@ async fn watch_source(
     let mut decided = bell.decided.subscribe();
     let mut failing = false;
     while !soft.is_cancelled() {
+        if !*turn.borrow() {
+            source.close().await;
+            // The other may have reconciled it meanwhile.
+            reconcile_at_ms = None;
+            if !fellows::wait_for_turn(&mut turn, &pulse, &soft).await {
+                break;
+            }
+        }
         pulse.beat();
         let mut outcome = check(&engine, source.as_mut(), &bell, &pulse).await;
         if outcome.is_ok() {
@@ -297,7 +321,15 @@ async fn watch_source(
                 continue;
             }
         }
-        if let Err(error) = wait(&engine, source.as_mut(), poll, &mut decided, &soft).await {
+        let waited = wait(
+            &engine,
+            source.as_mut(),
+            poll,
+            &mut decided,
+            &mut turn,
+            &soft,
+        );
+        if let Err(error) = waited.await {
             if error.is_temporary() {
                 warn!(mailbox.name = name, error = %chain(&error), "waiting for mail was cut off");
             } else {
@@ -309,6 +341,11 @@ async fn watch_source(
     }
     pulse.end();
     source.close().await;
+    // The lease is renewed no more.
+    drop(turn);
+    if let Err(error) = engine.store.leave_source(&name).await {
+        warn!(mailbox.name = name, %error, "the lease of the source runs out by itself");
+    }
     name
 }
 
@@ -318,6 +355,7 @@ async fn wait(
     source: &mut dyn MailSource,
     poll: Duration,
     decided: &mut watch::Receiver<u64>,
+    turn: &mut Turn,
     soft: &CancellationToken,
 ) -> Result<(), WorkError> {
     let end = Instant::now().checked_add(poll);
@@ -325,6 +363,7 @@ async fn wait(
         let left = end.map_or(poll, |end| end.saturating_duration_since(Instant::now()));
         tokio::select! {
             () = soft.cancelled() => return Ok(()),
+            () = fellows::turn_lost(turn) => return Ok(()),
             // This never fails: the sender lives as long as the loops.
             _ = decided.changed() => {}
             waited = source.wait(left) => return Ok(waited?),
@@ -510,6 +549,7 @@ impl Upkeep {
     ) -> String {
         let mut delete_at_ms = 0;
         let mut count_at_ms = 0;
+        let shared = self.engine.store.node().is_some();
         while !soft.is_cancelled() {
             pulse.beat();
             let now_ms = self.engine.clock.now_ms();
@@ -522,6 +562,15 @@ impl Upkeep {
                     Ok(_) => delete_at_ms = now_ms.saturating_add(DAY_MS),
                     Err(error) => {
                         warn!(error = %chain(&error), "content whose time is over could not be deleted; trying again");
+                    }
+                }
+            }
+            if shared {
+                // Another worker may have counted meanwhile.
+                match self.engine.next_reconciliation_ms("").await {
+                    Ok(next) => count_at_ms = next,
+                    Err(error) => {
+                        warn!(error = %error, "the last reconciliation could not be looked up");
                     }
                 }
             }

@@ -1,23 +1,38 @@
 //! A whole linjevei in a temporary folder: real store, rules, templates and Maildirs; only the clock is moved by hand.
+//!
+//! The store is SQLite in that folder. With `LINJEVEI_TEST_DATABASE=postgres` every house has a new database of a real
+//! PostgreSQL instead, which ends with the test program.
 #![allow(
     dead_code,
     unreachable_pub,
     reason = "each test program uses a part of it"
 )]
 
+#[path = "net.rs"]
+mod net;
+#[path = "packages.rs"]
+mod packages;
+#[path = "postgres.rs"]
+mod postgres;
+
 use linjevei::calendar::{Calendar, oslo_at};
 use linjevei::case::{Actor, Case, CaseNumber, Event, Policy};
 use linjevei::clock::{Clock, ManualClock};
-use linjevei::config::{Identity, Mode};
+use linjevei::config::{DatabaseConfig, Identity, Mode};
 use linjevei::extractor::Extractor;
 use linjevei::intake::maildir::MaildirSource;
 use linjevei::message::{self, Limits, Message};
 use linjevei::outbox::maildir::MaildirTransport;
 use linjevei::outbox::message_id::SigningKey;
 use linjevei::rules::RuleSet;
-use linjevei::store::{CaseFilter, MessageRow, SqliteStore};
+use linjevei::store::{CaseFilter, MessageRow, SharedStore};
 use linjevei::template::{Templates, shipped};
 use linjevei::worker::{Engine, LiveSince, Rulebook};
+use sqlx::postgres::PgRow;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteRow};
+use sqlx::{
+    AssertSqlSafe, ConnectOptions as _, Connection as _, FromRow, PgConnection, SqliteConnection,
+};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
@@ -174,7 +189,26 @@ pub struct House {
     pub engine: Engine,
     pub clock: Arc<ManualClock>,
     pub dir: TempDir,
+    pub database: DatabaseConfig,
     arrived: u32,
+}
+
+/// Whether houses have PostgreSQL.
+pub fn on_postgres() -> bool {
+    std::env::var("LINJEVEI_TEST_DATABASE").as_deref() == Ok("postgres")
+}
+
+/// A database for one house.
+async fn database(dir: &TempDir) -> DatabaseConfig {
+    if on_postgres() {
+        let server = postgres::Postgres::shared().await;
+        let server = server.expect("LINJEVEI_TEST_DATABASE=postgres needs PostgreSQL");
+        return DatabaseConfig::Postgres {
+            url: server.database().await,
+            password: None,
+        };
+    }
+    DatabaseConfig::Sqlite(dir.path().join("linjevei.db"))
 }
 
 impl House {
@@ -230,12 +264,9 @@ impl House {
             std::fs::create_dir_all(dir.path().join(folder)).unwrap();
         }
         let clock = Arc::new(ManualClock::new(morning(day)));
+        let database = database(&dir).await;
         let engine = Engine {
-            store: Arc::new(
-                SqliteStore::open(&dir.path().join("linjevei.db"))
-                    .await
-                    .unwrap(),
-            ),
+            store: linjevei::store::open(&database).await.unwrap(),
             clock: Arc::<ManualClock>::clone(&clock),
             rulebook,
             identity: Arc::new(Identity {
@@ -257,7 +288,64 @@ impl House {
             engine,
             clock,
             dir,
+            database,
             arrived: 0,
+        }
+    }
+
+    /// The store once more, as another process would have it.
+    pub async fn open_again(&self) -> SharedStore {
+        linjevei::store::open(&self.database).await.unwrap()
+    }
+
+    /// Carries out a statement behind the store's back; what the database says against it.
+    pub async fn raw(&self, sql: &str) -> Result<(), sqlx::Error> {
+        let sql = AssertSqlSafe(sql.to_owned());
+        match &self.database {
+            DatabaseConfig::Sqlite(path) => {
+                let mut connection = sqlite(path).await;
+                let done = sqlx::raw_sql(sql).execute(&mut connection).await;
+                connection.close().await.unwrap();
+                done.map(|_| ())
+            }
+            DatabaseConfig::Postgres { url, .. } => {
+                let mut connection = PgConnection::connect(url).await.unwrap();
+                let done = sqlx::raw_sql(sql).execute(&mut connection).await;
+                connection.close().await.unwrap();
+                done.map(|_| ())
+            }
+        }
+    }
+
+    /// The same, and what refers to what is not checked.
+    pub async fn tamper(&self, sql: &str) {
+        let off = match self.database {
+            DatabaseConfig::Sqlite(_) => "PRAGMA foreign_keys = OFF",
+            DatabaseConfig::Postgres { .. } => "SET session_replication_role = replica",
+        };
+        self.raw(&format!("{off}; {sql}")).await.unwrap();
+    }
+
+    /// The one row that a statement gives.
+    pub async fn row<T>(&self, sql: &'static str) -> T
+    where
+        T: for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow> + Send + Unpin,
+    {
+        match &self.database {
+            DatabaseConfig::Sqlite(path) => {
+                let mut connection = sqlite(path).await;
+                sqlx::query_as(sql)
+                    .fetch_one(&mut connection)
+                    .await
+                    .unwrap()
+            }
+            DatabaseConfig::Postgres { url, .. } => {
+                let mut connection = PgConnection::connect(url).await.unwrap();
+                sqlx::query_as(sql)
+                    .fetch_one(&mut connection)
+                    .await
+                    .unwrap()
+            }
         }
     }
 
@@ -411,6 +499,14 @@ impl House {
             .map(|path| std::fs::read(path).unwrap())
             .collect()
     }
+}
+
+async fn sqlite(path: &std::path::Path) -> SqliteConnection {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .connect()
+        .await
+        .unwrap()
 }
 
 /// A person of the samhandlingsavdeling.

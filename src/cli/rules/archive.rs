@@ -3,11 +3,11 @@
 use super::super::{Failure, cases, setup};
 use crate::case::{Actor, Case, CaseNumber, Change, EventKind, MailOrder};
 use crate::clock::{Clock as _, SystemClock};
+use crate::config::DatabaseConfig;
 use crate::outbox::compose::Composed;
-use crate::store::{Compose, Correction, MessageRow, SharedStore, SqliteStore};
+use crate::store::{self, Compose, Correction, MessageRow, SharedStore, StoreError};
 use serde_json::json;
 use std::path::Path;
-use std::sync::Arc;
 use tokio::runtime::Runtime;
 
 /// A database that is read beside a running worker.
@@ -18,18 +18,18 @@ pub(super) struct Archive {
 
 impl Archive {
     pub(super) fn open(path: &Path) -> Result<Self, Failure> {
-        if !path.is_file() {
+        let database = DatabaseConfig::named(&path.to_string_lossy());
+        if let DatabaseConfig::Sqlite(path) = &database
+            && !path.is_file()
+        {
             return Err(Failure::io(format!(
-                "{}: databasen finnes ikke; den heter linjevei.db og ligger i mappen som «data» i linjevei.toml nevner",
+                "{}: databasen finnes ikke; den heter linjevei.db og ligger i mappen som «data» i linjevei.toml nevner, eller er det adressen som «database» nevner",
                 path.display()
             )));
         }
         let runtime = setup::runtime()?;
-        let store = runtime.block_on(SqliteStore::open(path))?;
-        Ok(Self {
-            runtime,
-            store: Arc::new(store),
-        })
+        let store = runtime.block_on(store::open(&database))?;
+        Ok(Self { runtime, store })
     }
 
     /// The stored messages, each once, oldest first.
@@ -56,24 +56,29 @@ impl Archive {
             .parse()
             .map_err(|_| Failure::software("a stored case number cannot be read"))?;
         self.runtime.block_on(async {
-            let Some(case) = self.store.case(number).await? else {
-                return Err(Failure::software(
-                    "a message names a case that is not there",
-                ));
-            };
-            let mut change = Change::of(case);
             let actor = Actor::Person {
                 user: cases::user(),
                 on_behalf_of: String::new(),
             };
-            change.record_by(
-                EventKind::Shown,
-                SystemClock.now_ms(),
-                &actor,
-                json!({ "message": message_id, "by": "rules diff" }),
-            );
-            self.store.apply(change, &NoMail).await?;
-            Ok(())
+            loop {
+                let Some(case) = self.store.case(number).await? else {
+                    return Err(Failure::software(
+                        "a message names a case that is not there",
+                    ));
+                };
+                let mut change = Change::of(case);
+                change.record_by(
+                    EventKind::Shown,
+                    SystemClock.now_ms(),
+                    &actor,
+                    json!({ "message": message_id, "by": "rules diff" }),
+                );
+                match self.store.apply(change, &NoMail).await {
+                    // Somebody else changed the case in between.
+                    Err(StoreError::Conflict) => {}
+                    other => return other.map(|_| ()).map_err(Into::into),
+                }
+            }
         })
     }
 }

@@ -22,7 +22,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "DIR|GIT-REV")]
     against: String,
     /// Compare on the stored messages of this database, and on people's corrections there
-    #[arg(long, value_name = "FILE.db", conflicts_with = "paths")]
+    #[arg(long, value_name = "FILE.db|postgres://…", conflicts_with = "paths")]
     archive: Option<PathBuf>,
     /// Also show the text of the messages that change, identity numbers masked; the history of the case notes who looked
     #[arg(long)]

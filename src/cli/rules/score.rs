@@ -35,7 +35,7 @@ pub(super) struct Args {
     )]
     labels: Option<PathBuf>,
     /// Score the stored messages of this database against people's corrections there
-    #[arg(long, value_name = "FILE.db", conflicts_with_all = ["labels", "paths"])]
+    #[arg(long, value_name = "FILE.db|postgres://…", conflicts_with_all = ["labels", "paths"])]
     archive: Option<PathBuf>,
     /// Show no single misses
     #[arg(long)]

@@ -264,9 +264,10 @@ async fn claim(
     now_ms: i64,
 ) -> Result<Vec<Pending>, StoreError> {
     let mut rows: Vec<PendingRow> = sqlx::query_as(
-        "WITH due AS MATERIALIZED (SELECT id FROM message WHERE outcome = 'pending' AND (claimed_until_ms <= $2 OR claimed_until_ms > $6) AND attempts <= $3 \
-         AND source NOT IN (SELECT o.source FROM message o WHERE o.outcome = 'pending' AND o.claimed_until_ms > $2 AND o.claimed_until_ms <= $6 \
-         AND o.claimed_by <> $5) ORDER BY attempts, id LIMIT $4) \
+        "WITH due AS MATERIALIZED (SELECT id FROM message WHERE outcome = 'pending' \
+         AND (claimed_until_ms <= $2 OR claimed_until_ms > $6) AND attempts <= $3 \
+         AND source NOT IN (SELECT o.source FROM message o WHERE o.outcome = 'pending' AND o.claimed_until_ms > $2 \
+         AND o.claimed_until_ms <= $6 AND o.claimed_by <> $5) ORDER BY attempts, id LIMIT $4) \
          UPDATE message SET attempts = attempts + 1, claimed_until_ms = $1, claimed_by = $5 WHERE id IN (SELECT id FROM due) \
          RETURNING id, attempts, source, mailbox, internal_date_ms, first_seen_at_ms, size_bytes",
     )

@@ -193,7 +193,8 @@ pub(super) async fn recover_sending(
     now_ms: i64,
 ) -> Result<u64, StoreError> {
     let rows: Vec<(i64, i64, i64)> = sqlx::query_as(concat!(
-        "SELECT id, unknown_outcomes, claimed_at_ms FROM outbox WHERE state = 'sending' AND ($1 = 1 OR lease_until_ms <= $2 OR claimed_at_ms > $3) ORDER BY id",
+        "SELECT id, unknown_outcomes, claimed_at_ms FROM outbox WHERE state = 'sending' \
+         AND ($1 = 1 OR lease_until_ms <= $2 OR claimed_at_ms > $3) ORDER BY id",
         skip_locked!()
     ))
     .bind(i64::from(all))
