@@ -18,6 +18,8 @@
 
 #[path = "support/campaign/mod.rs"]
 mod campaign;
+#[path = "support/postgres.rs"]
+mod postgres;
 #[path = "support/serving.rs"]
 mod serving;
 #[path = "support/smtp.rs"]
@@ -33,12 +35,14 @@ use std::time::{Duration, Instant};
 
 use campaign::Dice;
 use campaign::checks::{Ledger, is_worked_off};
-use campaign::database::{Case, Database};
+use campaign::database::{Case, Database, Place};
 use campaign::mail::{CLINICS, Got, Kind, Writer, copy, returns};
 use campaign::scene::{Scene, USERS};
 use linjevei::failpoint;
+use postgres::Postgres;
 use smtp::{Act, Script};
 use support::net::wait_until;
+use support::{net, packages};
 use worker::{AT_MOST, Worker};
 
 /// Rounds of the short campaign.
@@ -303,7 +307,7 @@ impl Campaign {
                 } else {
                     *self.dice.one(&["call", "answer"])
                 };
-                order += &format!(";store.{kind}=error@{call}");
+                order = format!("{order};store.{kind}=error@{call}");
                 self.failures += 1;
                 self.ledger.lost_answers += 1;
             }
@@ -381,7 +385,7 @@ impl Campaign {
                     let shared = other
                         .recipients
                         .iter()
-                        .any(|to| mail.recipients.contains(to));
+                        .any(|(to, _)| mail.recipients.iter().any(|(one, _)| one == to));
                     if shared && other.state == "held" || *other == mail {
                         self.ledger.begins_anew(other);
                     }
@@ -614,4 +618,20 @@ fn killed_at_every_step_nothing_is_lost_and_nothing_done_twice() {
     }
     campaign.rest();
     campaign.tell(begun);
+}
+
+/// The campaign reads either database by the same statements.
+#[test]
+fn what_is_looked_at_can_be_looked_at_on_postgresql() {
+    let Some(server) = Postgres::start() else {
+        return;
+    };
+    let url = worker::runtime().block_on(server.database());
+    let database = Database::new(Place::Postgres(url));
+    assert!(database.exists());
+    let snapshot = database.snapshot([0; 4]);
+    assert!(snapshot.messages.is_empty() && snapshot.cases.is_empty() && snapshot.mails.is_empty());
+    assert!(database.numbers().is_empty());
+    let left = database.left(i64::MAX);
+    assert_eq!((left.messages, left.mails), (0, 0));
 }

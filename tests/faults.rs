@@ -15,6 +15,8 @@
 mod checks;
 #[path = "support/house.rs"]
 mod house;
+#[path = "support/postgres.rs"]
+mod postgres;
 #[path = "support/serving.rs"]
 mod serving;
 #[path = "support/smtp.rs"]
@@ -27,6 +29,7 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::fs;
 use std::process::Command;
+use std::sync::Arc;
 use std::time::Duration;
 
 use checks::{
@@ -40,12 +43,15 @@ use linjevei::clock::{Clock as _, OFFSET_VARIABLE};
 use linjevei::failpoint;
 use linjevei::intake::maildir::MaildirSource;
 use linjevei::message::{self, Limits};
+use linjevei::store::PostgresStore;
 use linjevei::worker::health::{Examiner, HealthLimits};
 use linjevei::worker::vitals::Vitals;
+use postgres::Postgres;
 use smtp::{Act, Script, SmtpServer};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _};
 use support::net::wait_until;
+use support::{net, packages};
 use tokio::sync::Mutex;
 use worker::{AT_MOST, Installation, runtime, said, settings};
 
@@ -103,6 +109,16 @@ impl Life {
             house: House::alike("2026-03-02", policy).await,
             arrived: 0,
         }
+    }
+
+    /// One whose store is on this server, if any.
+    async fn on(server: Option<&Postgres>) -> Self {
+        let mut life = Self::new().await;
+        if let Some(server) = server {
+            let url = server.database().await;
+            life.house.engine.store = Arc::new(PostgresStore::open(&url, None).await.unwrap());
+        }
+        life
     }
 
     fn arrives(&mut self, mail: &str) {
@@ -167,7 +183,7 @@ impl Life {
             "Her er vårt endelig svar.",
         );
         self.arrives(&answer.replace("<0.test@", "<svar.test@"));
-        self.work().await;
+        self.work_on().await;
         self.house.go_to("2026-04-07");
         self.work_on().await;
         self.work().await;
@@ -209,10 +225,10 @@ impl Life {
     }
 }
 
-/// Lives once for every call, which then fails, until there is no further call; how many there were.
-async fn with_each_failing(point: &'static str) -> u64 {
+/// Lives once for every call, or every so many, which then fails, until there is no further call; how many there were.
+async fn with_each_failing(point: &'static str, server: Option<&Postgres>, step: usize) -> u64 {
     failpoint::arm("").unwrap();
-    let mut life = Life::new().await;
+    let mut life = Life::on(server).await;
     life.live().await;
     let expected = life.ending().await;
     assert_eq!(expected.cases.len(), 2, "{expected:#?}");
@@ -224,9 +240,9 @@ async fn with_each_failing(point: &'static str) -> u64 {
             .count(),
         1
     );
-    for call in 1.. {
+    for call in (1..).step_by(step) {
         failpoint::arm("").unwrap();
-        let mut life = Life::new().await;
+        let mut life = Life::on(server).await;
         failpoint::arm(&format!("{point}=error@{call}")).unwrap();
         life.live().await;
         let reached = failpoint::passes(point) >= call;
@@ -243,7 +259,7 @@ async fn with_each_failing(point: &'static str) -> u64 {
 async fn whichever_call_of_the_store_fails_the_end_is_the_same() {
     let _alone = ALONE.lock().await;
     let begun = std::time::Instant::now();
-    let calls = with_each_failing("store.call").await;
+    let calls = with_each_failing("store.call", None, 1).await;
     eprintln!(
         "{calls} calls failed, one at a time, in {:.0} s",
         begun.elapsed().as_secs_f64()
@@ -255,9 +271,27 @@ async fn whichever_call_of_the_store_fails_the_end_is_the_same() {
 async fn whichever_answer_of_the_database_is_lost_the_end_is_the_same() {
     let _alone = ALONE.lock().await;
     let begun = std::time::Instant::now();
-    let answers = with_each_failing("store.answer").await;
+    let answers = with_each_failing("store.answer", None, 1).await;
     eprintln!(
         "{answers} answers were lost, one at a time, in {:.0} s",
+        begun.elapsed().as_secs_f64()
+    );
+    assert!(answers > 20, "{answers}");
+}
+
+#[tokio::test]
+async fn whichever_answer_of_postgresql_is_lost_the_end_is_the_same() {
+    let Some(server) = Postgres::shared().await else {
+        return;
+    };
+    let _alone = ALONE.lock().await;
+    let begun = std::time::Instant::now();
+    // Each takes seconds; all of them only when they are asked for.
+    let all = std::env::var_os("LINJEVEI_FAULTS_ALL").is_some();
+    let step = if all { 1 } else { 8 };
+    let answers = with_each_failing("store.answer", Some(server), step).await;
+    eprintln!(
+        "of {answers} answers of PostgreSQL one in {step} was lost, one at a time, in {:.0} s",
         begun.elapsed().as_secs_f64()
     );
     assert!(answers > 20, "{answers}");

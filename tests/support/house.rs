@@ -229,7 +229,9 @@ impl House {
             let files = BTreeMap::from([("regler.toml".to_owned(), RULES.to_owned())]);
             rulebook(files)
         });
-        Self::with_rulebook(day, policy, compiled.clone()).await
+        // In memory: many of them would wait for the disk most of the time.
+        let dir = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
+        Self::in_folder(dir.unwrap(), day, policy, compiled.clone()).await
     }
 
     /// One with the rules of Østfold, as they are shipped; they are compiled once a program, and not to be replaced.
@@ -254,7 +256,10 @@ impl House {
     }
 
     async fn with_rulebook(day: &str, policy: Policy, rulebook: Rulebook) -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        Self::in_folder(tempfile::tempdir().unwrap(), day, policy, rulebook).await
+    }
+
+    async fn in_folder(dir: TempDir, day: &str, policy: Policy, rulebook: Rulebook) -> Self {
         for folder in ["inn/new", "inn/cur", "inn/tmp"] {
             std::fs::create_dir_all(dir.path().join(folder)).unwrap();
         }

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _};
 use tokio::runtime::Runtime;
 
@@ -13,6 +14,35 @@ use tokio::runtime::Runtime;
 pub enum Place {
     /// A file, in use by one node.
     Sqlite(PathBuf),
+    /// The address of a database that several nodes share.
+    Postgres(String),
+}
+
+/// Does the same with a connection to either.
+macro_rules! with {
+    ($database:expr, |$connection:ident| $work:expr) => {
+        $database.runtime.block_on(async {
+            match &$database.place {
+                Place::Sqlite(path) => {
+                    let options = SqliteConnectOptions::new()
+                        .filename(path)
+                        .read_only(true)
+                        .busy_timeout(Duration::from_secs(10));
+                    let mut $connection = options.connect().await.unwrap();
+                    let done = $work;
+                    $connection.close().await.unwrap();
+                    done
+                }
+                Place::Postgres(url) => {
+                    let options: PgConnectOptions = url.parse().unwrap();
+                    let mut $connection = options.connect().await.unwrap();
+                    let done = $work;
+                    $connection.close().await.unwrap();
+                    done
+                }
+            }
+        })
+    };
 }
 
 /// A database under test.
@@ -139,34 +169,23 @@ impl Database {
         Self { place, runtime }
     }
 
-    async fn connect(&self) -> SqliteConnection {
-        let Place::Sqlite(path) = &self.place;
-        let options = SqliteConnectOptions::new()
-            .filename(path)
-            .read_only(true)
-            .busy_timeout(Duration::from_secs(10));
-        options.connect().await.unwrap()
-    }
-
     /// Whether there is anything to read yet.
     pub fn exists(&self) -> bool {
-        let Place::Sqlite(path) = &self.place;
-        path.is_file()
-            && self.runtime.block_on(async {
-                let mut connection = self.connect().await;
-                let table: Result<(i64,), _> =
-                    sqlx::query_as("SELECT count(*) FROM reconciliation")
-                        .fetch_one(&mut connection)
-                        .await;
-                table.is_ok()
-            })
+        if matches!(&self.place, Place::Sqlite(path) if !path.is_file()) {
+            return false;
+        }
+        with!(self, |connection| {
+            let table: Result<(i64,), _> = sqlx::query_as("SELECT count(*) FROM reconciliation")
+                .fetch_one(&mut connection)
+                .await;
+            table.is_ok()
+        })
     }
 
     /// What it holds at this moment: of messages, cases and mail only the rows behind these, and mail that is not sent, or was
     /// sent after the last one (Unix milliseconds).
     pub fn snapshot(&self, behind: [i64; 4]) -> Snapshot {
-        self.runtime.block_on(async {
-            let mut connection = self.connect().await;
+        with!(self, |connection| {
             let mut transaction = connection.begin().await.unwrap();
             let mut snapshot = Snapshot::default();
             let rows: Vec<MessageColumns> = sqlx::query_as(
@@ -177,8 +196,30 @@ impl Database {
             .fetch_all(&mut *transaction)
             .await
             .unwrap();
-            for (id, source, key, hash, attempts, outcome, reason, case_id, duplicate_of, treated) in rows {
-                let message = Message { source, key, hash, attempts, outcome, reason, case_id, duplicate_of, treated };
+            for (
+                id,
+                source,
+                key,
+                hash,
+                attempts,
+                outcome,
+                reason,
+                case_id,
+                duplicate_of,
+                treated,
+            ) in rows
+            {
+                let message = Message {
+                    source,
+                    key,
+                    hash,
+                    attempts,
+                    outcome,
+                    reason,
+                    case_id,
+                    duplicate_of,
+                    treated,
+                };
                 snapshot.messages.insert(id, message);
             }
             let rows: Vec<CaseColumns> = sqlx::query_as(
@@ -189,8 +230,30 @@ impl Database {
             .fetch_all(&mut *transaction)
             .await
             .unwrap();
-            for (id, year, count, state, acknowledgement, reminder, destination, due_day, sent_at_ms, message_id) in rows {
-                let case = Case { year, count, state, acknowledgement, reminder, destination, due_day, sent_at_ms, message_id };
+            for (
+                id,
+                year,
+                count,
+                state,
+                acknowledgement,
+                reminder,
+                destination,
+                due_day,
+                sent_at_ms,
+                message_id,
+            ) in rows
+            {
+                let case = Case {
+                    year,
+                    count,
+                    state,
+                    acknowledgement,
+                    reminder,
+                    destination,
+                    due_day,
+                    sent_at_ms,
+                    message_id,
+                };
                 snapshot.cases.insert(id, case);
             }
             let rows: Vec<MailColumns> = sqlx::query_as(
@@ -202,9 +265,29 @@ impl Database {
             .fetch_all(&mut *transaction)
             .await
             .unwrap();
-            for (id, case_id, kind, party, message_id, state, attempts, unknown, next_attempt_at_ms, created_at_ms) in rows {
+            for (
+                id,
+                case_id,
+                kind,
+                party,
+                message_id,
+                state,
+                attempts,
+                unknown,
+                next_attempt_at_ms,
+                created_at_ms,
+            ) in rows
+            {
                 let mail = Mail {
-                    case_id, kind, party, message_id, state, attempts, unknown, next_attempt_at_ms, created_at_ms,
+                    case_id,
+                    kind,
+                    party,
+                    message_id,
+                    state,
+                    attempts,
+                    unknown,
+                    next_attempt_at_ms,
+                    created_at_ms,
                     recipients: Vec::new(),
                 };
                 snapshot.mails.insert(id, mail);
@@ -219,39 +302,43 @@ impl Database {
             .await
             .unwrap();
             for (id, address, state) in rows {
-                snapshot.mails.get_mut(&id).unwrap().recipients.push((address, state));
+                snapshot
+                    .mails
+                    .get_mut(&id)
+                    .unwrap()
+                    .recipients
+                    .push((address, state));
             }
             let rows: Vec<(i64, i64)> = sqlx::query_as("SELECT year, last FROM case_counter")
                 .fetch_all(&mut *transaction)
                 .await
                 .unwrap();
             snapshot.counters = rows.into_iter().collect();
-            let rows: Vec<(String, i64)> = sqlx::query_as("SELECT source, checked_at_ms FROM source_cursor")
-                .fetch_all(&mut *transaction)
-                .await
-                .unwrap();
+            let rows: Vec<(String, i64)> =
+                sqlx::query_as("SELECT source, checked_at_ms FROM source_cursor")
+                    .fetch_all(&mut *transaction)
+                    .await
+                    .unwrap();
             snapshot.checked = rows.into_iter().collect();
-            let rows: Vec<(String, i64)> = sqlx::query_as("SELECT source, differences FROM reconciliation")
-                .fetch_all(&mut *transaction)
-                .await
-                .unwrap();
+            let rows: Vec<(String, i64)> =
+                sqlx::query_as("SELECT source, differences FROM reconciliation")
+                    .fetch_all(&mut *transaction)
+                    .await
+                    .unwrap();
             snapshot.differences = rows.into_iter().collect();
             transaction.commit().await.unwrap();
-            connection.close().await.unwrap();
             snapshot
         })
     }
 
     /// The numbers of all cases, by year, in order.
     pub fn numbers(&self) -> BTreeMap<i64, Vec<i64>> {
-        self.runtime.block_on(async {
-            let mut connection = self.connect().await;
+        with!(self, |connection| {
             let rows: Vec<(i64, i64)> =
                 sqlx::query_as("SELECT year, count FROM cases ORDER BY year, count")
                     .fetch_all(&mut connection)
                     .await
                     .unwrap();
-            connection.close().await.unwrap();
             let mut numbers: BTreeMap<i64, Vec<i64>> = BTreeMap::new();
             for (year, count) in rows {
                 numbers.entry(year).or_default().push(count);
@@ -262,8 +349,7 @@ impl Database {
 
     /// What is still to be done at a moment (Unix milliseconds).
     pub fn left(&self, now_ms: i64) -> Left {
-        self.runtime.block_on(async {
-            let mut connection = self.connect().await;
+        with!(self, |connection| {
             let (messages,): (i64,) = sqlx::query_as(
                 "SELECT count(*) FROM message m LEFT JOIN message o ON o.id = m.duplicate_of WHERE m.outcome = 'pending' \
                  OR m.treated = 0 AND (m.outcome IN ('opened', 'joined') \
@@ -291,7 +377,6 @@ impl Database {
             .fetch_all(&mut connection)
             .await
             .unwrap();
-            connection.close().await.unwrap();
             Left {
                 messages,
                 mails,

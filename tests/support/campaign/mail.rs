@@ -1,5 +1,7 @@
 //! Mail that arrives: reports, other mail, answers, returned mail, and the same again.
 
+use std::fmt::Write as _;
+
 use linjevei::message::content_hash;
 
 use super::Dice;
@@ -87,11 +89,13 @@ pub fn rules() -> String {
             String::new()
         };
         let secure = number % 4 != 3;
-        rules += &format!(
+        write!(
+            rules,
             "\n[[parties]]\nid = \"klinikk-{number:02}\"\nname = \"Klinikk {number}\"\nkind = \"klinikk\"\n\
              send_to = [\"{}\"{more}]\nsecure = {secure}\n",
             clinic(number)
-        );
+        )
+        .unwrap();
         rules += &rule(
             &format!("til-{number:02}"),
             &format!("destination = \"klinikk-{number:02}\""),

@@ -16,7 +16,7 @@ pub mod database;
 pub mod mail;
 pub mod scene;
 
-/// Chance that can be had again: the same seed gives the same throws (SplitMix64).
+/// Chance that can be had again: the same seed gives the same throws (`SplitMix64`).
 #[derive(Debug)]
 pub struct Dice(pub u64);
 

@@ -1,8 +1,9 @@
 //! Dovecot, an SMTP server and the nodes, and a clock that all of them share.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::fs::{self, Permissions};
-use std::io::{Read, Write};
+use std::io::{Read as _, Write as IoWrite};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::{Duration, SystemTime};
@@ -90,15 +91,19 @@ impl Scene {
             } else {
                 dovecot.imap
             };
-            text += &format!(
+            write!(
+                text,
                 "\n[[imap]]\nname = \"{user}\"\nhost = \"127.0.0.1\"\ntls = \"none\"\nport = {port}\nuser = \"{user}\"\n\
                  password_file = \"password\"\n{more}\n"
-            );
+            )
+            .unwrap();
         }
-        text += &format!(
+        write!(
+            text,
             "\n[smtp]\nhost = \"127.0.0.1\"\nport = {}\ntls = \"none\"\n\n[retention]\nclosed_cases_keep_days = 150\n",
             smtp.addr.port()
-        );
+        )
+        .unwrap();
         let node = Installation::new(&text);
         node.secret("password", PASSWORD);
         fs::create_dir(node.path().join("rules")).unwrap();
