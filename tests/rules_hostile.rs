@@ -310,6 +310,10 @@ fn rules_made_to_be_slow_cost_time_in_proportion_to_the_text() {
             "hyphenated terms",
             "any = [\"ab-ab-ab-ab\", \"ab ab ab ab ab\", \"abab*\"]".to_owned(),
         ),
+        (
+            "expressions that nearly match",
+            "regex = ['ab.*ab[^c]*c', '[^c]{0,900}(ab|ba)b?[^c]{0,900}c', '(ab )+c', 'ab[^c]*c', 'abab.{0,50}c']".to_owned(),
+        ),
     ] {
         let set = compile(&rule(&condition)).unwrap();
         for pattern in ["ab ", "ab-", "ab-ab ", "abab ", "ab"] {

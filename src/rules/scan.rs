@@ -61,7 +61,7 @@ impl Scan {
                     return true;
                 };
                 let Some(found) = pattern.find(&folded, &range) else {
-                    return range.end == folded.len();
+                    return false;
                 };
                 let place = places
                     .get(found)

@@ -340,11 +340,15 @@ pub(in crate::rules) struct Traces {
     traceless: Vec<usize>,
 }
 
+/// Stands for an expression that need not be looked for any more.
+const SETTLED: usize = usize::MAX;
+
 /// Room for [`Traces::find`], so that it is taken once for many texts.
 #[derive(Debug, Default)]
 pub(in crate::rules) struct Room {
     plain: Vec<u8>,
-    /// Where each step ended last; 0 when it has not been met. Of a last step, whether its expression is settled.
+    /// Where each step ended last; 0 when it has not been met. Of a last step, how many bytes its expression was looked for
+    /// in, or [`SETTLED`].
     ends: Vec<usize>,
 }
 
@@ -393,7 +397,7 @@ impl Traces {
 
     /// Shows the places of a folded text at which an expression may match: its number, and a range that holds the match.
     /// Matches of the expression that are in none of the ranges shown before begin in this one or later. When `settled`
-    /// says so, no more of that expression is shown.
+    /// says so, and after a range that ends with the text, no more of that expression is shown.
     pub(in crate::rules) fn find(
         &self,
         folded: &str,
@@ -437,12 +441,22 @@ impl Traces {
                     *slot = end;
                     continue;
                 };
-                if *slot == 0 {
-                    // The space in front of the text, and one byte behind the match to look at.
-                    let to = end.saturating_add(rest).saturating_add(SLACK);
-                    let range = end.saturating_sub(whole)..to.min(folded.len());
-                    *slot = usize::from(settled(place.pattern, range));
+                if *slot == SETTLED {
+                    continue;
                 }
+                let from = end.saturating_sub(whole);
+                // The space in front of the text, and one byte behind the match to look at.
+                let to = end.saturating_add(rest).saturating_add(SLACK);
+                let to = to.min(folded.len());
+                // Looking here and there must not cost more than looking through the text once and again.
+                let spent = slot.saturating_add(to.saturating_sub(from));
+                let to = if spent > folded.len() {
+                    folded.len()
+                } else {
+                    to
+                };
+                let is_settled = settled(place.pattern, from..to) || to == folded.len();
+                *slot = if is_settled { SETTLED } else { spent };
             }
         }
     }
