@@ -74,11 +74,6 @@ pub const COMMITS: &[&str] = &[
     "leave-source",
     "part",
     "keep-source-event",
-    // Where several workers share the database.
-    "watch-source",
-    "leave-source",
-    "meet",
-    "part",
 ];
 
 /// Which side of a commit.
