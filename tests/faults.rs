@@ -8,7 +8,8 @@
     clippy::string_slice,
     clippy::arithmetic_side_effects,
     clippy::too_many_lines,
-    reason = "each test is one story"
+    clippy::duplicate_mod,
+    reason = "each test is one story; its helpers bring the same small parts"
 )]
 
 #[path = "support/checks.rs"]
@@ -618,6 +619,7 @@ async fn what_was_put_off_under_a_wrong_clock_is_done_soon_after_it_is_right_aga
             unsent_age: Duration::from_hours(100),
         },
         started_at_ms: now,
+        fellows: linjevei::worker::fellows::Fellows::default(),
     };
     assert_eq!(
         examiner.examine().await.unwrap().problems,

@@ -5,7 +5,9 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
-    clippy::arithmetic_side_effects
+    clippy::arithmetic_side_effects,
+    clippy::duplicate_mod,
+    reason = "the house and the installation bring the same small parts"
 )]
 
 #[path = "support/documents.rs"]
