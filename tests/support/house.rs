@@ -5,6 +5,7 @@
 #![allow(
     dead_code,
     unreachable_pub,
+    clippy::duplicate_mod,
     reason = "each test program uses a part of it"
 )]
 

@@ -24,10 +24,15 @@ fn from_bytes(bytes: &[u8]) -> Vec<u64> {
 /// Forgets the sketches of texts that no later report can be compared with any more.
 pub(super) async fn sweep(connection: &mut Connection, now_ms: i64) -> Result<(), StoreError> {
     let window = WINDOW_DAYS.saturating_mul(DAY_MS);
-    sqlx::query("DELETE FROM case_likeness WHERE received_at_ms < $1")
-        .bind(now_ms.saturating_sub(window.saturating_mul(2)))
-        .execute(connection)
-        .await?;
+    // Rows that another worker forgets just now are left to it: nobody waits here with other rows in hand.
+    sqlx::query(concat!(
+        "DELETE FROM case_likeness WHERE case_id IN (SELECT case_id FROM case_likeness WHERE received_at_ms < $1",
+        skip_locked!(),
+        ")"
+    ))
+    .bind(now_ms.saturating_sub(window.saturating_mul(2)))
+    .execute(connection)
+    .await?;
     Ok(())
 }
 
