@@ -17,7 +17,6 @@ mod packages;
 #[path = "support/postgres.rs"]
 mod postgres;
 #[path = "support/worker.rs"]
-#[allow(dead_code, unreachable_pub)]
 mod worker;
 
 use postgres::Postgres;

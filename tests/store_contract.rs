@@ -1340,7 +1340,7 @@ async fn lists_are_filtered_and_ordered(kit: Kit) {
         numbers.push(store.apply(change, &Writer).await.unwrap().number);
     }
     change_with(&store, numbers[0], |change| {
-        change.record_by(EventKind::Note, NOW, &person(), json!({}))
+        change.record_by(EventKind::Note, NOW, &person(), json!({}));
     })
     .await;
     let list = async |filter: CaseFilter| -> Vec<u64> {
@@ -1515,7 +1515,7 @@ async fn fields_stay_in_their_order_and_move_with_their_message(kit: Kit) {
     })
     .await;
     change_with(&store, first.number, |change| {
-        change.fields = vec![field("sted", "ny", one)]
+        change.fields = vec![field("sted", "ny", one)];
     })
     .await;
     let fields = async |case: &Case| -> Vec<(String, String)> {
