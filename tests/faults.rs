@@ -614,6 +614,7 @@ async fn what_was_put_off_under_a_wrong_clock_is_done_soon_after_it_is_right_aga
     let examiner = Examiner {
         engine: life.house.engine.clone(),
         vitals: Vitals::default(),
+        fellows: linjevei::worker::fellows::Fellows::default(),
         limits: HealthLimits {
             check_age: [("inn".to_owned(), Duration::from_hours(1))].into(),
             unsent_age: Duration::from_hours(100),
