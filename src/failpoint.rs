@@ -68,11 +68,6 @@ pub const COMMITS: &[&str] = &[
     "hold-mail",
     "retry-mail",
     "rearrange",
-    // Of several nodes.
-    "meet",
-    "watch-source",
-    "leave-source",
-    "part",
     "keep-source-event",
     // Where several workers share the database.
     "watch-source",
