@@ -47,6 +47,8 @@ use worker::{AT_MOST, Worker};
 
 /// Rounds of the short campaign.
 const ROUNDS: usize = 40;
+/// The same with two nodes.
+const ROUNDS_OF_TWO: usize = 15;
 /// Rounds between two times at which everything is worked off.
 const REST_EVERY: usize = 20;
 /// Longest wait for a failpoint to be reached.
@@ -63,14 +65,14 @@ const SOFTWARE: i32 = 70;
 const OF_COMMANDS: [&str; 3] = ["hold-mail", "retry-mail", "rearrange"];
 /// Steps that commands take too.
 const OF_BOTH: [&str; 3] = ["apply", "group", "keep-ruleset"];
-/// Steps that nothing here takes: a person's word about a forsendelse, and what several nodes agree on.
-const NOT_HERE: [&str; 5] = [
-    "keep-source-event",
-    "meet",
-    "watch-source",
-    "leave-source",
-    "part",
-];
+/// Steps that nothing here takes: a person's word about a forsendelse.
+const NOT_HERE: [&str; 1] = ["keep-source-event"];
+/// Steps of nodes that share a database.
+const OF_SEVERAL: [&str; 4] = ["meet", "watch-source", "leave-source", "part"];
+/// Steps of a node that has its database to itself.
+const OF_ONE: [&str; 1] = ["release-claims"];
+/// Longer than a mail is claimed for being sent.
+const CLAIMS_OVER_MS: i64 = 26 * MINUTE_MS;
 
 const MINUTE_MS: i64 = 60_000;
 const HOUR_MS: i64 = 60 * MINUTE_MS;
@@ -100,6 +102,8 @@ struct Campaign {
     kills: BTreeMap<String, usize>,
     /// How often each was ordered.
     orders: BTreeMap<String, usize>,
+    /// How often a node stopped when it was asked to, before it was killed.
+    stops: usize,
     commands: usize,
     failures: usize,
     /// Reports that can be added to: by which their sender is known, their content, and when they came (Unix milliseconds).
@@ -254,13 +258,15 @@ impl Campaign {
 
     /// A step at which to be killed: half of the time one that was reached least so far.
     fn point(&mut self, of_command: bool) -> String {
+        let shared = self.scene.is_shared();
         let fits = |point: &str| {
             let is = |names: &[&str]| {
                 names
                     .iter()
                     .any(|name| point.contains(&format!(".{name}.")))
             };
-            is(&OF_BOTH) || !is(&NOT_HERE) && is(&OF_COMMANDS) == of_command
+            let elsewhere = if shared { is(&OF_ONE) } else { is(&OF_SEVERAL) };
+            is(&OF_BOTH) || !is(&NOT_HERE) && !elsewhere && is(&OF_COMMANDS) == of_command
         };
         let seldom = self.dice.percent(50);
         // What was ordered often and in vain is left to other rounds.
@@ -331,9 +337,22 @@ impl Campaign {
             } else {
                 Duration::from_millis(life)
             };
-            let ended = worker.ended_within(at_most);
+            // Some are asked to stop, and killed when they do not at once.
+            let at_stop = point
+                .as_ref()
+                .is_some_and(|point| point.contains("leave-source") || point.contains(".part."));
+            let asked = at_stop || self.dice.percent(8);
+            let mut ended = None;
+            if asked {
+                ended = worker.ended_within(at_most / 3);
+                worker.ask_to_stop();
+            }
+            if ended.is_none() {
+                ended = worker.ended_within(at_most);
+            }
             let log = worker.kill();
             match (ended, point) {
+                (Some(status), _) if asked && status.code() == Some(0) => self.stops += 1,
                 (None, _) => self.random_kills += 1,
                 (Some(status), Some(point)) if status.signal() == Some(SIGKILL) => {
                     *self.kills.entry(point).or_default() += 1;
@@ -348,6 +367,11 @@ impl Campaign {
                     ));
                 }
             }
+        }
+        if self.scene.is_shared() {
+            // A claim outlives the node that made it.
+            self.ledger.lost_answers += nodes;
+            self.scene.database.let_leases_run_out();
         }
         self.ledger.after_kill(&self.scene, self.round, nodes);
         self.stop_if_wrong();
@@ -453,6 +477,9 @@ impl Campaign {
             self.scene.let_read(user, &file, true);
         }
         self.scene.smtp.set(Script::default());
+        if self.scene.is_shared() {
+            self.scene.offset_ms += CLAIMS_OVER_MS;
+        }
         for _ in 0..20 {
             let before = self.scene.database.left(self.scene.now_ms());
             let workers: Vec<Worker> = (0..self.scene.nodes.len())
@@ -532,14 +559,16 @@ impl Campaign {
         let figures = &self.ledger.figures;
         let at_points: usize = self.kills.values().sum();
         eprintln!(
-            "seed {}: {} rounds in {:.0} s; {} kills ({} at random moments, {at_points} at named steps); {} deliveries, {} messages stored, \
+            "seed {}, {} node(s): {} rounds in {:.0} s; {} kills ({} at random moments, {at_points} at named steps), {} stops; {} deliveries, {} messages stored, \
              {} cases, {} reminders, {} mails, {} received by the mail server; lost 0, doubled {} with a doubt as allowed, 0 without; \
              {} mails left to a person after two doubts, {} messages given up unread, {} copied twice at the source; {} commands, {} calls of the store made to fail",
             self.seed,
+            self.scene.nodes.len(),
             self.round,
             begun.elapsed().as_secs_f64(),
             self.random_kills + at_points,
             self.random_kills,
+            self.stops,
             self.ledger.delivered.len(),
             figures.messages,
             figures.cases,
@@ -564,12 +593,11 @@ impl Campaign {
     }
 }
 
-#[test]
-fn killed_at_every_step_nothing_is_lost_and_nothing_done_twice() {
+fn run(server: Option<&Postgres>, short: usize) {
     let seed = number("LINJEVEI_CAMPAIGN_SEED").unwrap_or(2026);
     let seconds = number("LINJEVEI_CAMPAIGN_SECS");
     let rounds = number("LINJEVEI_CAMPAIGN_ROUNDS").map(|rounds| usize::try_from(rounds).unwrap());
-    let Some(scene) = Scene::new() else {
+    let Some(scene) = Scene::new(server) else {
         return;
     };
     eprintln!("LINJEVEI_CAMPAIGN_SEED={seed}");
@@ -577,7 +605,7 @@ fn killed_at_every_step_nothing_is_lost_and_nothing_done_twice() {
     let goes_on = |round: usize| match (rounds, seconds) {
         (Some(rounds), _) => round < rounds,
         (None, Some(seconds)) => begun.elapsed() < Duration::from_secs(seconds),
-        (None, None) => round < ROUNDS,
+        (None, None) => round < short,
     };
     let mut campaign = Campaign {
         seed,
@@ -587,12 +615,13 @@ fn killed_at_every_step_nothing_is_lost_and_nothing_done_twice() {
         ledger: Ledger::default(),
         written: Vec::new(),
         round: 0,
-        orders: BTreeMap::new(),
         random_kills: 0,
         kills: failpoint::points()
             .into_iter()
             .map(|point| (point, 0))
             .collect(),
+        orders: BTreeMap::new(),
+        stops: 0,
         commands: 0,
         failures: 0,
         reports: Vec::new(),
@@ -606,9 +635,11 @@ fn killed_at_every_step_nothing_is_lost_and_nothing_done_twice() {
         worker.kill();
         campaign.random_kills += 1;
     }
+    campaign.scene.database.let_leases_run_out();
     let worker = campaign.scene.start(0, "");
     worker.expect_line("linjevei is running", AT_MOST);
     worker.stop();
+    campaign.scene.share_the_key();
     while goes_on(campaign.round) {
         campaign.round += 1;
         campaign.round();
@@ -618,6 +649,19 @@ fn killed_at_every_step_nothing_is_lost_and_nothing_done_twice() {
     }
     campaign.rest();
     campaign.tell(begun);
+}
+
+#[test]
+fn killed_at_every_step_nothing_is_lost_and_nothing_done_twice() {
+    run(None, ROUNDS);
+}
+
+#[test]
+fn two_workers_share_a_database_and_are_killed_and_nothing_is_done_twice() {
+    let Some(server) = Postgres::start() else {
+        return;
+    };
+    run(Some(&server), ROUNDS_OF_TWO);
 }
 
 /// The campaign reads either database by the same statements.

@@ -16,13 +16,10 @@
 mod checks;
 #[path = "support/house.rs"]
 mod house;
-#[path = "support/postgres.rs"]
-mod postgres;
 #[path = "support/serving.rs"]
 mod serving;
 #[path = "support/smtp.rs"]
 mod smtp;
-mod support;
 #[path = "support/worker.rs"]
 mod worker;
 
@@ -30,7 +27,6 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::fs;
 use std::process::Command;
-use std::sync::Arc;
 use std::time::Duration;
 
 use checks::{
@@ -44,15 +40,12 @@ use linjevei::clock::{Clock as _, OFFSET_VARIABLE};
 use linjevei::failpoint;
 use linjevei::intake::maildir::MaildirSource;
 use linjevei::message::{self, Limits};
-use linjevei::store::PostgresStore;
+use linjevei::worker::fellows::Fellows;
 use linjevei::worker::health::{Examiner, HealthLimits};
 use linjevei::worker::vitals::Vitals;
-use postgres::Postgres;
 use smtp::{Act, Script, SmtpServer};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _};
-use support::net::wait_until;
-use support::{net, packages};
 use tokio::sync::Mutex;
 use worker::{AT_MOST, Installation, runtime, said, settings};
 
@@ -110,16 +103,6 @@ impl Life {
             house: House::alike("2026-03-02", policy).await,
             arrived: 0,
         }
-    }
-
-    /// One whose store is on this server, if any.
-    async fn on(server: Option<&Postgres>) -> Self {
-        let mut life = Self::new().await;
-        if let Some(server) = server {
-            let url = server.database().await;
-            life.house.engine.store = Arc::new(PostgresStore::open(&url, None).await.unwrap());
-        }
-        life
     }
 
     fn arrives(&mut self, mail: &str) {
@@ -226,10 +209,10 @@ impl Life {
     }
 }
 
-/// Lives once for every call, or every so many, which then fails, until there is no further call; how many there were.
-async fn with_each_failing(point: &'static str, server: Option<&Postgres>, step: usize) -> u64 {
+/// Lives once for every call, which then fails, until there is no further call; how many there were.
+async fn with_each_failing(point: &'static str) -> u64 {
     failpoint::arm("").unwrap();
-    let mut life = Life::on(server).await;
+    let mut life = Life::new().await;
     life.live().await;
     let expected = life.ending().await;
     assert_eq!(expected.cases.len(), 2, "{expected:#?}");
@@ -241,9 +224,9 @@ async fn with_each_failing(point: &'static str, server: Option<&Postgres>, step:
             .count(),
         1
     );
-    for call in (1..).step_by(step) {
+    for call in 1.. {
         failpoint::arm("").unwrap();
-        let mut life = Life::on(server).await;
+        let mut life = Life::new().await;
         failpoint::arm(&format!("{point}=error@{call}")).unwrap();
         life.live().await;
         let reached = failpoint::passes(point) >= call;
@@ -260,7 +243,7 @@ async fn with_each_failing(point: &'static str, server: Option<&Postgres>, step:
 async fn whichever_call_of_the_store_fails_the_end_is_the_same() {
     let _alone = ALONE.lock().await;
     let begun = std::time::Instant::now();
-    let calls = with_each_failing("store.call", None, 1).await;
+    let calls = with_each_failing("store.call").await;
     eprintln!(
         "{calls} calls failed, one at a time, in {:.0} s",
         begun.elapsed().as_secs_f64()
@@ -272,27 +255,9 @@ async fn whichever_call_of_the_store_fails_the_end_is_the_same() {
 async fn whichever_answer_of_the_database_is_lost_the_end_is_the_same() {
     let _alone = ALONE.lock().await;
     let begun = std::time::Instant::now();
-    let answers = with_each_failing("store.answer", None, 1).await;
+    let answers = with_each_failing("store.answer").await;
     eprintln!(
         "{answers} answers were lost, one at a time, in {:.0} s",
-        begun.elapsed().as_secs_f64()
-    );
-    assert!(answers > 20, "{answers}");
-}
-
-#[tokio::test]
-async fn whichever_answer_of_postgresql_is_lost_the_end_is_the_same() {
-    let Some(server) = Postgres::shared().await else {
-        return;
-    };
-    let _alone = ALONE.lock().await;
-    let begun = std::time::Instant::now();
-    // Each takes seconds; all of them only when they are asked for.
-    let all = std::env::var_os("LINJEVEI_FAULTS_ALL").is_some();
-    let step = if all { 1 } else { 8 };
-    let answers = with_each_failing("store.answer", Some(server), step).await;
-    eprintln!(
-        "of {answers} answers of PostgreSQL one in {step} was lost, one at a time, in {:.0} s",
         begun.elapsed().as_secs_f64()
     );
     assert!(answers > 20, "{answers}");
@@ -342,11 +307,13 @@ fn another_process_that_holds_the_database_makes_nothing_happen_twice() {
     let worker = installation.start_and_wait();
     // The mail is taken, and before the server says so, somebody takes the database for longer than anybody waits for it.
     smtp.set(Script {
-        end: Act::Slow(Duration::from_millis(700)),
+        end: Act::Slow(Duration::from_millis(2000)),
         ..Script::default()
     });
     fs::write(installation.path().join("inn/new/1.test"), letter(1)).unwrap();
-    assert!(wait_until(AT_MOST, || !smtp.received().is_empty()));
+    installation.until("the mail server has the mail", |_| {
+        !smtp.received().is_empty()
+    });
     let runtime = runtime();
     let mut holder = runtime.block_on(async {
         let options = SqliteConnectOptions::new().filename(installation.database());
@@ -614,13 +581,12 @@ async fn what_was_put_off_under_a_wrong_clock_is_done_soon_after_it_is_right_aga
     let examiner = Examiner {
         engine: life.house.engine.clone(),
         vitals: Vitals::default(),
-        fellows: linjevei::worker::fellows::Fellows::default(),
+        fellows: Fellows::default(),
         limits: HealthLimits {
             check_age: [("inn".to_owned(), Duration::from_hours(1))].into(),
             unsent_age: Duration::from_hours(100),
         },
         started_at_ms: now,
-        fellows: linjevei::worker::fellows::Fellows::default(),
     };
     assert_eq!(
         examiner.examine().await.unwrap().problems,

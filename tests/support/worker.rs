@@ -393,6 +393,11 @@ impl Worker {
         self.child.as_mut().unwrap().try_wait().unwrap().is_some()
     }
 
+    /// SIGTERM, without waiting for what comes of it.
+    pub fn ask_to_stop(&self) {
+        kill_process(Pid::from_child(self.child.as_ref().unwrap()), Signal::TERM).ok();
+    }
+
     /// Waits until it has ended by itself, at most so long; how.
     pub fn ended_within(&mut self, at_most: Duration) -> Option<ExitStatus> {
         let end = Instant::now() + at_most;

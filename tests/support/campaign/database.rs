@@ -182,6 +182,16 @@ impl Database {
         })
     }
 
+    /// What dead nodes watched may be watched by others, as after half a minute of the database's own time.
+    pub fn let_leases_run_out(&self) {
+        if matches!(self.place, Place::Postgres(_)) {
+            with!(self, |connection| {
+                let deleted = sqlx::query("DELETE FROM source_lease").execute(&mut connection);
+                deleted.await.map(drop).unwrap();
+            });
+        }
+    }
+
     /// What it holds at this moment: of messages, cases and mail only the rows behind these, and mail that is not sent, or was
     /// sent after the last one (Unix milliseconds).
     pub fn snapshot(&self, behind: [i64; 4]) -> Snapshot {

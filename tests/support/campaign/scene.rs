@@ -13,9 +13,10 @@ use linjevei::failpoint::VARIABLE;
 
 use super::database::{Database, Place};
 use super::mail::{self, Delivered};
+use crate::postgres::Postgres;
 use crate::smtp::{Script, SmtpServer};
 use crate::support::dovecot::{Dovecot, Options, PASSWORD};
-use crate::worker::{self, Installation, Worker};
+use crate::worker::{self, Installation, Worker, runtime};
 
 /// Where ours go in the mailbox from which they are moved.
 pub const TARGET: &str = "Behandlet";
@@ -60,8 +61,8 @@ pub struct Lies {
 }
 
 impl Scene {
-    /// `None`: there is no Dovecot, which has been said.
-    pub fn new() -> Option<Self> {
+    /// One node with a database of its own, or two that share one on this server. `None`: there is no Dovecot, which has been said.
+    pub fn new(server: Option<&Postgres>) -> Option<Self> {
         let users = USERS.map(|(user, _)| user.to_owned()).to_vec();
         let dovecot = Dovecot::with(&Options {
             users,
@@ -104,18 +105,42 @@ impl Scene {
             smtp.addr.port()
         )
         .unwrap();
-        let node = Installation::new(&text);
-        node.secret("password", PASSWORD);
-        fs::create_dir(node.path().join("rules")).unwrap();
-        fs::write(node.path().join("rules/regler.toml"), mail::rules()).unwrap();
-        let database = Database::new(Place::Sqlite(node.database()));
+        let url = server.map(|server| runtime().block_on(server.database()));
+        if let Some(url) = &url {
+            text = format!("database = \"{url}\"\n{text}");
+        }
+        let nodes: Vec<Installation> = (0..if url.is_some() { 2 } else { 1 })
+            .map(|_| {
+                let node = Installation::new(&text);
+                node.secret("password", PASSWORD);
+                fs::create_dir(node.path().join("rules")).unwrap();
+                fs::write(node.path().join("rules/regler.toml"), mail::rules()).unwrap();
+                node
+            })
+            .collect();
+        let place = url.map_or_else(|| Place::Sqlite(nodes[0].database()), Place::Postgres);
         Some(Self {
             dovecot,
             smtp,
-            nodes: vec![node],
-            database,
+            nodes,
+            database: Database::new(place),
             offset_ms: 0,
         })
+    }
+
+    /// Whether the nodes share their database.
+    pub fn is_shared(&self) -> bool {
+        self.nodes.len() > 1
+    }
+
+    /// Gives all nodes the key of the first, which made it.
+    pub fn share_the_key(&self) {
+        let key = "data/message-id.key";
+        for other in &self.nodes[1..] {
+            fs::create_dir_all(other.path().join("data")).unwrap();
+            fs::set_permissions(other.path().join("data"), Permissions::from_mode(0o700)).unwrap();
+            fs::copy(self.nodes[0].path().join(key), other.path().join(key)).unwrap();
+        }
     }
 
     /// What time it is for linjevei, Unix milliseconds.
