@@ -69,6 +69,11 @@ pub const COMMITS: &[&str] = &[
     "retry-mail",
     "rearrange",
     "keep-source-event",
+    // Of workers that share a database.
+    "meet",
+    "watch-source",
+    "leave-source",
+    "part",
 ];
 
 /// Which side of a commit.
