@@ -461,7 +461,7 @@ fn ingest_beside_the_worker_leaves_alone_what_the_worker_would() {
     // The worker was ended between storing and deciding; the next program that decides is `ingest`.
     execute(
         &installation,
-        "UPDATE message SET outcome = 'pending', reason = '', settled_at_ms = 0",
+        "UPDATE message SET outcome = 'pending', reason = '', settled_at_ms = 0, attempts = 0, claimed_until_ms = 0",
     );
     execute(&installation, "DELETE FROM verdict");
     fs::write(installation.path().join("to.eml"), report(2)).unwrap();
