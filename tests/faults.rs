@@ -306,7 +306,7 @@ fn another_process_that_holds_the_database_makes_nothing_happen_twice() {
     let worker = installation.start_and_wait();
     // The mail is taken, and before the server says so, somebody takes the database for longer than anybody waits for it.
     smtp.set(Script {
-        end: Act::Slow(Duration::from_millis(2000)),
+        end: Act::Slow(Duration::from_secs(2)),
         ..Script::default()
     });
     fs::write(installation.path().join("inn/new/1.test"), letter(1)).unwrap();
