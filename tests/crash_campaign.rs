@@ -38,6 +38,7 @@ use campaign::checks::{Ledger, is_worked_off};
 use campaign::database::{Case, Database, Place};
 use campaign::mail::{CLINICS, Got, Kind, Writer, copy, returns};
 use campaign::scene::{Scene, USERS};
+use linjevei::calendar::{oslo_at, oslo_day};
 use linjevei::failpoint;
 use postgres::Postgres;
 use smtp::{Act, Script};
@@ -55,8 +56,9 @@ const REST_EVERY: usize = 20;
 const REACHED_WITHIN: Duration = Duration::from_millis(1500);
 /// Longest life of a worker before a random kill, in milliseconds.
 const LIFE_MS: i64 = 900;
-/// As a line of `kill -l`.
+/// As `kill -l` has them.
 const SIGKILL: i32 = 9;
+const SIGTERM: i32 = 15;
 /// Exit code of a program that could not do its work now.
 const TEMPORARY: i32 = 75;
 /// Exit code of a program that found a fault of its own.
@@ -65,8 +67,8 @@ const SOFTWARE: i32 = 70;
 const OF_COMMANDS: [&str; 3] = ["hold-mail", "retry-mail", "rearrange"];
 /// Steps that commands take too.
 const OF_BOTH: [&str; 3] = ["apply", "group", "keep-ruleset"];
-/// Steps that nothing here takes: a person's word about a forsendelse.
-const NOT_HERE: [&str; 1] = ["keep-source-event"];
+/// Steps that nothing here takes: a person's word about a forsendelse, and forgetting what could not be read and went away.
+const NOT_HERE: [&str; 2] = ["keep-source-event", "forget-unreadable"];
 /// Steps of nodes that share a database.
 const OF_SEVERAL: [&str; 4] = ["meet", "watch-source", "leave-source", "part"];
 /// Steps of a node that has its database to itself.
@@ -271,7 +273,7 @@ impl Campaign {
         let seldom = self.dice.percent(50);
         // What was ordered often and in vain is left to other rounds.
         let hope = |point: &String, kills: usize| {
-            self.orders.get(point).copied().unwrap_or_default() <= 4 * (kills + 1)
+            self.orders.get(point).copied().unwrap_or_default() <= 8 * (kills + 1)
         };
         let hopeful = self
             .kills
@@ -304,15 +306,21 @@ impl Campaign {
             let mut order = point
                 .as_ref()
                 .map_or_else(String::new, |point| format!("{point}=kill@{pass}"));
-            // What is given back only after a failure is given back after one.
-            let gives_back = order.contains("give-back");
-            if gives_back || self.dice.percent(15) {
+            if order.contains("queue-report") {
+                // A new day, after the hour of the digest.
+                let tomorrow = oslo_day(self.scene.now_ms() + DAY_MS);
+                self.scene.offset_ms += oslo_at(tomorrow, 10) - self.scene.now_ms();
+            }
+            if order.contains("give-back") {
+                // What is given back only after a failure is given back after many.
+                for call in (12..120).step_by(9) {
+                    order = format!("{order};store.call=error@{call}");
+                    self.failures += 1;
+                    self.ledger.lost_answers += 1;
+                }
+            } else if self.dice.percent(15) {
                 let call = self.dice.between(1, 60);
-                let kind = if gives_back {
-                    "call"
-                } else {
-                    *self.dice.one(&["call", "answer"])
-                };
+                let kind = *self.dice.one(&["call", "answer"]);
                 order = format!("{order};store.{kind}=error@{call}");
                 self.failures += 1;
                 self.ledger.lost_answers += 1;
@@ -326,7 +334,7 @@ impl Campaign {
             let mood = self.mood();
             self.scene.smtp.set(mood);
         }
-        if self.round > 5 && self.dice.percent(20) {
+        if self.round > 5 && self.dice.percent(25) {
             self.command();
         }
         let nodes = running.len();
@@ -352,7 +360,12 @@ impl Campaign {
             }
             let log = worker.kill();
             match (ended, point) {
-                (Some(status), _) if asked && status.code() == Some(0) => self.stops += 1,
+                // Asked before it listens to that, it ends as any program does.
+                (Some(status), _)
+                    if asked && (status.success() || status.signal() == Some(SIGTERM)) =>
+                {
+                    self.stops += 1;
+                }
                 (None, _) => self.random_kills += 1,
                 (Some(status), Some(point)) if status.signal() == Some(SIGKILL) => {
                     *self.kills.entry(point).or_default() += 1;
@@ -388,7 +401,15 @@ impl Campaign {
         let (row, one) = self.dice.one(&cases).clone();
         let (other_row, other) = self.dice.one(&cases).clone();
         let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
-        let mut words: Vec<String> = match self.dice.below(10) {
+        let point = self.dice.percent(60).then(|| self.point(true));
+        let fitting = |name: &str| point.as_ref().is_some_and(|point| point.contains(name));
+        let kind = match () {
+            () if fitting("retry-mail") => 0,
+            () if fitting("hold-mail") => 3,
+            () if fitting("rearrange") => 7,
+            () => self.dice.below(10),
+        };
+        let mut words: Vec<String> = match kind {
             0..3 => {
                 let again: Vec<_> = mails
                     .iter()
@@ -453,7 +474,6 @@ impl Campaign {
         if words[1] != "hold" {
             words.extend(["--reason".to_owned(), "slik er det".to_owned()]);
         }
-        let point = self.dice.percent(60).then(|| self.point(true));
         let order = point
             .as_ref()
             .map_or_else(String::new, |point| format!("{point}=kill"));
