@@ -94,13 +94,12 @@ name = "Samhandlingsavdelingen"
 kind = "samhandling"
 
 [cues]
-negate = ["ikke", "uten"]
-soothe = ["helt greit"]
+negating = ["ikke", "uten"]
+soothing = ["helt greit"]
 
 [[rules]]
 id = "avvik-ord"
-facet = "type"
-value = "avvik"
+give = { type = "avvik" }
 strength = 6
 any = ["avvik*", "epikrise"]
 none = ["nyhetsbrev"]
@@ -108,16 +107,14 @@ zones = ["new", "subject"]
 
 [[rules]]
 id = "medisin-naer"
-facet = "destination"
-value = "medisin"
+give = { destination = "medisin" }
 strength = 5
 near = ["epikrise", "avdeling"]
 within = 4
 
 [[rules]]
 id = "tall"
-facet = "category"
-value = "informasjon"
+give = { category = "informasjon" }
 strength = 3
 regex = ['\b\d{1,3}\s?(mg|ml)\b']
 "#;
