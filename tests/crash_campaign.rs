@@ -145,7 +145,8 @@ impl Campaign {
             // The clock is set back.
             _ => -dice.between(0, 3 * HOUR_MS),
         };
-        self.scene.offset_ms += ms;
+        // Never before the first start: what came before it is left alone.
+        self.scene.offset_ms = (self.scene.offset_ms + ms).max(1000);
     }
 
     /// How the SMTP server behaves from now on.

@@ -435,6 +435,24 @@ fn a_disk_that_is_full_at_any_write_leaves_nothing_half_done() {
 }
 
 #[test]
+fn a_clock_that_was_a_year_ahead_at_the_first_start_does_not_leave_a_year_of_mail_alone() {
+    let installation = with_small_rules(
+        "\n[[maildir]]\nname = \"inn\"\npath = \"inn\"\npoll_secs = 1\n\n[send_maildir]\npath = \"sendt\"\n",
+    );
+    for name in ["inn/new", "inn/cur", "inn/tmp"] {
+        fs::create_dir_all(installation.path().join(name)).unwrap();
+    }
+    let worker = installation.start_with(&[(OFFSET_VARIABLE, (365 * DAY_MS).to_string())]);
+    worker.expect_line("linjevei is running", AT_MOST);
+    worker.stop();
+    let worker = installation.start_and_wait();
+    fs::write(installation.path().join("inn/new/1.test"), letter(1)).unwrap();
+    installation.until_worked_off(1);
+    worker.stop();
+    all_is_well(&installation, 1);
+}
+
+#[test]
 fn names_that_cannot_be_found_lose_nothing() {
     let good = SmtpServer::start(Script::default());
     let smtp = |host: &str, tls: &str, port: u16| {

@@ -234,8 +234,16 @@ pub(super) async fn engine(config: &Config) -> Result<Engine, Failure> {
 /// In live mode, what arrived before the first live start is left alone: remembers that moment and puts it in force.
 pub(super) async fn live_since(engine: &mut Engine, config: &Config) -> Result<(), Failure> {
     if engine.mode == Mode::Live {
-        let now = engine.clock.now_ms().to_string();
-        engine.store.setting_once(LIVE_SINCE, &now).await?;
+        let now_ms = engine.clock.now_ms();
+        let now = now_ms.to_string();
+        let since = engine.store.setting_once(LIVE_SINCE, &now).await?;
+        // A clock that was ahead at the first start would have everything left alone until that moment comes.
+        if since.parse().is_ok_and(|since_ms: i64| since_ms > now_ms) {
+            tracing::warn!(
+                "the clock was ahead when this went live first; what arrives from now on counts"
+            );
+            engine.store.set_setting(LIVE_SINCE, &now).await?;
+        }
     }
     live_since_as_remembered(engine, config).await
 }
