@@ -318,73 +318,85 @@ fn text_beyond_the_limit_is_left_out_and_said_so() {
     assert!(message.defects.contains(&Defect::TextTruncated));
 }
 
-/// Shapes that have made parsers quadratic. Each has its own way of being long.
-#[test]
-fn long_mail_takes_linear_time() {
+/// Shapes that have made parsers quadratic, or a part of each. Each has its own way of being long.
+fn long_shapes(part: usize) -> Vec<String> {
     let head = "From: a@b.example\nSubject: SV: x\nIn-Reply-To: <a@b>\n";
-    let shapes = [
-        format!("{head}\n{}", "> \n".repeat(300_000)),
-        format!("{head}\n{}", "\n".repeat(900_000)),
-        format!("{head}\n{}", "Fra: a\n".repeat(100_000)),
+    vec![
+        format!("{head}\n{}", "> \n".repeat(300_000 / part)),
+        format!("{head}\n{}", "\n".repeat(900_000 / part)),
+        format!("{head}\n{}", "Fra: a\n".repeat(100_000 / part)),
         format!(
             "{head}\n{}",
-            "________________________________\n\n\n\n".repeat(25_000)
+            "________________________________\n\n\n\n".repeat(25_000 / part)
         ),
-        format!("{head}\n{}", "Den 1.1.2026 skrev a\n".repeat(50_000)),
+        format!("{head}\n{}", "Den 1.1.2026 skrev a\n".repeat(50_000 / part)),
         format!(
             "{head}\n{}",
-            "Denne e-posten er konfidensiell\n".repeat(30_000)
+            "Denne e-posten er konfidensiell\n".repeat(30_000 / part)
         ),
-        format!("{head}\n{}", "a".repeat(1_000_000)),
+        format!("{head}\n{}", "a".repeat(1_000_000 / part)),
         format!(
             "{head}Content-Type: text/html\n\n{}",
-            "<table><tr><td>".repeat(60_000)
+            "<table><tr><td>".repeat(60_000 / part)
         ),
         format!(
             "{head}Content-Type: text/html\n\n{}",
-            "<p>a".repeat(200_000)
+            "<p>a".repeat(200_000 / part)
         ),
         format!(
             "{head}Content-Type: text/html\n\n{}x",
-            "<table><tr><td>".repeat(240)
+            "<table><tr><td>".repeat(240 / part)
         ),
         format!(
             "{head}Content-Type: text/html\n\n{}",
-            "<b>".repeat(240) + &"<p>a".repeat(4_000)
+            "<b>".repeat(240 / part) + &"<p>a".repeat(4_000 / part)
         ),
         format!(
             "{head}Content-Type: text/html\n\n{}",
-            "<table><tr><td>a</td></tr></table>".repeat(25_000)
+            "<table><tr><td>a</td></tr></table>".repeat(25_000 / part)
         ),
         format!(
             "{head}Content-Type: text/html\n\n<style>{}</style>{}",
-            ".a{color:red} ".repeat(20_000),
-            "<i class=a>b</i>".repeat(30_000)
+            ".a{color:red} ".repeat(20_000 / part),
+            "<i class=a>b</i>".repeat(30_000 / part)
         ),
         format!(
             "{head}\nDen 24.02.2026 22:17, skrev Kari:\n>a\n{}",
-            "\n".repeat(900_000)
+            "\n".repeat(900_000 / part)
         ),
-        format!("{head}\n{}", "\n> a\nb\n".repeat(100_000)),
-        format!("{head}References: {}\n\nHei\n", "<a@b>".repeat(13_000)),
-        format!("{head}To: {}\n\nHei\n", "a@b.example,".repeat(5_000)),
-        format!("{head}To: {}\n\nHei\n", "(".repeat(60_000)),
-        format!("{head}X-A: {}\n\nHei\n", "=?utf-8?q?a".repeat(6_000)),
-        format!("{head}{}\nHei\n", "X-A: b\n".repeat(100_000)),
+        format!("{head}\n{}", "\n> a\nb\n".repeat(100_000 / part)),
+        format!(
+            "{head}References: {}\n\nHei\n",
+            "<a@b>".repeat(13_000 / part)
+        ),
+        format!("{head}To: {}\n\nHei\n", "a@b.example,".repeat(5_000 / part)),
+        format!("{head}To: {}\n\nHei\n", "(".repeat(60_000 / part)),
+        format!("{head}X-A: {}\n\nHei\n", "=?utf-8?q?a".repeat(6_000 / part)),
+        format!("{head}{}\nHei\n", "X-A: b\n".repeat(100_000 / part)),
         format!(
             "{head}Content-Type: multipart/mixed; {}\n\nHei\n",
-            "a=b;".repeat(15_000)
+            "a=b;".repeat(15_000 / part)
         ),
-    ];
-    for (index, raw) in shapes.iter().enumerate() {
+    ]
+}
+
+/// A quarter of the length takes no less than a tenth of the time. A machine that does other things too gets three tries.
+#[test]
+fn long_mail_takes_linear_time() {
+    let take = |raw: &String| {
         let started = Instant::now();
         parse(raw.as_bytes(), &Limits::default()).unwrap();
-        let taken = started.elapsed();
-        println!("shape {index}: {taken:?}");
-        assert!(
-            taken < Duration::from_secs(15),
-            "shape {index} took {taken:?}"
-        );
+        started.elapsed()
+    };
+    for (index, (whole, quarter)) in long_shapes(1).iter().zip(long_shapes(4)).enumerate() {
+        let mut tries = Vec::new();
+        let linear = (0..3).any(|_| {
+            let (short, long) = (take(&quarter), take(whole));
+            tries.push((short, long));
+            long < Duration::from_millis(100) || long < short * 10
+        });
+        println!("shape {index}: {tries:?}");
+        assert!(linear, "shape {index}: {tries:?}");
     }
 }
 
