@@ -1,15 +1,14 @@
 //! `linjevei db`: the database itself.
 
 use super::{ConfigPath, Failure, logging, setup, show};
+use crate::clock::{Clock as _, SystemClock};
 use crate::config::{DatabaseConfig, Secret};
 use crate::store::{self, PostgresStore, SqliteStore};
+use crate::worker::reconciling::UNDECIDED_MS;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-
-/// A message that is not decided after this time is told.
-const UNDECIDED_MS: i64 = 3_600_000;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -118,7 +117,7 @@ async fn status(database: &DatabaseConfig, as_json: bool) -> Result<ExitCode, Fa
 async fn check(database: &DatabaseConfig) -> Result<ExitCode, Failure> {
     let store = store::open(database).await?;
     let mut found = store.integrity().await?;
-    let now_ms = jiff::Timestamp::now().as_millisecond();
+    let now_ms = SystemClock.now_ms();
     for end in store
         .loose_ends(now_ms.saturating_sub(UNDECIDED_MS))
         .await?
@@ -131,7 +130,7 @@ async fn check(database: &DatabaseConfig) -> Result<ExitCode, Failure> {
         found.push(format!("{} {}{of}", end.count, end.kind));
     }
     for account in store.accounts().await? {
-        let difference = account.seen.saturating_sub(account.accounted());
+        let difference = account.unaccounted();
         if difference != 0 {
             found.push(format!(
                 "{difference} messages of {} without an outcome",

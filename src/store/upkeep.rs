@@ -34,6 +34,11 @@ impl SourceAccount {
             .saturating_add(self.left_alone)
             .saturating_add(self.pending)
     }
+
+    /// Messages that were seen and have none; below 0, more have one than were seen.
+    pub const fn unaccounted(&self) -> i64 {
+        self.seen.saturating_sub(self.accounted())
+    }
 }
 
 /// Something in the store that does not hang together.

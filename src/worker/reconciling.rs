@@ -15,7 +15,7 @@ const LIST_LIMIT: usize = 1000;
 /// Positions that a report names for each difference; the count is of all.
 const POSITIONS_MAX: usize = 20;
 /// A message is decided within seconds; one that is not after this time is a difference.
-const UNDECIDED_MS: i64 = 3_600_000;
+pub(crate) const UNDECIDED_MS: i64 = 3_600_000;
 /// Time between two reconciliations of a source.
 const EVERY_MS: i64 = 86_400_000;
 /// Time until the next one where something did not add up.
@@ -292,7 +292,7 @@ pub(super) const fn is_due(at_ms: i64, now_ms: i64) -> bool {
 }
 
 fn unaccounted(account: &SourceAccount) -> Option<Difference> {
-    let count = account.seen.saturating_sub(account.accounted());
+    let count = account.unaccounted();
     (count != 0).then(|| Difference {
         kind: "unaccounted".to_owned(),
         source: account.source.clone(),

@@ -231,38 +231,29 @@ async fn find_named(
 ) -> Result<Option<Thread>, StoreError> {
     for number in &keys.signed {
         if let Some(case) = by_number(connection, *number).await? {
-            return Ok(Some(Thread {
-                case,
-                by: ThreadBy::SignedId,
-            }));
+            let by = ThreadBy::SignedId;
+            return Ok(Some(Thread { case, by }));
         }
     }
     for cited in &keys.cited {
         // A server that replaced our Message-ID told us its own: as good as ours, since nobody else could know it.
-        let found: Option<i64> =
+        let found =
             sqlx::query_scalar("SELECT case_id FROM outbox WHERE replaced_message_id = $1 AND replaced_message_id <> '' LIMIT 1")
                 .bind(key(cited))
                 .fetch_optional(&mut *connection)
                 .await?;
-        if let Some(id) = found
-            && let Some(case) = by_id(connection, id).await?
-        {
-            return Ok(Some(Thread {
-                case,
-                by: ThreadBy::SignedId,
-            }));
+        if let Some(thread) = thread_of(connection, found, ThreadBy::SignedId).await? {
+            return Ok(Some(thread));
         }
     }
     for number in &keys.tokens {
         if let Some(case) = by_number(connection, *number).await? {
-            return Ok(Some(Thread {
-                case,
-                by: ThreadBy::Token,
-            }));
+            let by = ThreadBy::Token;
+            return Ok(Some(Thread { case, by }));
         }
     }
     if let Some(own) = &keys.own {
-        let found: Option<i64> = sqlx::query_scalar(
+        let found = sqlx::query_scalar(
             "SELECT case_id FROM case_reference WHERE reference = $1 AND ((address = $2 AND address <> '') OR (party = $3 AND party <> '')) \
              ORDER BY message_id DESC LIMIT 1",
         )
@@ -271,32 +262,33 @@ async fn find_named(
         .bind(text(&own.party))
         .fetch_optional(&mut *connection)
         .await?;
-        if let Some(id) = found
-            && let Some(case) = by_id(connection, id).await?
-        {
-            return Ok(Some(Thread {
-                case,
-                by: ThreadBy::OwnReference,
-            }));
+        if let Some(thread) = thread_of(connection, found, ThreadBy::OwnReference).await? {
+            return Ok(Some(thread));
         }
     }
     for cited in &keys.cited {
-        let found: Option<i64> = sqlx::query_scalar(
+        let found = sqlx::query_scalar(
             "SELECT case_id FROM thread_id WHERE rfc_message_id = $1 ORDER BY message_id LIMIT 1",
         )
         .bind(key(cited))
         .fetch_optional(&mut *connection)
         .await?;
-        if let Some(id) = found
-            && let Some(case) = by_id(connection, id).await?
-        {
-            return Ok(Some(Thread {
-                case,
-                by: ThreadBy::EarlierMessage,
-            }));
+        if let Some(thread) = thread_of(connection, found, ThreadBy::EarlierMessage).await? {
+            return Ok(Some(thread));
         }
     }
     Ok(None)
+}
+
+/// The case with this row, if one was found.
+async fn thread_of(
+    connection: &mut Connection,
+    found: Option<i64>,
+    by: ThreadBy,
+) -> Result<Option<Thread>, StoreError> {
+    let Some(id) = found else { return Ok(None) };
+    let case = by_id(connection, id).await?;
+    Ok(case.map(|case| Thread { case, by }))
 }
 
 pub(super) async fn settle(
