@@ -67,6 +67,11 @@ impl StoreError {
     pub const fn is_temporary(&self) -> bool {
         matches!(self, Self::Temporary { .. } | Self::Conflict)
     }
+
+    /// Whether somebody else was at the same case.
+    pub const fn is_conflict(&self) -> bool {
+        matches!(self, Self::Conflict)
+    }
 }
 
 /// Composes a mail to its last byte, inside the transaction that gives the case its number.
@@ -498,8 +503,7 @@ pub async fn open(database: &DatabaseConfig) -> Result<SharedStore, StoreError> 
 /// The store as everything else sees it.
 pub type SharedStore = Arc<dyn Store>;
 
-/// What becomes of several messages, in one transaction with a savepoint for each: one that fails undoes only itself, and what
-/// is read sees what the group has written. Nothing of it is stored before [`Group::commit`]; dropping it undoes all.
+/// What becomes of several messages, in one transaction; what is read sees what the group has settled. An error ends the group. Nothing of it is stored before [`Group::commit`]; dropping it undoes all.
 #[async_trait::async_trait]
 pub trait Group: Send {
     /// The case that a message refers to.
@@ -609,8 +613,8 @@ pub trait Store: Send + Sync {
     ) -> Result<Vec<Pending>, StoreError>;
     /// Frees what others had claimed, at start, when nobody else can be deciding; nothing where workers share the database.
     async fn release_claims(&self) -> Result<(), StoreError>;
-    /// Begins to store what becomes of several messages.
-    async fn group(&self) -> Result<Box<dyn Group>, StoreError>;
+    /// Begins to store what becomes of these messages.
+    async fn group(&self, messages: &[i64]) -> Result<Box<dyn Group>, StoreError>;
     /// How a message was taken in, whatever became of it.
     async fn taken_in(&self, message_id: i64) -> Result<Option<Pending>, StoreError>;
     /// Gives claimed messages back that were not decided.

@@ -264,6 +264,59 @@ async fn whichever_answer_of_the_database_is_lost_the_end_is_the_same() {
 }
 
 /// Rules that compile at once.
+/// What cannot be stored of one message must not hold back those that are stored together with it.
+#[tokio::test]
+async fn a_message_that_the_database_refuses_holds_back_no_other() {
+    let _alone = ALONE.lock().await;
+    failpoint::arm("").unwrap();
+    let mut life = Life::new().await;
+    life.house
+        .raw("CREATE UNIQUE INDEX once ON cases (reporter_address)")
+        .await
+        .unwrap();
+    for (number, words) in [
+        (1, "Vi melder et avvik: epikrisen mangler."),
+        (2, "Vi melder et avvik: henvisningen ble borte."),
+        (
+            2,
+            "Vi melder et avvik: feil i medisinlisten ved utskrivning.",
+        ),
+        (3, "Vi melder et avvik: ingen svar på prøven."),
+    ] {
+        let report = life.report(number, words);
+        let own = format!("<{}.{number}.test@", life.arrived);
+        life.arrives(&report.replace(&format!("<{number}.test@"), &own));
+    }
+    let engine = &life.house.engine;
+    let mut source = MaildirSource::new("inn", life.house.dir.path().join("inn"));
+    engine.take_in(&mut source, &|_| ()).await.unwrap();
+    let outcomes = async || -> Vec<String> {
+        let rows = engine.store.messages(false, 9).await.unwrap();
+        let mut outcomes: Vec<String> = rows.into_iter().map(|row| row.outcome).collect();
+        outcomes.sort();
+        outcomes
+    };
+    assert_eq!(engine.decide_pending().await.unwrap(), 3);
+    assert_eq!(
+        outcomes().await,
+        ["opened", "opened", "opened", "pending"],
+        "one of the same reporter is refused"
+    );
+    // It is tried again, alone, and is decided once the database takes it.
+    assert_eq!(engine.decide_pending().await.unwrap(), 0);
+    life.house.raw("DROP INDEX once").await.unwrap();
+    assert_eq!(engine.decide_pending().await.unwrap(), 1);
+    assert_eq!(outcomes().await, ["opened"; 4]);
+    let numbers: Vec<u64> = life
+        .house
+        .cases()
+        .await
+        .iter()
+        .map(|case| case.number.count)
+        .collect();
+    assert_eq!(numbers, [1, 2, 3, 4], "without a gap");
+}
+
 fn with_small_rules(more: &str) -> Installation {
     let rules = format!("{}/rules/ostfold", worker::repository().display());
     let installation = Installation::new(&format!("{}{more}", settings().replace(&rules, "rules")));

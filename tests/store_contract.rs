@@ -126,7 +126,8 @@ promises! {
     raw_bytes_come_back_as_they_were
     what_a_database_cannot_hold_as_text_makes_nothing_undecidable
     numbers_have_no_gaps_whoever_takes_them
-    one_message_that_cannot_be_stored_undoes_only_itself
+    a_group_is_stored_whole_or_not_at_all
+    a_group_sees_what_it_has_settled
     a_message_is_settled_once
     messages_are_claimed_once_and_come_back
     mail_is_claimed_once_in_its_order
@@ -291,7 +292,7 @@ async fn stored(store: &SharedStore, source: &str, texts: &[&str]) -> Vec<i64> {
 }
 
 async fn settle(store: &SharedStore, settlement: Settlement) -> Option<Case> {
-    let mut group = store.group().await.unwrap();
+    let mut group = store.group(&[settlement.message_id]).await.unwrap();
     let case = group.settle(settlement, &Writer).await.unwrap();
     group.commit().await.unwrap();
     case
@@ -505,7 +506,7 @@ async fn what_a_database_cannot_hold_as_text_makes_nothing_undecidable(kit: Kit)
     )
     .await
     .unwrap();
-    let mut group = store.group().await.unwrap();
+    let mut group = store.group(&[]).await.unwrap();
     for keys in [
         ThreadKeys {
             cited: vec![format!("{long}{long}@x.example"), cited],
@@ -565,7 +566,7 @@ async fn numbers_have_no_gaps_whoever_takes_them(kit: Kit) {
         let store = Arc::clone(&stores[at % 2]);
         tasks.push(tokio::spawn(async move {
             for round in 0..2 {
-                let mut group = store.group().await.unwrap();
+                let mut group = store.group(&ids).await.unwrap();
                 for id in &ids {
                     let wanted = settlement(*id, Outcome::Opened(Box::new(opening(*id, NOW))));
                     group.settle(wanted, &Writer).await.unwrap().unwrap();
@@ -607,14 +608,12 @@ async fn numbers_have_no_gaps_whoever_takes_them(kit: Kit) {
     );
 }
 
-async fn one_message_that_cannot_be_stored_undoes_only_itself(kit: Kit) {
+async fn a_group_is_stored_whole_or_not_at_all(kit: Kit) {
     let store = kit.open().await;
     let ids = stored(&store, "inn", &["en", "to", "tre"]).await;
-    let mut group = store.group().await.unwrap();
-    let mut settled = Vec::new();
-    for id in &ids {
-        let mut change = opening(*id, NOW);
-        if *id == ids[1] {
+    let wanted = |id: i64| {
+        let mut change = opening(id, NOW);
+        if id == ids[1] {
             // A row that refers to a message which is not there: both databases refuse it.
             change.fields = vec![CaseField {
                 name: "felt".to_owned(),
@@ -622,31 +621,104 @@ async fn one_message_that_cannot_be_stored_undoes_only_itself(kit: Kit) {
                 message_id: 4_711,
             }];
         }
-        settled.push(
-            group
-                .settle(settlement(*id, Outcome::Opened(Box::new(change))), &Writer)
-                .await,
-        );
+        settlement(id, Outcome::Opened(Box::new(change)))
+    };
+    let mut group = store.group(&ids).await.unwrap();
+    for id in &ids {
+        group.settle(wanted(*id), &Writer).await.unwrap().unwrap();
+    }
+    let error = group.commit().await.unwrap_err();
+    assert!(
+        matches!(&error, StoreError::Broken(_)) && !error.is_temporary(),
+        "{error:?}"
+    );
+    let outcomes = async || -> Vec<String> {
+        let rows = store.messages(false, 9).await.unwrap();
+        rows.into_iter().map(|row| row.outcome).collect()
+    };
+    assert_eq!(outcomes().await, ["pending", "pending", "pending"]);
+    // Nothing of it is left, not even a number.
+    let mut numbers = Vec::new();
+    for id in [ids[0], ids[2]] {
+        let case = settle(&store, wanted(id)).await.unwrap();
+        numbers.push(case.number.to_string());
+    }
+    assert_eq!(numbers, ["SAK-2026-000001", "SAK-2026-000002"]);
+    assert_eq!(outcomes().await, ["opened", "pending", "opened"]);
+}
+
+/// What one message of a group leaves is there for the next one, though it is written together.
+async fn a_group_sees_what_it_has_settled(kit: Kit) {
+    let store = kit.open().await;
+    let ids = stored(&store, "inn", &["en", "to", "tre"]).await;
+    let own = OwnReference {
+        reference: "EGEN-7".to_owned(),
+        address: "lege@kontor.example".to_owned(),
+        party: String::new(),
+    };
+    let sketch = Sketch {
+        office: "kontor".to_owned(),
+        shingles: vec![1, 2, 3],
+        numbers: vec![4],
+        files: vec!["aa".repeat(32)],
+    };
+    let mut group = store.group(&ids[..2]).await.unwrap();
+    let first = Settlement {
+        rfc_message_id: Some("en@kontor.example".to_owned()),
+        own: Some(own.clone()),
+        sketch: Some(sketch.clone()),
+        ..settlement(ids[0], Outcome::Opened(Box::new(opening(ids[0], NOW))))
+    };
+    let case = group.settle(first, &Writer).await.unwrap().unwrap();
+    for keys in [
+        ThreadKeys {
+            cited: vec!["en@kontor.example".to_owned()],
+            ..ThreadKeys::default()
+        },
+        ThreadKeys {
+            own: Some(own),
+            ..ThreadKeys::default()
+        },
+        ThreadKeys {
+            tokens: vec![case.number],
+            ..ThreadKeys::default()
+        },
+    ] {
+        let found = group.find_thread(&keys).await.unwrap();
+        assert_eq!(found.unwrap().case.number, case.number, "{keys:?}");
+    }
+    let by_file = Sketch {
+        files: sketch.files.clone(),
+        ..Sketch::default()
+    };
+    for sketch in [by_file, sketch] {
+        let earlier = group.earlier(&sketch, NOW).await.unwrap();
+        assert_eq!(earlier.len(), 1, "{sketch:?}");
+    }
+    let reporter = case.reporter_address.to_uppercase();
+    let since = NOW - HOUR;
+    let count = group
+        .acknowledgements_since(&reporter, since)
+        .await
+        .unwrap();
+    assert_eq!(count, 1);
+    // The second joins the case, and its mail answers the first one's.
+    let mut change = Change::of(case.clone());
+    change.mails = opening(ids[0], NOW).mails;
+    for order in &mut change.mails {
+        order.seq = 2;
+    }
+    let joined = settlement(ids[1], Outcome::Joined(Box::new(change)));
+    assert!(group.settle(joined, &Writer).await.unwrap().is_some());
+    // Nobody promised the third to this group, and the first is settled.
+    for id in [ids[2], ids[0]] {
+        let again = settlement(id, Outcome::LeftAlone("x".to_owned()));
+        assert!(group.settle(again, &Writer).await.unwrap().is_none());
     }
     group.commit().await.unwrap();
-    assert!(
-        matches!(&settled[1], Err(error @ StoreError::Broken(_)) if !error.is_temporary()),
-        "{:?}",
-        settled[1]
-    );
-    let numbers: Vec<String> = [&settled[0], &settled[2]]
-        .iter()
-        .map(|case| case.as_ref().unwrap().as_ref().unwrap().number.to_string())
-        .collect();
-    assert_eq!(numbers, ["SAK-2026-000001", "SAK-2026-000002"]);
-    let outcomes: Vec<String> = store
-        .messages(false, 9)
-        .await
-        .unwrap()
-        .into_iter()
-        .map(|row| row.outcome)
-        .collect();
-    assert_eq!(outcomes, ["opened", "pending", "opened"]);
+    assert_eq!(store.case_messages(case.id).await.unwrap(), ids[..2]);
+    let queued = store.outbox(true, 9).await.unwrap();
+    assert_eq!(queued.len(), 2 * opening(ids[0], NOW).mails.len());
 }
 
 async fn a_message_is_settled_once(kit: Kit) {
@@ -893,7 +965,7 @@ async fn later_mail_finds_its_case(kit: Kit) {
         .await
         .unwrap();
     let find = async |keys: ThreadKeys| {
-        let mut group = store.group().await.unwrap();
+        let mut group = store.group(&[]).await.unwrap();
         let found = group.find_thread(&keys).await.unwrap();
         found.map(|thread| (thread.case.number, format!("{:?}", thread.by)))
     };
@@ -977,7 +1049,7 @@ async fn a_bounce_finds_its_mail_and_its_address_gets_no_more(kit: Kit) {
             .await
             .unwrap();
     }
-    let mut group = store.group().await.unwrap();
+    let mut group = store.group(&[]).await.unwrap();
     let begins = "sak-2026-000001.sak.1.";
     let message_id = format!("{begins}medisin@so-hf.example");
     let tag = Verp {
@@ -2033,14 +2105,14 @@ mod shared {
         let url = server.database().await;
         let store: SharedStore = Arc::new(PostgresStore::open(&url, None).await.unwrap());
         stored(&store, "inn", &["en"]).await;
-        let mut group = store.group().await.unwrap();
+        let mut group = store.group(&[1]).await.unwrap();
         server.stop();
         // What was under way is lost as a whole, and nothing waits for ever.
-        let outcome = group
+        group
             .settle(settlement(1, Outcome::LeftAlone("x".to_owned())), &Writer)
-            .await;
-        assert!(outcome.unwrap_err().is_temporary());
-        drop(group);
+            .await
+            .unwrap();
+        assert!(group.commit().await.unwrap_err().is_temporary());
         let error = store.counts().await.unwrap_err();
         assert!(error.is_temporary(), "{error}");
         server.start_again();

@@ -79,13 +79,21 @@ impl Sketch {
     /// The sketch of a report. `hash` is keyed, so that nobody without the key can try words against what is stored.
     pub fn of(message: &Message, verdict: &Verdict, hash: &dyn Fn(&str) -> u64) -> Self {
         let words = words(message);
-        let mut shingles = BTreeSet::new();
+        let mut shingles = Vec::new();
         if words.len() >= WORDS_MIN {
+            let mut joined = String::new();
             for shingle in words.windows(SHINGLE_WORDS) {
-                shingles.insert(hash(&shingle.join(" ")));
+                joined.clear();
+                for (at, word) in shingle.iter().enumerate() {
+                    if at > 0 {
+                        joined.push(' ');
+                    }
+                    joined.push_str(word);
+                }
+                shingles.push(hash(&joined));
             }
         }
-        let numbers: BTreeSet<u64> = words
+        let numbers = words
             .iter()
             .flat_map(|word| word.split(|c: char| !c.is_ascii_digit()))
             .filter(|digits| !digits.is_empty())
@@ -104,8 +112,8 @@ impl Sketch {
             } else {
                 format!("{:016x}", hash(&office))
             },
-            shingles: shingles.into_iter().take(SHINGLES_MAX).collect(),
-            numbers: numbers.into_iter().take(NUMBERS_MAX).collect(),
+            shingles: smallest(shingles, SHINGLES_MAX),
+            numbers: smallest(numbers, NUMBERS_MAX),
             files: files.into_iter().map(str::to_owned).collect(),
         }
     }
@@ -123,6 +131,14 @@ impl Sketch {
                 .is_some_and(|percent| percent >= SIMILAR_PERCENT)
             && same_numbers(&self.numbers, &other.numbers)
     }
+}
+
+/// The smallest hashes, ascending, each once.
+fn smallest(mut hashes: Vec<u64>, most: usize) -> Vec<u64> {
+    hashes.sort_unstable();
+    hashes.dedup();
+    hashes.truncate(most);
+    hashes
 }
 
 /// The first of the earlier cases that the report seems to repeat: by a file, else by its text. A file that many of them

@@ -14,7 +14,7 @@ use crate::failpoint;
 use crate::intake::svarinn;
 use crate::message::extract::Extracted;
 use crate::message::{self, Message};
-use crate::outbox::message_id;
+use crate::outbox::message_id::{self, SigningKey};
 use crate::rules::{ClassifyContext, RuleSet, Verdict, WhyNot};
 use crate::store::{
     Attempt, Group, Outcome, OwnReference, Pending, ReturnKeys, Settlement, StoreError, ThreadKeys,
@@ -23,14 +23,16 @@ use futures_util::stream::{self, StreamExt};
 use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tracing::{info, warn};
 
 /// A message whose decision was begun this often and never finished kills the process: it is kept raw for a person. Not
 /// fewer, since somebody who kills the process again and again hits some message more than once.
 const ATTEMPTS_MAX: i64 = 10;
-/// Messages that are claimed and stored together, at most.
-const GROUP_MAX: u32 = 64;
+/// Messages that are claimed together, at most.
+const CLAIM_MAX: u32 = 256;
+/// Messages that are stored together, at most.
+const GROUP_MAX: usize = 64;
 /// For how long a message is claimed: if the worker dies, another takes it over after that.
 const CLAIM_MS: i64 = 60_000;
 /// What the messages that are read at the same time may take together; one that is larger is read alone.
@@ -145,8 +147,18 @@ impl Read {
 struct Item {
     pending: Pending,
     read: Read,
+    prepared: Prepared,
     /// Its share of the memory that messages under way may take.
     _room: OwnedSemaphorePermit,
+}
+
+/// What costs time and asks nobody: made on all cores, before the message's turn to be stored.
+#[derive(Default)]
+struct Prepared {
+    /// Rule set hash and verdict as JSON.
+    verdict: Option<(String, String)>,
+    /// Of what may be a report.
+    sketch: Option<Sketch>,
 }
 
 /// What was stored of a message, told once it is there to stay.
@@ -166,6 +178,31 @@ struct Undecided {
     claimed: BTreeSet<i64>,
     /// The message is to blame.
     failed: Vec<i64>,
+}
+
+/// The messages that were read. One that could not be read waits for the next round, and holds back no other.
+fn blame(
+    read: impl Iterator<Item = (i64, Result<Item, WorkError>)>,
+    undecided: &mut Undecided,
+) -> Result<Vec<Item>, WorkError> {
+    let mut items = Vec::new();
+    for (id, outcome) in read {
+        match outcome {
+            Ok(item) => items.push(item),
+            Err(WorkError::Store(error)) if error.is_temporary() => {
+                return Err(WorkError::Store(error));
+            }
+            Err(error) => {
+                warn!(message.row = id, %error, "this message could not be decided now; the others go on");
+                // The machine is to blame where attachments cannot be read.
+                if !matches!(error, WorkError::Extractor(_)) {
+                    undecided.claimed.remove(&id);
+                    undecided.failed.push(id);
+                }
+            }
+        }
+    }
+    Ok(items)
 }
 
 impl Engine {
@@ -216,7 +253,7 @@ impl Engine {
         loop {
             let claimed = self
                 .store
-                .claim_undecided(GROUP_MAX, CLAIM_MS, self.clock.now_ms())
+                .claim_undecided(CLAIM_MAX, CLAIM_MS, self.clock.now_ms())
                 .await?;
             if claimed.is_empty() {
                 return Ok(decided);
@@ -226,35 +263,35 @@ impl Engine {
                 .claimed
                 .extend(claimed.iter().map(|pending| pending.id));
             let in_force = self.rulebook.current();
+            let (read, to_store) = mpsc::channel(GROUP_MAX);
             // In the order in which they came, so that an answer is never stored before what it answers.
-            let mut reading = stream::iter(claimed)
-                .map(|pending| self.read_claimed(pending, &in_force, &room))
-                .buffered(at_once)
-                .ready_chunks(usize::try_from(GROUP_MAX).unwrap_or(1));
-            while let Some(read) = reading.next().await {
-                let mut items = Vec::with_capacity(read.len());
-                for (id, outcome) in read {
-                    match outcome {
-                        Ok(item) => items.push(item),
-                        Err(WorkError::Store(error)) if error.is_temporary() => {
-                            return Err(WorkError::Store(error));
-                        }
-                        Err(error) => {
-                            warn!(message.row = id, %error, "this message could not be decided now; the others go on");
-                            // The machine is to blame where attachments cannot be read.
-                            if !matches!(error, WorkError::Extractor(_)) {
-                                undecided.claimed.remove(&id);
-                                undecided.failed.push(id);
-                            }
-                        }
+            let reading = async {
+                let read = read;
+                let mut messages = stream::iter(claimed)
+                    .map(|pending| self.read_claimed(pending, &in_force, &room))
+                    .buffered(at_once);
+                while let Some(message) = messages.next().await {
+                    if read.send(message).await.is_err() {
+                        return;
                     }
                 }
-                for settled in self.settle_group(items, &in_force, undecided).await? {
-                    settled.tell();
-                    tick(settled.queues);
-                    decided = decided.saturating_add(1);
+            };
+            // While one group is stored the next is read.
+            let storing = async {
+                let mut to_store = to_store;
+                let mut group = Vec::with_capacity(GROUP_MAX);
+                while to_store.recv_many(&mut group, GROUP_MAX).await > 0 {
+                    let items = blame(group.drain(..), undecided)?;
+                    for settled in self.settle_all(items, &in_force, undecided).await? {
+                        settled.tell();
+                        tick(settled.queues);
+                        decided = decided.saturating_add(1);
+                    }
                 }
-            }
+                Ok::<(), WorkError>(())
+            };
+            let ((), stored) = tokio::join!(reading, storing);
+            stored?;
         }
     }
 
@@ -276,62 +313,88 @@ impl Engine {
                 attempts = pending.attempts,
                 "deciding this message never finished; a person gets it unread"
             );
-            Ok(Read::NOTHING)
+            Ok((Read::NOTHING, Prepared::default()))
         } else {
-            self.read_from(id, &pending.mailbox, Vec::new(), &in_force.rules)
+            let keys = Arc::clone(&self.keys);
+            let prepare = move |read: Read| {
+                let verdict = read.verdict_json();
+                let is_other = is_other_mail(read.verdict.as_ref());
+                let sketch = if is_other { None } else { sketch(&keys, &read) };
+                (read, Prepared { verdict, sketch })
+            };
+            self.read_from(id, &pending.mailbox, Vec::new(), &in_force.rules, prepare)
                 .await
         };
         failpoint::pass("decide.read");
-        let item = read.map(|read| Item {
+        let item = read.map(|(read, prepared)| Item {
             pending,
             read,
+            prepared,
             _room: room,
         });
         (id, item)
     }
 
-    /// Stores what becomes of the messages, in one transaction. One that cannot be stored undoes only itself.
-    async fn settle_group(
+    /// Stores what becomes of the messages, together. Where that fails each is stored alone, so that one that cannot be stored
+    /// holds back no other.
+    async fn settle_all(
         &self,
-        items: Vec<Item>,
+        mut items: Vec<Item>,
         in_force: &InForce,
         undecided: &mut Undecided,
     ) -> Result<Vec<Settled>, WorkError> {
-        if items.is_empty() {
-            return Ok(Vec::new());
+        match self.settle_group(&mut items, in_force).await {
+            Err(WorkError::Store(error)) if error.is_temporary() && !error.is_conflict() => {
+                return Err(WorkError::Store(error));
+            }
+            Err(_) => {}
+            Ok(settled) => {
+                for item in &items {
+                    undecided.claimed.remove(&item.pending.id);
+                }
+                return Ok(settled);
+            }
         }
-        let mut group = self.store.group().await?;
         let mut done = Vec::with_capacity(items.len());
-        let mut failed = Vec::new();
-        for Item { pending, read, .. } in &items {
+        for item in &mut items {
+            let item = std::slice::from_mut(item);
             let mut outcome = Err(WorkError::Store(StoreError::Conflict));
             for _ in 0..CONFLICTS_MAX {
-                outcome = self.settle(group.as_mut(), pending, read, in_force).await;
+                outcome = self.settle_group(item, in_force).await;
                 if !matches!(outcome, Err(WorkError::Store(StoreError::Conflict))) {
                     break;
                 }
             }
+            let id = item.first().map_or(0, |item| item.pending.id);
             match outcome {
-                Ok(settled) => done.push(settled),
+                Ok(settled) => done.extend(settled),
                 Err(WorkError::Store(error)) if error.is_temporary() => {
                     return Err(WorkError::Store(error));
                 }
                 Err(error) => {
-                    warn!(message.row = pending.id, %error, "this message could not be decided now; the others go on");
-                    failed.push(pending.id);
+                    warn!(message.row = id, %error, "this message could not be decided now; the others go on");
+                    undecided.failed.push(id);
                 }
             }
-        }
-        group.commit().await?;
-        for id in done
-            .iter()
-            .map(|settled| settled.message_id)
-            .chain(failed.iter().copied())
-        {
             undecided.claimed.remove(&id);
         }
-        undecided.failed.extend(failed);
         Ok(done)
+    }
+
+    /// Stores what becomes of the messages, all or none.
+    async fn settle_group(
+        &self,
+        items: &mut [Item],
+        in_force: &InForce,
+    ) -> Result<Vec<Settled>, WorkError> {
+        let ids: Vec<i64> = items.iter().map(|item| item.pending.id).collect();
+        let mut group = self.store.group(&ids).await?;
+        let mut settled = Vec::with_capacity(items.len());
+        for item in items {
+            settled.push(self.settle(group.as_mut(), item, in_force).await?);
+        }
+        group.commit().await?;
+        Ok(settled)
     }
 
     /// Reads and classifies a stored message.
@@ -342,17 +405,20 @@ impl Engine {
     ) -> Result<Read, WorkError> {
         let mailbox = self.store.mailbox(message_id).await?;
         let known = self.store.attachment_texts(message_id).await?;
-        self.read_from(message_id, &mailbox, known, rules).await
+        self.read_from(message_id, &mailbox, known, rules, |read| read)
+            .await
     }
 
-    /// The same; `mailbox` is where it lay at its source, `known` is what reading its attachments gave before.
-    async fn read_from(
+    /// The same; `mailbox` is where it lay at its source, `known` is what reading its attachments gave before. `then` goes on
+    /// where it was read, beside what else is read.
+    async fn read_from<T: Send + 'static>(
         &self,
         message_id: i64,
         mailbox: &str,
         known: Vec<(usize, Extracted)>,
         rules: &Arc<RuleSet>,
-    ) -> Result<Read, WorkError> {
+        then: impl FnOnce(Read) -> T + Send + 'static,
+    ) -> Result<T, WorkError> {
         let raw = self.store.raw(message_id).await?.unwrap_or_default();
         let (rules, limits, authserv_id, extractor) = (
             Arc::clone(rules),
@@ -363,7 +429,7 @@ impl Engine {
         let from_svarinn = svarinn::is_svarinn(mailbox);
         let read = tokio::task::spawn_blocking(move || {
             let opened = extractor.open_again(&raw, &limits, &known);
-            if from_svarinn {
+            let read = if from_svarinn {
                 // Its headers are intake's own, and it needs no mail server to say who sent it.
                 let opened = opened.map(|mut opened| {
                     message::forsendelse::vouch(&mut opened.message);
@@ -372,7 +438,8 @@ impl Engine {
                 read(opened, &rules, None)
             } else {
                 read(opened, &rules, authserv_id)
-            }
+            };
+            read.map(then)
         });
         let read = read.await.map_err(|_| WorkError::TaskLost)?;
         Ok(read?)
@@ -381,10 +448,16 @@ impl Engine {
     async fn settle(
         &self,
         group: &mut dyn Group,
-        pending: &Pending,
-        read: &Read,
+        item: &mut Item,
         in_force: &InForce,
     ) -> Result<Settled, WorkError> {
+        let Item {
+            pending,
+            read,
+            prepared,
+            ..
+        } = item;
+        let (pending, read) = (&*pending, &*read);
         let now_ms = self.clock.now_ms();
         let received_at_ms = admit::received_at_ms(
             pending.internal_date_ms,
@@ -402,8 +475,17 @@ impl Engine {
             let reason = WhyNot::OwnAddress.id().to_owned();
             (Outcome::LeftAlone(reason), None, None)
         } else {
-            self.admit(group, pending, read, in_force, received_at_ms, now_ms)
-                .await?
+            let sketch = prepared.sketch.as_ref();
+            self.admit(
+                group,
+                pending,
+                read,
+                sketch,
+                in_force,
+                received_at_ms,
+                now_ms,
+            )
+            .await?
         };
         let mails: &[MailOrder] = match &outcome {
             Outcome::Opened(change) | Outcome::Joined(change) => &change.mails,
@@ -420,7 +502,7 @@ impl Engine {
             sender_domain: read.sender_domain(),
             rfc_message_id: read.rfc_message_id(),
             own: read.own_reference(),
-            verdict: read.verdict_json(),
+            verdict: prepared.verdict.clone(),
             sketch,
             attachment_texts: read.extracted.clone(),
             adopted: false,
@@ -461,6 +543,7 @@ impl Engine {
         group: &mut dyn Group,
         pending: &Pending,
         read: &Read,
+        prepared: Option<&Sketch>,
         in_force: &InForce,
         received_at_ms: i64,
         now_ms: i64,
@@ -512,7 +595,7 @@ impl Engine {
         let sketch = if is_other || read.is_notice() {
             None
         } else {
-            self.sketch(read)
+            prepared.cloned().or_else(|| self.sketch(read))
         };
         let repeats = match &sketch {
             Some(sketch) => {
@@ -597,13 +680,7 @@ impl Engine {
 
     /// By what a later report is known as possibly the same.
     pub(super) fn sketch(&self, read: &Read) -> Option<Sketch> {
-        let (message, verdict, key) = (
-            read.message.as_ref()?,
-            read.verdict.as_ref()?,
-            self.keys.first()?,
-        );
-        let sketch = Sketch::of(message, verdict, &|text| key.likeness(text));
-        (!sketch.is_empty()).then_some(sketch)
+        sketch(&self.keys, read)
     }
 
     /// The earlier case that a report seems to repeat.
@@ -840,6 +917,16 @@ impl Engine {
             )
             .await?)
     }
+}
+
+fn sketch(keys: &[SigningKey], read: &Read) -> Option<Sketch> {
+    let (message, verdict, key) = (
+        read.message.as_ref()?,
+        read.verdict.as_ref()?,
+        keys.first()?,
+    );
+    let sketch = Sketch::of(message, verdict, &key.likeness());
+    (!sketch.is_empty()).then_some(sketch)
 }
 
 fn read(

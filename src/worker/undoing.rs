@@ -87,7 +87,7 @@ impl Engine {
             content: Some(read.content()),
             now_ms,
         };
-        let mut group = self.store.group().await?;
+        let mut group = self.store.group(&[message_id]).await?;
         let case = group.settle(settlement, &composer).await?;
         let case = case.ok_or_else(|| {
             PersonError::Refused(format!(

@@ -1,6 +1,7 @@
 //! Cases, their history, and settling messages.
 
-use super::{Connection, folded, intake, key, likeness, outbox, returned, text};
+use super::later::{Later, Said, Told};
+use super::{Connection, folded, intake, key, outbox, returned, text};
 use crate::case::surroundings::{Thread, ThreadBy};
 use crate::case::{Case, CaseField, CaseNumber, Change, Event, undeliverable};
 use crate::outbox::compose::Composed;
@@ -9,7 +10,7 @@ use crate::store::{
     CaseFilter, Compose, Correction, Outcome, Rearrangement, Settlement, StoreError, ThreadKeys,
 };
 use jiff::civil::Date;
-use sqlx::{AssertSqlSafe, QueryBuilder};
+use sqlx::AssertSqlSafe;
 
 /// Merges that a number is followed through.
 const MERGES_MAX: usize = 20;
@@ -293,90 +294,61 @@ async fn thread_of(
 
 pub(super) async fn settle(
     connection: &mut Connection,
+    later: &mut Later,
     settlement: Settlement,
     composer: &dyn Compose,
 ) -> Result<Option<Case>, StoreError> {
-    let pending: Option<i64> = sqlx::query_scalar(concat!(
-        "SELECT id FROM message WHERE id = $1 AND outcome = $2",
-        for_update!()
-    ))
-    .bind(settlement.message_id)
-    .bind(if settlement.adopted {
-        "left-alone"
-    } else {
-        "pending"
-    })
-    .fetch_optional(&mut *connection)
-    .await?;
-    if pending.is_none() {
-        return Ok(None);
-    }
+    let Settlement {
+        message_id, at_ms, ..
+    } = settlement;
     let (outcome, reason, case) = match settlement.outcome {
         Outcome::Opened(change) => (
             "opened",
             String::new(),
-            Some(store_change(connection, *change, composer, settlement.at_ms).await?),
+            Some(store_change(connection, later, *change, composer, at_ms).await?),
         ),
         Outcome::Joined(change) => (
             "joined",
             String::new(),
-            Some(store_change(connection, *change, composer, settlement.at_ms).await?),
+            Some(store_change(connection, later, *change, composer, at_ms).await?),
         ),
         Outcome::LeftAlone(reason) => ("left-alone", reason, None),
     };
-    sqlx::query(
-        "UPDATE message SET outcome = $1, reason = $2, case_id = $3, settled_at_ms = $4, received_at_ms = $5, sender_domain = $6 \
-         WHERE id = $7",
-    )
-    .bind(outcome)
-    .bind(text(&reason))
-    .bind(case.as_ref().map_or(0, |case| case.id))
-    .bind(settlement.at_ms)
-    .bind(settlement.received_at_ms)
-    .bind(text(&settlement.sender_domain))
-    .bind(settlement.message_id)
-    .execute(&mut *connection)
-    .await?;
-    if let Some((ruleset, verdict)) = &settlement.verdict {
-        let (id, at_ms) = (settlement.message_id, settlement.at_ms);
+    later.told(Told {
+        message_id,
+        outcome,
+        reason,
+        case_id: case.as_ref().map_or(0, |case| case.id),
+        at_ms,
+        received_at_ms: settlement.received_at_ms,
+        sender_domain: settlement.sender_domain,
+    });
+    if let Some((ruleset, verdict)) = settlement.verdict {
         if settlement.adopted {
-            set_verdict_aside(connection, id, verdict).await?;
+            set_verdict_aside(connection, message_id, &verdict).await?;
         }
-        keep_verdict(connection, id, ruleset, verdict, at_ms).await?;
+        later.said(Said {
+            message_id,
+            ruleset,
+            at_ms,
+            verdict,
+        });
     }
-    if case.is_some() {
-        intake::keep_texts(
-            connection,
-            settlement.message_id,
-            &settlement.attachment_texts,
-        )
-        .await?;
-    }
-    if let (Some(case), Some(sketch)) = (&case, &settlement.sketch) {
-        likeness::keep(connection, case.id, settlement.received_at_ms, sketch).await?;
-    }
-    if let (Some(case), Some(rfc_message_id)) = (&case, &settlement.rfc_message_id) {
-        sqlx::query("INSERT INTO thread_id (rfc_message_id, case_id, message_id) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING")
-            .bind(key(rfc_message_id))
-            .bind(case.id)
-            .bind(settlement.message_id)
-            .execute(&mut *connection)
-            .await?;
-    }
-    if let (Some(case), Some(own)) = (&case, &settlement.own) {
-        sqlx::query(
-            "INSERT INTO case_reference (reference, address, party, case_id, message_id) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
-        )
-        .bind(folded(&own.reference))
-        .bind(folded(&own.address))
-        .bind(text(&own.party))
-        .bind(case.id)
-        .bind(settlement.message_id)
-        .execute(&mut *connection)
-        .await?;
+    if let Some(case) = &case {
+        intake::keep_texts(connection, message_id, &settlement.attachment_texts).await?;
+        if let Some(sketch) = settlement.sketch {
+            later.alike(case.id, settlement.received_at_ms, sketch);
+        }
+        if let Some(rfc_message_id) = &settlement.rfc_message_id {
+            later.thread(rfc_message_id, case.id, message_id);
+        }
+        if let Some(own) = settlement.own {
+            later.reference(own, case.id, message_id);
+        }
     }
     if let Some(came_back) = &settlement.returned {
-        returned::keep(connection, came_back, settlement.at_ms).await?;
+        later.write(connection).await?;
+        returned::keep(connection, came_back, at_ms).await?;
     }
     Ok(case)
 }
@@ -398,27 +370,6 @@ async fn set_verdict_aside(
     Ok(())
 }
 
-/// Stores what the rules say of a message.
-async fn keep_verdict(
-    connection: &mut Connection,
-    message_id: i64,
-    ruleset: &str,
-    verdict: &str,
-    at_ms: i64,
-) -> Result<(), StoreError> {
-    sqlx::query(
-        "INSERT INTO verdict (message_id, ruleset, at_ms, verdict) VALUES ($1, $2, $3, $4) \
-         ON CONFLICT (message_id) DO UPDATE SET ruleset = excluded.ruleset, at_ms = excluded.at_ms, verdict = excluded.verdict",
-    )
-    .bind(message_id)
-    .bind(ruleset)
-    .bind(at_ms)
-    .bind(verdict)
-    .execute(connection)
-    .await?;
-    Ok(())
-}
-
 /// Stores the changes of two cases and moves messages between them, with the Message-IDs by which later mail finds them.
 pub(super) async fn rearrange(
     connection: &mut Connection,
@@ -426,8 +377,19 @@ pub(super) async fn rearrange(
     composer: &dyn Compose,
     now_ms: i64,
 ) -> Result<(Case, Case), StoreError> {
-    let first = store_change(connection, rearrangement.first, composer, now_ms).await?;
-    let other = store_change(connection, (rearrangement.then)(&first), composer, now_ms).await?;
+    let mut later = Later::default();
+    let first = store_change(
+        connection,
+        &mut later,
+        rearrangement.first,
+        composer,
+        now_ms,
+    )
+    .await?;
+    let then = (rearrangement.then)(&first);
+    let other = store_change(connection, &mut later, then, composer, now_ms).await?;
+    // Fields move below with the messages that they came with.
+    later.write(connection).await?;
     for moved in &rearrangement.moves {
         let to = if moved.to_first { first.id } else { other.id };
         sqlx::query("UPDATE message SET case_id = $1, outcome = $2 WHERE id = $3")
@@ -448,13 +410,19 @@ pub(super) async fn rearrange(
         }
         move_fields(connection, moved.message_id, to, moved.opened).await?;
     }
-    if let Some((message_id, ruleset, verdict)) = &rearrangement.verdict {
-        set_verdict_aside(connection, *message_id, verdict).await?;
-        keep_verdict(connection, *message_id, ruleset, verdict, now_ms).await?;
+    if let Some((message_id, ruleset, verdict)) = rearrangement.verdict {
+        set_verdict_aside(connection, message_id, &verdict).await?;
+        later.said(Said {
+            message_id,
+            ruleset,
+            at_ms: now_ms,
+            verdict,
+        });
     }
-    if let Some(sketch) = &rearrangement.sketch {
-        likeness::keep(connection, first.id, first.received_at_ms, sketch).await?;
+    if let Some(sketch) = rearrangement.sketch {
+        later.alike(first.id, first.received_at_ms, sketch);
     }
+    later.write(connection).await?;
     Ok((first, other))
 }
 
@@ -494,28 +462,28 @@ pub(super) async fn apply(
         .events
         .last()
         .map_or(change.case.created_at_ms, |event| event.at_ms);
-    let case = store_change(connection, change, composer, at_ms).await?;
+    let mut later = Later::default();
+    let case = store_change(connection, &mut later, change, composer, at_ms).await?;
+    later.write(connection).await?;
     Ok(case)
 }
 
-/// Writes the case, its events and its mail. The number is taken here, so that the mail can carry it.
+/// Writes the case; its events and its mail wait. The number is taken here, so that the mail can carry it.
 async fn store_change(
     connection: &mut Connection,
+    later: &mut Later,
     mut change: Change,
     composer: &dyn Compose,
     now_ms: i64,
 ) -> Result<Case, StoreError> {
     let is_new = change.case.id == 0;
     if is_new {
-        let count: i64 = sqlx::query_scalar(
-            "INSERT INTO case_counter (year, last) VALUES ($1, 1) ON CONFLICT (year) DO UPDATE SET last = case_counter.last + 1 \
-             RETURNING last",
-        )
-        .bind(i64::from(change.case.number.year))
-        .fetch_one(&mut *connection)
-        .await?;
+        let year = i64::from(change.case.number.year);
+        let count = later.next_number(connection, year).await?;
         change.case.number.count =
             u64::try_from(count).map_err(|_| rows::broken("case_counter", count))?;
+    } else if later.has_mail_of(change.case.id) {
+        later.write(connection).await?;
     }
     let mut written: Vec<(crate::case::MailOrder, Composed)> =
         Vec::with_capacity(change.mails.len());
@@ -539,59 +507,12 @@ async fn store_change(
     } else if !update_case(connection, &change.case, expected).await? {
         return Err(StoreError::Conflict);
     }
-    insert_events(connection, change.case.id, &change.events).await?;
-    for field in &change.fields {
-        insert_field(connection, change.case.id, field).await?;
-    }
-    for (order, mail) in &written {
-        outbox::queue(connection, change.case.id, order, mail, now_ms).await?;
+    later.history(change.case.id, change.events);
+    later.fields(change.case.id, change.fields);
+    for (order, mail) in written {
+        later.mail(change.case.id, order, mail, now_ms);
     }
     Ok(change.case)
-}
-
-/// A change has few events: they are one statement.
-async fn insert_events(
-    connection: &mut Connection,
-    case_id: i64,
-    events: &[Event],
-) -> Result<(), StoreError> {
-    if events.is_empty() {
-        return Ok(());
-    }
-    let mut statement = QueryBuilder::new(
-        "INSERT INTO case_event (case_id, at_ms, kind, state, actor, on_behalf_of, reason, data) ",
-    );
-    statement.push_values(events, |mut row, event| {
-        let (actor, on_behalf_of) = rows::actor_columns(&event.actor);
-        row.push_bind(case_id)
-            .push_bind(event.at_ms)
-            .push_bind(event.kind.id())
-            .push_bind(event.state.id())
-            .push_bind(actor)
-            .push_bind(text(&on_behalf_of).into_owned())
-            .push_bind(text(&event.reason).into_owned())
-            .push_bind(event.data.to_string());
-    });
-    statement.build().execute(connection).await?;
-    Ok(())
-}
-
-/// What was said first stays; a later message only fills gaps.
-async fn insert_field(
-    connection: &mut Connection,
-    case_id: i64,
-    field: &CaseField,
-) -> Result<(), StoreError> {
-    sqlx::query(
-        "INSERT INTO case_field (case_id, name, value, message_id) VALUES ($1, $2, $3, $4) ON CONFLICT (case_id, name) DO NOTHING",
-    )
-    .bind(case_id)
-    .bind(key(&field.name))
-    .bind(text(&field.value))
-    .bind(field.message_id)
-    .execute(connection)
-    .await?;
-    Ok(())
 }
 
 async fn insert_case(connection: &mut Connection, case: &Case) -> Result<i64, StoreError> {
@@ -700,5 +621,7 @@ pub(super) async fn amend(
     if !update_case(connection, &change.case, expected).await? {
         return Err(StoreError::Conflict);
     }
-    insert_events(connection, case_id, &change.events).await
+    let mut later = Later::default();
+    later.history(case_id, change.events);
+    later.write(connection).await
 }

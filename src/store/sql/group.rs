@@ -1,17 +1,21 @@
 //! Several settlements in one transaction.
 
 use super::super::bounded;
-use super::{Transaction, call, cases, commit, likeness, outbox, returned};
+use super::later::Later;
+use super::{Connection, Transaction, call, cases, commit, intake, likeness, outbox, returned};
 use crate::case::likeness::{Earlier, Sketch};
 use crate::case::surroundings::Thread;
 use crate::case::undeliverable::{DeadAddresses, SentMail};
 use crate::case::{Case, CaseNumber};
 use crate::store::{Compose, Group, ReturnKeys, Settlement, StoreError, ThreadKeys};
-use sqlx::Acquire;
+use std::collections::BTreeMap;
 
 /// A group under way; dropping it undoes all of it.
 pub(super) struct OpenGroup {
     transaction: Transaction,
+    /// The messages that it is about and that nobody has settled, each with its outcome so far.
+    open: BTreeMap<i64, String>,
+    later: Later,
     /// As they were when somebody asked first.
     dead_addresses: Option<DeadAddresses>,
     /// Sketches that are too old were forgotten.
@@ -19,12 +23,29 @@ pub(super) struct OpenGroup {
 }
 
 impl OpenGroup {
-    pub(super) const fn new(transaction: Transaction) -> Self {
-        Self {
+    pub(super) async fn new(
+        mut transaction: Transaction,
+        messages: &[i64],
+    ) -> Result<Self, StoreError> {
+        let open = intake::hold(&mut transaction, messages).await?;
+        Ok(Self {
             transaction,
+            open,
+            later: Later::default(),
             dead_addresses: None,
             swept: false,
+        })
+    }
+
+    /// The connection, once what waits is written if it may be what is looked for.
+    async fn seeing(
+        &mut self,
+        it: impl FnOnce(&Later) -> bool + Send,
+    ) -> Result<&mut Connection, StoreError> {
+        if it(&self.later) {
+            self.later.write(&mut self.transaction).await?;
         }
+        Ok(&mut self.transaction)
     }
 }
 
@@ -32,7 +53,11 @@ impl OpenGroup {
 impl Group for OpenGroup {
     async fn find_thread(&mut self, keys: &ThreadKeys) -> Result<Option<Thread>, StoreError> {
         call()?;
-        bounded(cases::find_thread(&mut self.transaction, keys)).await
+        bounded(async {
+            let connection = self.seeing(|later| later.has_thread(keys)).await?;
+            cases::find_thread(connection, keys).await
+        })
+        .await
     }
 
     async fn sent_mail(
@@ -59,11 +84,12 @@ impl Group for OpenGroup {
         since_ms: i64,
     ) -> Result<u32, StoreError> {
         call()?;
-        bounded(outbox::acknowledgements_since(
-            &mut self.transaction,
-            address,
-            since_ms,
-        ))
+        bounded(async {
+            let connection = self
+                .seeing(|later| later.has_acknowledgement_to(address))
+                .await?;
+            outbox::acknowledgements_since(connection, address, since_ms).await
+        })
         .await
     }
 
@@ -73,11 +99,10 @@ impl Group for OpenGroup {
         received_at_ms: i64,
     ) -> Result<Vec<Earlier>, StoreError> {
         call()?;
-        bounded(likeness::earlier(
-            &mut self.transaction,
-            sketch,
-            received_at_ms,
-        ))
+        bounded(async {
+            let connection = self.seeing(|later| later.has_alike(sketch)).await?;
+            likeness::earlier(connection, sketch, received_at_ms).await
+        })
         .await
     }
 
@@ -94,17 +119,27 @@ impl Group for OpenGroup {
         if settlement.returned.is_some() {
             self.dead_addresses = None;
         }
-        // Where it fails, dropping the savepoint undoes this message alone.
+        let expected = if settlement.adopted {
+            "left-alone"
+        } else {
+            "pending"
+        };
+        let outcome = self.open.remove(&settlement.message_id);
+        if outcome.as_deref() != Some(expected) {
+            return Ok(None);
+        }
         bounded(async {
-            let mut savepoint = self.transaction.begin().await?;
-            let case = cases::settle(&mut savepoint, settlement, composer).await?;
-            savepoint.commit().await?;
-            Ok(case)
+            self.seeing(Later::is_much).await?;
+            cases::settle(&mut self.transaction, &mut self.later, settlement, composer).await
         })
         .await
     }
 
-    async fn commit(self: Box<Self>) -> Result<(), StoreError> {
-        bounded(commit(self.transaction, "group")).await
+    async fn commit(mut self: Box<Self>) -> Result<(), StoreError> {
+        bounded(async {
+            self.later.write(&mut self.transaction).await?;
+            commit(self.transaction, "group").await
+        })
+        .await
     }
 }

@@ -1,12 +1,15 @@
 //! Raw messages and source positions.
 
-use super::{CHUNK_BYTES, Connection, key, text, trouble};
+use super::later::{self, ROWS_MAX, Sql};
+use super::{Connection, key, text, trouble};
 use crate::intake::{Cursor, Position};
+use crate::message::ContentHash;
 use crate::message::extract::Extracted;
 use crate::store::rows;
 use crate::store::turns::Turn;
 use crate::store::{Attempt, Incoming, MessageRow, Pending, StoreError, Stored};
-use sqlx::Acquire;
+use sqlx::{Acquire, QueryBuilder};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 pub(super) async fn cursor(
     connection: &mut Connection,
@@ -33,17 +36,35 @@ pub(super) async fn unknown(
     positions: &[Position],
 ) -> Result<Vec<bool>, StoreError> {
     let mut unknown = Vec::with_capacity(positions.len());
-    for position in positions {
-        let found: Option<i64> = sqlx::query_scalar(
-            "SELECT id FROM message WHERE source = $1 AND mailbox = $2 AND uid_validity = $3 AND position_key = $4",
-        )
-        .bind(text(source))
-        .bind(text(&position.mailbox))
-        .bind(i64::from(position.uid_validity))
-        .bind(key(&position.key))
-        .fetch_optional(&mut *connection)
-        .await?;
-        unknown.push(found.is_none());
+    // Almost always all of them lie in one folder.
+    let in_a_folder = positions
+        .chunk_by(|one, next| one.mailbox == next.mailbox && one.uid_validity == next.uid_validity);
+    for positions in in_a_folder.flat_map(|positions| positions.chunks(ROWS_MAX)) {
+        let Some(first) = positions.first() else {
+            continue;
+        };
+        let mut statement =
+            QueryBuilder::<Sql>::new("SELECT position_key FROM message WHERE source = ");
+        statement
+            .push_bind(text(source))
+            .push(" AND mailbox = ")
+            .push_bind(text(&first.mailbox))
+            .push(" AND uid_validity = ")
+            .push_bind(i64::from(first.uid_validity))
+            .push(" AND position_key IN (");
+        let mut list = statement.separated(", ");
+        for position in positions {
+            list.push_bind(key(&position.key));
+        }
+        statement.push(")");
+        let known: Vec<String> = statement
+            .build_query_scalar()
+            .persistent(positions.len() == 1)
+            .fetch_all(&mut *connection)
+            .await?;
+        let known: HashSet<&str> = known.iter().map(String::as_str).collect();
+        let is_unknown = |position: &Position| !known.contains(&*key(&position.key));
+        unknown.extend(positions.iter().map(is_unknown));
     }
     Ok(unknown)
 }
@@ -54,16 +75,39 @@ pub(super) async fn store_raw(
     batch: &[Incoming],
     now_ms: i64,
 ) -> Result<Vec<Stored>, StoreError> {
-    let mut stored = Vec::with_capacity(batch.len());
     super::super::alone_with_content(connection, batch.iter().map(|one| one.hash.0.as_str()))
         .await?;
+    let mut savepoint = connection.begin().await?;
+    let stored = match store_together(&mut savepoint, source, batch, now_ms).await {
+        Ok(stored) => {
+            savepoint.commit().await?;
+            stored
+        }
+        Err(error) if error.is_temporary() => return Err(error),
+        Err(_) => {
+            savepoint.rollback().await?;
+            store_singly(connection, source, batch, now_ms).await?
+        }
+    };
+    count_seen(connection, source, &stored).await?;
+    Ok(stored)
+}
+
+/// A savepoint a message: a message that cannot be stored undoes only itself; it is fetched again later.
+async fn store_singly(
+    connection: &mut Connection,
+    source: &str,
+    batch: &[Incoming],
+    now_ms: i64,
+) -> Result<Vec<Stored>, StoreError> {
+    let mut stored = Vec::with_capacity(batch.len());
     for incoming in batch {
-        // A savepoint a message: a message that cannot be stored undoes only itself; it is fetched again later.
         let mut savepoint = connection.begin().await?;
-        match store_one(&mut savepoint, source, incoming, now_ms).await {
+        let one = std::slice::from_ref(incoming);
+        match store_together(&mut savepoint, source, one, now_ms).await {
             Ok(outcome) => {
                 savepoint.commit().await?;
-                stored.push(outcome);
+                stored.extend(outcome);
             }
             Err(error) if error.is_temporary() => return Err(error),
             Err(error) => {
@@ -72,8 +116,143 @@ pub(super) async fn store_raw(
             }
         }
     }
-    count_seen(connection, source, &stored).await?;
     Ok(stored)
+}
+
+/// A statement a table. Content that the batch has twice is stored in two rounds, so that the second finds its original.
+async fn store_together(
+    connection: &mut Connection,
+    source: &str,
+    batch: &[Incoming],
+    now_ms: i64,
+) -> Result<Vec<Stored>, StoreError> {
+    let mut stored = vec![Stored::Known; batch.len()];
+    let mut rest: Vec<(&Incoming, &mut Stored)> = batch.iter().zip(&mut stored).collect();
+    while !rest.is_empty() {
+        let mut hashes = HashSet::new();
+        let mut positions = HashSet::new();
+        let (mut round, again): (Vec<_>, Vec<_>) = rest.into_iter().partition(|(incoming, _)| {
+            hashes.insert(&incoming.hash.0) && positions.insert(&incoming.raw.position)
+        });
+        for part in round.chunks_mut(ROWS_MAX) {
+            store_round(connection, source, part, now_ms).await?;
+        }
+        rest = again;
+    }
+    Ok(stored)
+}
+
+async fn store_round(
+    connection: &mut Connection,
+    source: &str,
+    round: &mut [(&Incoming, &mut Stored)],
+    now_ms: i64,
+) -> Result<(), StoreError> {
+    let originals = originals(connection, round.iter().map(|(incoming, _)| &incoming.hash)).await?;
+    let inserted = insert_messages(connection, source, round, &originals, now_ms).await?;
+    let mends = trouble::has_any(connection, source).await?;
+    let mut chunks = Vec::new();
+    for (incoming, stored) in round {
+        let Position {
+            mailbox,
+            uid_validity,
+            key: position_key,
+        } = &incoming.raw.position;
+        let place = (
+            text(mailbox).into_owned(),
+            i64::from(*uid_validity),
+            key(position_key).into_owned(),
+        );
+        let Some(id) = inserted.get(&place) else {
+            continue;
+        };
+        if mends {
+            trouble::mended(connection, source, &incoming.raw.position).await?;
+        }
+        **stored = match originals.get(&incoming.hash.0) {
+            Some(original) => Stored::Duplicate(*original),
+            None => {
+                chunks.push((*id, incoming.raw.bytes.as_slice()));
+                Stored::New(*id)
+            }
+        };
+    }
+    later::insert_chunks(
+        connection,
+        "INSERT INTO message_chunk (message_id, seq, bytes) ",
+        &chunks,
+    )
+    .await
+}
+
+/// The stored messages that have one of the contents first.
+async fn originals(
+    connection: &mut Connection,
+    hashes: impl ExactSizeIterator<Item = &ContentHash>,
+) -> Result<HashMap<String, i64>, StoreError> {
+    let is_one = hashes.len() == 1;
+    let mut statement = QueryBuilder::<Sql>::new(
+        "SELECT content_hash, id FROM message WHERE outcome <> 'duplicate' AND content_hash IN (",
+    );
+    let mut list = statement.separated(", ");
+    for hash in hashes {
+        list.push_bind(&hash.0);
+    }
+    statement.push(")");
+    let found: Vec<(String, i64)> = statement
+        .build_query_as()
+        .persistent(is_one)
+        .fetch_all(connection)
+        .await?;
+    Ok(found.into_iter().collect())
+}
+
+/// Where a message stands at its source: folder, UIDVALIDITY, key.
+type Place = (String, i64, String);
+
+/// The rows of the messages whose positions were not known.
+async fn insert_messages(
+    connection: &mut Connection,
+    source: &str,
+    round: &[(&Incoming, &mut Stored)],
+    originals: &HashMap<String, i64>,
+    now_ms: i64,
+) -> Result<HashMap<Place, i64>, StoreError> {
+    let mut statement = QueryBuilder::<Sql>::new(
+        "INSERT INTO message (source, mailbox, uid_validity, position_key, content_hash, size_bytes, internal_date_ms, \
+         first_seen_at_ms, outcome, duplicate_of, settled_at_ms) ",
+    );
+    statement.push_values(round, |mut row, (incoming, _)| {
+        let raw = &incoming.raw;
+        let original = originals.get(&incoming.hash.0);
+        row.push_bind(text(source))
+            .push_bind(text(&raw.position.mailbox))
+            .push_bind(i64::from(raw.position.uid_validity))
+            .push_bind(key(&raw.position.key))
+            .push_bind(&incoming.hash.0)
+            .push_bind(i64::try_from(raw.bytes.len()).unwrap_or(i64::MAX))
+            .push_bind(raw.internal_date_ms.unwrap_or_default())
+            .push_bind(now_ms)
+            .push_bind(if original.is_some() {
+                "duplicate"
+            } else {
+                "pending"
+            })
+            .push_bind(original.copied().unwrap_or_default())
+            .push_bind(if original.is_some() { now_ms } else { 0 });
+    });
+    statement.push(
+        " ON CONFLICT (source, mailbox, uid_validity, position_key) DO NOTHING \
+         RETURNING id, mailbox, uid_validity, position_key",
+    );
+    let inserted: Vec<(i64, String, i64, String)> = statement
+        .build_query_as()
+        .persistent(round.len() == 1)
+        .fetch_all(connection)
+        .await?;
+    let placed =
+        |(id, mailbox, uid_validity, position_key)| ((mailbox, uid_validity, position_key), id);
+    Ok(inserted.into_iter().map(placed).collect())
 }
 
 /// Counts what the source has shown, in the transaction that stores it: the number that the reconciliation starts from.
@@ -95,58 +274,6 @@ async fn count_seen(
         .await?;
     }
     Ok(())
-}
-
-async fn store_one(
-    connection: &mut Connection,
-    source: &str,
-    incoming: &Incoming,
-    now_ms: i64,
-) -> Result<Stored, StoreError> {
-    let raw = &incoming.raw;
-    let original: Option<i64> =
-        sqlx::query_scalar("SELECT id FROM message WHERE content_hash = $1 AND outcome <> 'duplicate' ORDER BY id LIMIT 1")
-            .bind(&incoming.hash.0)
-            .fetch_optional(&mut *connection)
-            .await?;
-    let inserted: Option<i64> = sqlx::query_scalar(
-        "INSERT INTO message (source, mailbox, uid_validity, position_key, content_hash, size_bytes, internal_date_ms, \
-         first_seen_at_ms, outcome, duplicate_of, settled_at_ms) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) \
-         ON CONFLICT (source, mailbox, uid_validity, position_key) DO NOTHING RETURNING id",
-    )
-    .bind(text(source))
-    .bind(text(&raw.position.mailbox))
-    .bind(i64::from(raw.position.uid_validity))
-    .bind(key(&raw.position.key))
-    .bind(&incoming.hash.0)
-    .bind(i64::try_from(raw.bytes.len()).unwrap_or(i64::MAX))
-    .bind(raw.internal_date_ms.unwrap_or_default())
-    .bind(now_ms)
-    .bind(if original.is_some() { "duplicate" } else { "pending" })
-    .bind(original.unwrap_or_default())
-    .bind(if original.is_some() { now_ms } else { 0 })
-    .fetch_optional(&mut *connection)
-    .await?;
-    if inserted.is_some() {
-        trouble::mended(&mut *connection, source, &raw.position).await?;
-    }
-    match (inserted, original) {
-        (None, _) => Ok(Stored::Known),
-        (Some(_), Some(original)) => Ok(Stored::Duplicate(original)),
-        (Some(id), None) => {
-            for (seq, bytes) in raw.bytes.chunks(CHUNK_BYTES).enumerate() {
-                sqlx::query(
-                    "INSERT INTO message_chunk (message_id, seq, bytes) VALUES ($1, $2, $3)",
-                )
-                .bind(id)
-                .bind(i64::try_from(seq).unwrap_or(i64::MAX))
-                .bind(bytes)
-                .execute(&mut *connection)
-                .await?;
-            }
-            Ok(Stored::New(id))
-        }
-    }
 }
 
 pub(super) async fn source_checked(
@@ -289,6 +416,28 @@ pub(super) async fn release_claims(connection: &mut Connection) -> Result<(), St
         .execute(connection)
         .await?;
     Ok(())
+}
+
+/// Messages with their outcomes so far; nobody else settles one before the transaction ends.
+pub(super) async fn hold(
+    connection: &mut Connection,
+    messages: &[i64],
+) -> Result<BTreeMap<i64, String>, StoreError> {
+    if messages.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let mut statement = QueryBuilder::new("SELECT id, outcome FROM message WHERE id IN (");
+    let mut ids = statement.separated(", ");
+    for id in messages {
+        ids.push_bind(*id);
+    }
+    statement.push(concat!(") ORDER BY id", for_update!()));
+    let held: Vec<(i64, String)> = statement
+        .build_query_as()
+        .persistent(messages.len() == 1)
+        .fetch_all(connection)
+        .await?;
+    Ok(held.into_iter().collect())
 }
 
 pub(super) async fn taken_in(

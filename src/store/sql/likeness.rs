@@ -9,7 +9,7 @@ const DAY_MS: i64 = 86_400_000;
 /// Reports of one office within the window that are looked at, the newest: more is a machine.
 const EARLIER_MAX: i64 = 500;
 
-fn to_bytes(hashes: &[u64]) -> Vec<u8> {
+pub(super) fn to_bytes(hashes: &[u64]) -> Vec<u8> {
     hashes.iter().flat_map(|hash| hash.to_be_bytes()).collect()
 }
 
@@ -33,38 +33,6 @@ pub(super) async fn sweep(connection: &mut Connection, now_ms: i64) -> Result<()
     .bind(now_ms.saturating_sub(window.saturating_mul(2)))
     .execute(connection)
     .await?;
-    Ok(())
-}
-
-/// Keeps the sketch of a case.
-pub(super) async fn keep(
-    connection: &mut Connection,
-    case_id: i64,
-    received_at_ms: i64,
-    sketch: &Sketch,
-) -> Result<(), StoreError> {
-    if !sketch.office.is_empty() && !sketch.shingles.is_empty() {
-        sqlx::query(
-            "INSERT INTO case_likeness (case_id, office, received_at_ms, shingles, numbers) VALUES ($1, $2, $3, $4, $5) \
-             ON CONFLICT (case_id) DO NOTHING",
-        )
-        .bind(case_id)
-        .bind(key(&sketch.office))
-        .bind(received_at_ms)
-        .bind(to_bytes(&sketch.shingles))
-        .bind(to_bytes(&sketch.numbers))
-        .execute(&mut *connection)
-        .await?;
-    }
-    for sha256 in &sketch.files {
-        sqlx::query(
-            "INSERT INTO case_file (sha256, case_id) VALUES ($1, $2) ON CONFLICT DO NOTHING",
-        )
-        .bind(sha256)
-        .bind(case_id)
-        .execute(&mut *connection)
-        .await?;
-    }
     Ok(())
 }
 

@@ -11,6 +11,7 @@ mod cases;
 mod group;
 mod intake;
 mod kept;
+mod later;
 mod likeness;
 mod nodes;
 mod outbox;
@@ -296,10 +297,13 @@ impl Store for Database {
         ))
     }
 
-    async fn group(&self) -> Result<Box<dyn Group>, StoreError> {
+    async fn group(&self, messages: &[i64]) -> Result<Box<dyn Group>, StoreError> {
         call()?;
-        let transaction = bounded(self.begin()).await?;
-        Ok(Box::new(group::OpenGroup::new(transaction)))
+        bounded(async {
+            let group = group::OpenGroup::new(self.begin().await?, messages).await?;
+            Ok(Box::new(group) as Box<dyn Group>)
+        })
+        .await
     }
 
     async fn taken_in(&self, message_id: i64) -> Result<Option<Pending>, StoreError> {

@@ -1,8 +1,7 @@
 //! The outbox: rows written with the change they belong to, claimed by lease, results per recipient.
 
-use super::{CHUNK_BYTES, Connection, cases, folded, key, returned, text};
-use crate::case::{EventKind, MailKind, MailOrder, undeliverable};
-use crate::outbox::compose::Composed;
+use super::{Connection, cases, folded, key, returned};
+use crate::case::{EventKind, MailKind, undeliverable};
 use crate::outbox::retry::{FURTHEST_MS, Next, UNKNOWN_PAUSE_MS};
 use crate::outbox::{Delivery, Envelope, RecipientOutcome, Reply};
 use crate::store::rows;
@@ -12,7 +11,7 @@ use serde_json::json;
 /// Times further ahead than this were written before the clock was set back; several nodes are never so far apart.
 const CLOCK_SLACK_MS: i64 = 2 * 3_600_000;
 /// `case_id` of mail about many cases.
-const NO_CASE: i64 = 0;
+pub(super) const NO_CASE: i64 = 0;
 
 /// The Message-ID of our last mail to the same party in the case.
 pub(super) async fn last_message_id(
@@ -25,48 +24,6 @@ pub(super) async fn last_message_id(
         .bind(party)
         .fetch_optional(connection)
         .await?)
-}
-
-pub(super) async fn queue(
-    connection: &mut Connection,
-    case_id: i64,
-    order: &MailOrder,
-    mail: &Composed,
-    now_ms: i64,
-) -> Result<(), StoreError> {
-    let id: Option<i64> = sqlx::query_scalar(
-        "INSERT INTO outbox (case_id, kind, party, seq, rfc_message_id, envelope_from, created_at_ms, state, next_attempt_at_ms) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (case_id, party, kind, seq) DO NOTHING RETURNING id",
-    )
-    .bind(case_id)
-    .bind(order.kind.id())
-    .bind(text(&order.party))
-    .bind(order.seq)
-    .bind(&mail.message_id)
-    .bind(text(mail.envelope.from.as_deref().unwrap_or_default()))
-    .bind(now_ms)
-    .bind(if order.held { "held" } else { "queued" })
-    .bind(now_ms)
-    .fetch_optional(&mut *connection)
-    .await?;
-    let Some(id) = id else { return Ok(()) };
-    for (position, address) in mail.envelope.to.iter().enumerate() {
-        sqlx::query("INSERT INTO outbox_recipient (outbox_id, position, address, state) VALUES ($1, $2, $3, 'waiting')")
-            .bind(id)
-            .bind(i64::try_from(position).unwrap_or(i64::MAX))
-            .bind(text(address))
-            .execute(&mut *connection)
-            .await?;
-    }
-    for (seq, bytes) in mail.bytes.chunks(CHUNK_BYTES).enumerate() {
-        sqlx::query("INSERT INTO outbox_chunk (outbox_id, seq, bytes) VALUES ($1, $2, $3)")
-            .bind(id)
-            .bind(i64::try_from(seq).unwrap_or(i64::MAX))
-            .bind(bytes)
-            .execute(&mut *connection)
-            .await?;
-    }
-    Ok(())
 }
 
 pub(super) async fn acknowledgements_since(

@@ -2,7 +2,9 @@
 //!
 //! «Since» includes the moment itself: what was written in the very millisecond of a digest is told twice rather than never.
 
-use super::{Connection, outbox};
+use super::Connection;
+use super::later::Later;
+use super::outbox::NO_CASE;
 use crate::case::Case;
 use crate::store::rows::{self, CASE_COLUMNS, CaseRow};
 use crate::store::{LeftAlone, NotDelivered, ReportDay, ReportMail, StoreError};
@@ -63,7 +65,9 @@ pub(super) async fn queue(
         }
     }
     if let Some(mail) = mail {
-        outbox::queue(connection, 0, &mail.order, &mail.mail, now_ms).await?;
+        let mut later = Later::default();
+        later.mail(NO_CASE, mail.order.clone(), mail.mail.clone(), now_ms);
+        later.write(connection).await?;
     }
     Ok(true)
 }

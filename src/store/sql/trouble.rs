@@ -59,6 +59,16 @@ pub(super) async fn forget(
 }
 
 /// It has been stored.
+/// Whether messages of a source could not be read.
+pub(super) async fn has_any(connection: &mut Connection, source: &str) -> Result<bool, StoreError> {
+    let found: Option<i64> =
+        sqlx::query_scalar("SELECT first_at_ms FROM unreadable WHERE source = $1 LIMIT 1")
+            .bind(text(source))
+            .fetch_optional(connection)
+            .await?;
+    Ok(found.is_some())
+}
+
 pub(super) async fn mended(
     connection: &mut Connection,
     source: &str,

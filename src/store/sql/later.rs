@@ -1,0 +1,501 @@
+//! Rows that nobody reads before a group of messages is stored, written together: one statement a table, not one a row.
+//!
+//! Whoever may be looking for one of them after all asks first ([`Later::has_thread`] and its like) and has them written.
+
+use super::{CHUNK_BYTES, Connection, folded, key, likeness, text};
+use crate::case::likeness::Sketch;
+use crate::case::{CaseField, Event, MailKind, MailOrder};
+use crate::outbox::compose::Composed;
+use crate::store::{OwnReference, StoreError, ThreadKeys, rows};
+use sqlx::QueryBuilder;
+use sqlx::query_builder::Separated;
+use std::collections::BTreeMap;
+
+pub(super) type Sql = <Connection as sqlx::Connection>::Database;
+
+/// Rows that one statement writes, at most.
+pub(super) const ROWS_MAX: usize = 128;
+/// Bytes of mail that wait, about: more is written at once.
+const MAIL_BYTES_MAX: usize = 2 << 20;
+
+/// What became of a message.
+pub(super) struct Told {
+    pub message_id: i64,
+    pub outcome: &'static str,
+    pub reason: String,
+    pub case_id: i64,
+    pub at_ms: i64,
+    pub received_at_ms: i64,
+    pub sender_domain: String,
+}
+
+/// What the rules say of a message.
+pub(super) struct Said {
+    pub message_id: i64,
+    pub ruleset: String,
+    pub at_ms: i64,
+    pub verdict: String,
+}
+
+struct Mail {
+    case_id: i64,
+    order: MailOrder,
+    mail: Composed,
+    now_ms: i64,
+}
+
+struct Alike {
+    case_id: i64,
+    received_at_ms: i64,
+    sketch: Sketch,
+}
+
+struct Reference {
+    own: OwnReference,
+    case_id: i64,
+    message_id: i64,
+}
+
+/// Rows that wait to be written. What is dropped is not written.
+#[derive(Default)]
+pub(super) struct Later {
+    /// The last number taken of each year; its row in the database is locked since the first.
+    numbers: BTreeMap<i64, i64>,
+    events: Vec<(i64, Event)>,
+    fields: Vec<(i64, CaseField)>,
+    mails: Vec<Mail>,
+    mail_bytes: usize,
+    told: Vec<Told>,
+    said: Vec<Said>,
+    threads: Vec<(String, i64, i64)>,
+    references: Vec<Reference>,
+    alike: Vec<Alike>,
+}
+
+impl Later {
+    /// The next case number of a year, without a gap.
+    pub(super) async fn next_number(
+        &mut self,
+        connection: &mut Connection,
+        year: i64,
+    ) -> Result<i64, StoreError> {
+        let next = match self.numbers.get(&year) {
+            Some(last) => last.saturating_add(1),
+            None => {
+                sqlx::query_scalar(
+                    "INSERT INTO case_counter (year, last) VALUES ($1, 1) \
+                     ON CONFLICT (year) DO UPDATE SET last = case_counter.last + 1 RETURNING last",
+                )
+                .bind(year)
+                .fetch_one(connection)
+                .await?
+            }
+        };
+        self.numbers.insert(year, next);
+        Ok(next)
+    }
+
+    pub(super) fn history(&mut self, case_id: i64, events: Vec<Event>) {
+        self.events
+            .extend(events.into_iter().map(|event| (case_id, event)));
+    }
+
+    /// What was said first stays; a later message only fills gaps.
+    pub(super) fn fields(&mut self, case_id: i64, fields: Vec<CaseField>) {
+        self.fields
+            .extend(fields.into_iter().map(|field| (case_id, field)));
+    }
+
+    pub(super) fn mail(&mut self, case_id: i64, order: MailOrder, mail: Composed, now_ms: i64) {
+        self.mail_bytes = self.mail_bytes.saturating_add(mail.bytes.len());
+        self.mails.push(Mail {
+            case_id,
+            order,
+            mail,
+            now_ms,
+        });
+    }
+
+    pub(super) fn told(&mut self, told: Told) {
+        self.told.push(told);
+    }
+
+    pub(super) fn said(&mut self, said: Said) {
+        self.said.push(said);
+    }
+
+    /// A Message-ID by which later mail finds the case.
+    pub(super) fn thread(&mut self, rfc_message_id: &str, case_id: i64, message_id: i64) {
+        self.threads
+            .push((key(rfc_message_id).into_owned(), case_id, message_id));
+    }
+
+    /// The sender's own reference, by which later mail finds the case.
+    pub(super) fn reference(&mut self, own: OwnReference, case_id: i64, message_id: i64) {
+        self.references.push(Reference {
+            own,
+            case_id,
+            message_id,
+        });
+    }
+
+    pub(super) fn alike(&mut self, case_id: i64, received_at_ms: i64, sketch: Sketch) {
+        self.alike.push(Alike {
+            case_id,
+            received_at_ms,
+            sketch,
+        });
+    }
+
+    /// Whether one of these may be found by what waits.
+    pub(super) fn has_thread(&self, keys: &ThreadKeys) -> bool {
+        let cited = |id: &String| {
+            let id = key(id);
+            self.threads.iter().any(|(known, ..)| *known == id)
+        };
+        let own = |own: &OwnReference| {
+            let reference = folded(&own.reference);
+            self.references
+                .iter()
+                .any(|waits| folded(&waits.own.reference) == reference)
+        };
+        keys.cited.iter().any(cited) || keys.own.as_ref().is_some_and(own)
+    }
+
+    /// Whether a report of the same office, or with one of the files, waits.
+    pub(super) fn has_alike(&self, sketch: &Sketch) -> bool {
+        self.alike.iter().any(|Alike { sketch: waits, .. }| {
+            !sketch.office.is_empty() && sketch.office == waits.office
+                || sketch.files.iter().any(|file| waits.files.contains(file))
+        })
+    }
+
+    pub(super) fn has_acknowledgement_to(&self, address: &str) -> bool {
+        let address = folded(address);
+        self.mails.iter().any(|waits| {
+            waits.order.kind == MailKind::Kvittering
+                && waits
+                    .mail
+                    .envelope
+                    .to
+                    .iter()
+                    .any(|to| folded(to) == address)
+        })
+    }
+
+    pub(super) fn has_mail_of(&self, case_id: i64) -> bool {
+        self.mails.iter().any(|waits| waits.case_id == case_id)
+    }
+
+    pub(super) const fn is_much(&self) -> bool {
+        self.mail_bytes > MAIL_BYTES_MAX
+    }
+
+    /// Writes all that waits.
+    pub(super) async fn write(&mut self, connection: &mut Connection) -> Result<(), StoreError> {
+        for (year, last) in &self.numbers {
+            sqlx::query("UPDATE case_counter SET last = $1 WHERE year = $2 AND last < $1")
+                .bind(last)
+                .bind(year)
+                .execute(&mut *connection)
+                .await?;
+        }
+        for statement in self.statements() {
+            statement.execute(&mut *connection).await?;
+        }
+        let mails = std::mem::take(&mut self.mails);
+        self.mail_bytes = 0;
+        for mails in mails.chunks(ROWS_MAX) {
+            write_mails(connection, mails).await?;
+        }
+        Ok(())
+    }
+
+    fn statements(&mut self) -> Vec<Statement> {
+        let mut statements = Vec::new();
+        self.of_cases(&mut statements);
+        self.of_messages(&mut statements);
+        statements
+    }
+
+    fn of_cases(&mut self, statements: &mut Vec<Statement>) {
+        insert(
+            statements,
+            "INSERT INTO case_event (case_id, at_ms, kind, state, actor, on_behalf_of, reason, data) ",
+            &std::mem::take(&mut self.events),
+            "",
+            |row, (case_id, event)| {
+                let (actor, on_behalf_of) = rows::actor_columns(&event.actor);
+                row.push_bind(*case_id)
+                    .push_bind(event.at_ms)
+                    .push_bind(event.kind.id())
+                    .push_bind(event.state.id())
+                    .push_bind(actor)
+                    .push_bind(text(&on_behalf_of))
+                    .push_bind(text(&event.reason))
+                    .push_bind(event.data.to_string());
+            },
+        );
+        insert(
+            statements,
+            "INSERT INTO case_field (case_id, name, value, message_id) ",
+            &std::mem::take(&mut self.fields),
+            " ON CONFLICT (case_id, name) DO NOTHING",
+            |row, (case_id, field)| {
+                row.push_bind(*case_id)
+                    .push_bind(key(&field.name))
+                    .push_bind(text(&field.value))
+                    .push_bind(field.message_id);
+            },
+        );
+        let alike = std::mem::take(&mut self.alike);
+        let texts: Vec<&Alike> = alike
+            .iter()
+            .filter(|Alike { sketch, .. }| !sketch.office.is_empty() && !sketch.shingles.is_empty())
+            .collect();
+        insert(
+            statements,
+            "INSERT INTO case_likeness (case_id, office, received_at_ms, shingles, numbers) ",
+            &texts,
+            " ON CONFLICT (case_id) DO NOTHING",
+            |row, alike| {
+                row.push_bind(alike.case_id)
+                    .push_bind(key(&alike.sketch.office))
+                    .push_bind(alike.received_at_ms)
+                    .push_bind(likeness::to_bytes(&alike.sketch.shingles))
+                    .push_bind(likeness::to_bytes(&alike.sketch.numbers));
+            },
+        );
+        let files: Vec<(&String, i64)> = alike
+            .iter()
+            .flat_map(|alike| {
+                alike
+                    .sketch
+                    .files
+                    .iter()
+                    .map(|sha256| (sha256, alike.case_id))
+            })
+            .collect();
+        insert(
+            statements,
+            "INSERT INTO case_file (sha256, case_id) ",
+            &files,
+            " ON CONFLICT DO NOTHING",
+            |row, (sha256, case_id)| {
+                row.push_bind(*sha256).push_bind(*case_id);
+            },
+        );
+    }
+
+    fn of_messages(&mut self, statements: &mut Vec<Statement>) {
+        insert(
+            statements,
+            "WITH told (id, outcome, reason, case_id, settled_at_ms, received_at_ms, sender_domain) AS (",
+            &std::mem::take(&mut self.told),
+            ") UPDATE message SET outcome = told.outcome, reason = told.reason, case_id = told.case_id, \
+             settled_at_ms = told.settled_at_ms, received_at_ms = told.received_at_ms, sender_domain = told.sender_domain \
+             FROM told WHERE message.id = told.id",
+            |row, told| {
+                row.push_bind(told.message_id)
+                    .push_bind(told.outcome)
+                    .push_bind(text(&told.reason))
+                    .push_bind(told.case_id)
+                    .push_bind(told.at_ms)
+                    .push_bind(told.received_at_ms)
+                    .push_bind(text(&told.sender_domain));
+            },
+        );
+        insert(
+            statements,
+            "INSERT INTO verdict (message_id, ruleset, at_ms, verdict) ",
+            &std::mem::take(&mut self.said),
+            " ON CONFLICT (message_id) DO UPDATE SET ruleset = excluded.ruleset, at_ms = excluded.at_ms, verdict = excluded.verdict",
+            |row, said| {
+                row.push_bind(said.message_id)
+                    .push_bind(&said.ruleset)
+                    .push_bind(said.at_ms)
+                    .push_bind(&said.verdict);
+            },
+        );
+        insert(
+            statements,
+            "INSERT INTO thread_id (rfc_message_id, case_id, message_id) ",
+            &std::mem::take(&mut self.threads),
+            " ON CONFLICT DO NOTHING",
+            |row, (rfc_message_id, case_id, message_id)| {
+                row.push_bind(rfc_message_id)
+                    .push_bind(*case_id)
+                    .push_bind(*message_id);
+            },
+        );
+        insert(
+            statements,
+            "INSERT INTO case_reference (reference, address, party, case_id, message_id) ",
+            &std::mem::take(&mut self.references),
+            " ON CONFLICT DO NOTHING",
+            |row,
+             Reference {
+                 own,
+                 case_id,
+                 message_id,
+             }| {
+                row.push_bind(folded(&own.reference))
+                    .push_bind(folded(&own.address))
+                    .push_bind(text(&own.party))
+                    .push_bind(*case_id)
+                    .push_bind(*message_id);
+            },
+        );
+    }
+}
+
+/// Queues mails; one that is queued already stays as it is.
+async fn write_mails(connection: &mut Connection, mails: &[Mail]) -> Result<(), StoreError> {
+    let mut statement = queueing(mails);
+    let queued: Vec<(i64, String)> = statement
+        .build_query_as()
+        .persistent(mails.len() == 1)
+        .fetch_all(&mut *connection)
+        .await?;
+    let mut of_id: Vec<(i64, &Composed)> = Vec::with_capacity(queued.len());
+    for waits in mails {
+        let found = queued
+            .iter()
+            .find(|(_, message_id)| *message_id == waits.mail.message_id);
+        if let Some((id, _)) = found {
+            of_id.push((*id, &waits.mail));
+        }
+    }
+    for statement in to_recipients(&of_id) {
+        statement.execute(&mut *connection).await?;
+    }
+    let contents: Vec<(i64, &[u8])> = of_id
+        .iter()
+        .map(|&(id, mail)| (id, mail.bytes.as_slice()))
+        .collect();
+    let head = "INSERT INTO outbox_chunk (outbox_id, seq, bytes) ";
+    insert_chunks(connection, head, &contents).await
+}
+
+fn queueing(mails: &[Mail]) -> QueryBuilder<Sql> {
+    let mut statement = QueryBuilder::new(
+        "INSERT INTO outbox (case_id, kind, party, seq, rfc_message_id, envelope_from, created_at_ms, state, next_attempt_at_ms) ",
+    );
+    statement.push_values(mails, |mut row, waits| {
+        let (order, mail) = (&waits.order, &waits.mail);
+        row.push_bind(waits.case_id)
+            .push_bind(order.kind.id())
+            .push_bind(text(&order.party))
+            .push_bind(order.seq)
+            .push_bind(&mail.message_id)
+            .push_bind(text(mail.envelope.from.as_deref().unwrap_or_default()))
+            .push_bind(waits.now_ms)
+            .push_bind(if order.held { "held" } else { "queued" })
+            .push_bind(waits.now_ms);
+    });
+    statement
+        .push(" ON CONFLICT (case_id, party, kind, seq) DO NOTHING RETURNING id, rfc_message_id");
+    statement
+}
+
+fn to_recipients(queued: &[(i64, &Composed)]) -> Vec<Statement> {
+    let recipients: Vec<(i64, usize, &String)> = queued
+        .iter()
+        .flat_map(|(id, mail)| {
+            let numbered = mail.envelope.to.iter().enumerate();
+            numbered.map(|(position, address)| (*id, position, address))
+        })
+        .collect();
+    let mut statements = Vec::new();
+    insert(
+        &mut statements,
+        "INSERT INTO outbox_recipient (outbox_id, position, address, state) ",
+        &recipients,
+        "",
+        |row, (id, position, address)| {
+            row.push_bind(*id)
+                .push_bind(i64::try_from(*position).unwrap_or(i64::MAX))
+                .push_bind(text(address))
+                .push_bind("waiting");
+        },
+    );
+    statements
+}
+
+/// A statement with its values.
+pub(super) struct Statement {
+    built: QueryBuilder<Sql>,
+    rows: usize,
+}
+
+impl Statement {
+    pub(super) async fn execute(mut self, connection: &mut Connection) -> Result<(), StoreError> {
+        // A statement for each number of rows would drive the others out of the cache.
+        let statement = self.built.build().persistent(self.rows == 1);
+        statement.execute(connection).await?;
+        Ok(())
+    }
+}
+
+/// Few statements for many rows: what stands before `VALUES`, a row's values, what stands behind.
+fn insert<T>(
+    statements: &mut Vec<Statement>,
+    head: &str,
+    rows: &[T],
+    tail: &str,
+    push: impl Fn(&mut Separated<'_, Sql, &'static str>, &T),
+) {
+    for rows in rows.chunks(ROWS_MAX) {
+        let mut built = QueryBuilder::<Sql>::new(head);
+        built.push_values(rows, |mut row, values| push(&mut row, values));
+        built.push(tail);
+        let rows = rows.len();
+        statements.push(Statement { built, rows });
+    }
+}
+
+/// Writes contents, each by the row that it belongs to, in chunks. A statement holds a chunk or two, or many small contents.
+pub(super) async fn insert_chunks(
+    connection: &mut Connection,
+    head: &str,
+    contents: &[(i64, &[u8])],
+) -> Result<(), StoreError> {
+    let mut rest = contents;
+    let mut seq = 0;
+    while let Some(statement) = next_chunks(head, &mut rest, &mut seq) {
+        statement.execute(&mut *connection).await?;
+    }
+    Ok(())
+}
+
+/// `seq` counts the chunks of the first content that are written.
+fn next_chunks(head: &str, rest: &mut &[(i64, &[u8])], seq: &mut usize) -> Option<Statement> {
+    let mut chunks: Vec<(i64, usize, &[u8])> = Vec::new();
+    let mut bytes = 0_usize;
+    while bytes < CHUNK_BYTES
+        && chunks.len() < ROWS_MAX
+        && let Some(((id, content), others)) = rest.split_first()
+    {
+        match content.chunks(CHUNK_BYTES).nth(*seq) {
+            Some(chunk) => {
+                chunks.push((*id, *seq, chunk));
+                bytes = bytes.saturating_add(chunk.len());
+                *seq = seq.saturating_add(1);
+            }
+            None => (*rest, *seq) = (others, 0),
+        }
+    }
+    let mut statements = Vec::new();
+    insert(
+        &mut statements,
+        head,
+        &chunks,
+        "",
+        |row, (id, seq, bytes)| {
+            row.push_bind(*id)
+                .push_bind(i64::try_from(*seq).unwrap_or(i64::MAX))
+                .push_bind(*bytes);
+        },
+    );
+    statements.pop()
+}
