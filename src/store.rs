@@ -736,13 +736,15 @@ pub trait Store: Send + Sync {
     async fn content_deleted_ms(&self, message_id: i64) -> Result<Option<i64>, StoreError>;
     /// When the next queued mail is due.
     async fn next_due_ms(&self) -> Result<Option<i64>, StoreError>;
+    /// When the oldest mail that still waits was queued, Unix milliseconds.
+    async fn oldest_unsent_ms(&self) -> Result<Option<i64>, StoreError>;
     /// A remembered setting.
     async fn setting(&self, name: &str) -> Result<Option<String>, StoreError>;
     /// Remembers a setting.
     async fn set_setting(&self, name: &str, value: &str) -> Result<(), StoreError>;
     /// Remembers a setting unless it is there; returns what is there now.
     async fn setting_once(&self, name: &str, value: &str) -> Result<String, StoreError>;
-    /// Numbers.
+    /// Numbers. They are counted: with a million cases this takes seconds.
     async fn counts(&self) -> Result<Counts, StoreError>;
     /// When the last check of a source was completed, Unix milliseconds.
     async fn checked_at_ms(&self, source: &str) -> Result<Option<i64>, StoreError>;

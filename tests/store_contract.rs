@@ -19,6 +19,8 @@ mod net;
 #[path = "support/packages.rs"]
 #[allow(dead_code, unreachable_pub)]
 mod packages;
+#[path = "store_contract/plans.rs"]
+mod plans;
 #[path = "support/postgres.rs"]
 mod postgres;
 

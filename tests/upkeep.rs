@@ -511,6 +511,7 @@ async fn health_is_told_by_http_and_tells_no_personal_data() {
             unsent_age: Duration::from_hours(2),
         },
         started_at_ms: house.clock.now_ms(),
+        counted: linjevei::worker::health::Counted::default(),
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();

@@ -2,6 +2,7 @@
 //! a time limit for each: a monitor that misbehaves costs the worker nothing.
 
 use super::health::Examiner;
+use crate::store::StoreError;
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
@@ -71,24 +72,32 @@ async fn answer(request: &Request<Incoming>, examiner: &Examiner) -> Response<Fu
         headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
         return refused;
     }
-    let health = match examiner.examine().await {
-        Ok(health) => health,
+    let told = async {
+        let health = examiner.examine().await?;
+        if request.uri().path() == "/metrics" {
+            let numbers = examiner.count().await?;
+            return Ok(response(
+                StatusCode::OK,
+                PROMETHEUS,
+                health.metrics(&numbers),
+            ));
+        }
+        let status = if health.is_well() {
+            StatusCode::OK
+        } else {
+            StatusCode::SERVICE_UNAVAILABLE
+        };
+        Ok::<_, StoreError>(response(status, JSON, format!("{}\n", health.json())))
+    };
+    match told.await {
+        Ok(response) => response,
         Err(error) => {
             let problem = format!("the store does not answer: {error}");
             warn!(error = %error, "health could not be examined");
             let json = serde_json::json!({ "status": "failing", "problems": [problem] });
-            return response(StatusCode::SERVICE_UNAVAILABLE, JSON, format!("{json}\n"));
+            response(StatusCode::SERVICE_UNAVAILABLE, JSON, format!("{json}\n"))
         }
-    };
-    if request.uri().path() == "/metrics" {
-        return response(StatusCode::OK, PROMETHEUS, health.metrics());
     }
-    let status = if health.is_well() {
-        StatusCode::OK
-    } else {
-        StatusCode::SERVICE_UNAVAILABLE
-    };
-    response(status, JSON, format!("{}\n", health.json()))
 }
 
 fn response(

@@ -10,11 +10,19 @@ use crate::store::{Counts, Reconciled, SourceAccount, StoreError, Unreadable};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 /// Something that cannot be read at its source for this long is told; a forsendelse in SvarInn has two hours before KS begins
 /// to send warnings.
 const UNREADABLE_SECS: i64 = 30 * 60;
+
+/// Counting that takes so long is not done at every question.
+const COUNTING_IS_LONG: Duration = Duration::from_millis(200);
+/// So many times as long as it took, what was counted is told again.
+const COUNTING_RESTS: u32 = 100;
 
 /// When something counts as too old.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +46,8 @@ pub struct Examiner {
     pub limits: HealthLimits,
     /// When the worker was started, Unix milliseconds.
     pub started_at_ms: i64,
+    /// What was counted last.
+    pub counted: Counted,
 }
 
 /// A source's last completed check.
@@ -53,6 +63,24 @@ pub struct SourceHealth {
     pub watched_by: Option<String>,
 }
 
+/// What is stored, counted.
+#[derive(Debug, Clone, Default)]
+pub struct Numbers {
+    accounts: Vec<SourceAccount>,
+    counts: Counts,
+}
+
+/// What was counted last.
+#[derive(Debug, Clone, Default)]
+pub struct Counted(Arc<Mutex<Option<Count>>>);
+
+#[derive(Debug)]
+struct Count {
+    at: Instant,
+    took: Duration,
+    numbers: Arc<Numbers>,
+}
+
 /// How it is.
 #[derive(Debug, Clone)]
 pub struct Health {
@@ -66,8 +94,6 @@ pub struct Health {
     pub rules: Option<RulesInForce>,
     /// The last reconciliations.
     pub reconciled: Vec<Reconciled>,
-    accounts: Vec<SourceAccount>,
-    counts: Counts,
     loops: Vec<(String, u64)>,
     live_since: LiveSince,
     unreadable: Vec<Unreadable>,
@@ -89,14 +115,11 @@ impl Examiner {
     pub async fn examine(&self) -> Result<Health, StoreError> {
         let store = &self.engine.store;
         let now_ms = self.engine.clock.now_ms();
-        let accounts = store.accounts().await?;
-        let counts = store.counts().await?;
         let mut problems = Vec::new();
         let mut sources = Vec::new();
         let watchers = store.watchers().await?;
         for (name, limit) in &self.limits.check_age {
-            let account = accounts.iter().find(|account| account.source == *name);
-            let checked_at_ms = account.map_or(0, |account| account.checked_at_ms);
+            let checked_at_ms = store.checked_at_ms(name).await?.unwrap_or_default();
             let age_secs = age_secs(now_ms, checked_at_ms.max(self.started_at_ms));
             if is_over(age_secs, *limit) {
                 problems.push(format!(
@@ -120,7 +143,8 @@ impl Examiner {
                 },
             });
         }
-        let oldest_unsent_secs = counts.oldest_unsent_ms.map(|ms| age_secs(now_ms, ms));
+        let oldest_unsent_ms = store.oldest_unsent_ms().await?;
+        let oldest_unsent_secs = oldest_unsent_ms.map(|ms| age_secs(now_ms, ms));
         if let Some(age) = oldest_unsent_secs.filter(|age| is_over(*age, self.limits.unsent_age)) {
             problems.push(format!("the oldest unsent mail has waited {age} s"));
         }
@@ -161,8 +185,6 @@ impl Examiner {
             oldest_unsent_secs,
             rules: reloading::in_force(store).await?,
             reconciled,
-            accounts,
-            counts,
             loops: self
                 .vitals
                 .all()
@@ -172,6 +194,34 @@ impl Examiner {
             live_since: self.engine.live_since.clone(),
             unreadable,
         })
+    }
+}
+
+impl Examiner {
+    /// Counts what is stored. Where that takes long, what was counted a moment ago will do: monitors ask every few seconds, and
+    /// counting never takes more than a hundredth of the time.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store does not answer.
+    pub async fn count(&self) -> Result<Arc<Numbers>, StoreError> {
+        let mut counted = self.counted.0.lock().await;
+        if let Some(last) = counted.as_ref()
+            && last.took >= COUNTING_IS_LONG
+            && last.at.elapsed() < last.took.saturating_mul(COUNTING_RESTS)
+        {
+            return Ok(Arc::clone(&last.numbers));
+        }
+        let at = Instant::now();
+        let numbers = Arc::new(Numbers {
+            accounts: self.engine.store.accounts().await?,
+            counts: self.engine.store.counts().await?,
+        });
+        *counted = Some(Count {
+            at,
+            took: at.elapsed(),
+            numbers: Arc::clone(&numbers),
+        });
+        Ok(numbers)
     }
 }
 
@@ -224,7 +274,7 @@ impl Health {
     }
 
     /// For `/metrics`: the text format of Prometheus, version 0.0.4.
-    pub fn metrics(&self) -> String {
+    pub fn metrics(&self, numbers: &Numbers) -> String {
         let mut page = Page::default();
         page.family("linjevei_build_info", "The version that runs.");
         page.value(&[("version", env!("CARGO_PKG_VERSION"))], 1);
@@ -241,7 +291,7 @@ impl Health {
             "linjevei_messages",
             "Stored messages by source and outcome.",
         );
-        for account in self.watched() {
+        for account in self.watched(numbers) {
             for (outcome, count) in [
                 ("opened", account.opened),
                 ("joined", account.joined),
@@ -256,14 +306,14 @@ impl Health {
             "linjevei_messages_seen",
             "Messages that the source has shown and that were stored.",
         );
-        for account in self.watched() {
+        for account in self.watched(numbers) {
             page.value(&[("source", &account.source)], account.seen);
         }
         page.family(
             "linjevei_messages_gone_before_fetch",
             "Messages that were listed and gone before they could be fetched.",
         );
-        for account in self.watched() {
+        for account in self.watched(numbers) {
             page.value(&[("source", &account.source)], account.gone);
         }
         page.family(
@@ -279,11 +329,11 @@ impl Health {
             );
         }
         page.family("linjevei_cases", "Cases by state.");
-        for (state, count) in &self.counts.cases {
+        for (state, count) in &numbers.counts.cases {
             page.value(&[("state", state)], *count);
         }
         page.family("linjevei_outbox", "Mail by state.");
-        for (state, count) in &self.counts.outbox {
+        for (state, count) in &numbers.counts.outbox {
             page.value(&[("state", state)], *count);
         }
         page.family(
@@ -328,10 +378,9 @@ impl Health {
     }
 
     /// Watched sources only: what was taken in by hand goes under the name of a file.
-    fn watched(&self) -> impl Iterator<Item = &SourceAccount> {
-        self.accounts
-            .iter()
-            .filter(|account| self.live_since.sources.contains(&account.source))
+    fn watched<'n>(&'n self, numbers: &'n Numbers) -> impl Iterator<Item = &'n SourceAccount> {
+        let accounts = numbers.accounts.iter();
+        accounts.filter(|account| self.live_since.sources.contains(&account.source))
     }
 }
 

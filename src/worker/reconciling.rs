@@ -5,7 +5,7 @@
 
 use super::{Engine, WorkError};
 use crate::intake::{Cursor, MailSource, Position};
-use crate::store::{Reconciled, SourceAccount, StoreError};
+use crate::store::{LooseEnd, Reconciled, SourceAccount, StoreError};
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
 use tracing::{error, info};
@@ -154,54 +154,18 @@ impl Engine {
         source: &str,
         look: Option<Look>,
     ) -> Result<Report, StoreError> {
+        let counted = self.count().await?;
+        Ok(counted.report(source, look))
+    }
+
+    /// Counts everything in the store: what takes long where there is much.
+    async fn count(&self) -> Result<Counted, StoreError> {
         let at_ms = self.clock.now_ms();
-        let accounts = self.store.accounts().await?;
-        let account = accounts
-            .into_iter()
-            .find(|account| account.source == source);
-        let account = account.unwrap_or_else(|| SourceAccount {
-            source: source.to_owned(),
-            ..SourceAccount::default()
-        });
-        let mut differences = Vec::new();
-        if let Some(look) = &look
-            && !look.not_stored.is_empty()
-        {
-            let mut positions: Vec<&Position> = look.not_stored.iter().collect();
-            positions.sort();
-            differences.push(Difference {
-                kind: "not-stored".to_owned(),
-                source: source.to_owned(),
-                count: i64::try_from(positions.len()).unwrap_or(i64::MAX),
-                positions: positions
-                    .into_iter()
-                    .take(POSITIONS_MAX)
-                    .map(place)
-                    .collect(),
-            });
-        }
-        differences.extend(unaccounted(&account));
-        let loose_ends = self
-            .store
-            .loose_ends(at_ms.saturating_sub(UNDECIDED_MS))
-            .await?;
-        differences.extend(
-            loose_ends
-                .into_iter()
-                .filter(|end| end.source == source)
-                .map(|end| Difference {
-                    kind: end.kind,
-                    source: end.source,
-                    count: end.count,
-                    positions: Vec::new(),
-                }),
-        );
-        Ok(Report {
-            source: source.to_owned(),
+        let undecided_before_ms = at_ms.saturating_sub(UNDECIDED_MS);
+        Ok(Counted {
             at_ms,
-            at_source: look.map(|look| look.at_source),
-            account,
-            differences,
+            accounts: self.store.accounts().await?,
+            loose_ends: self.store.loose_ends(undecided_before_ms).await?,
         })
     }
 
@@ -211,12 +175,13 @@ impl Engine {
     /// # Errors
     /// [`StoreError`].
     pub async fn reconcile_store(&self, watched: &[String]) -> Result<Report, StoreError> {
-        let mut whole = self.account_for("", None).await?;
-        for account in self.store.accounts().await? {
-            if watched.contains(&account.source) {
+        let counted = self.count().await?;
+        let mut whole = counted.report("", None);
+        for account in &counted.accounts {
+            if account.source.is_empty() || watched.contains(&account.source) {
                 continue;
             }
-            let one = self.account_for(&account.source, None).await?;
+            let one = counted.report(&account.source, None);
             whole.differences.extend(one.differences);
             let sum = &mut whole.account;
             sum.seen = sum.seen.saturating_add(account.seen);
@@ -277,6 +242,58 @@ impl Engine {
             .into_iter()
             .find(|last| last.source == source)
             .map_or(0, |last| next(last.at_ms, last.differences)))
+    }
+}
+
+/// Everything in the store, counted once.
+struct Counted {
+    at_ms: i64,
+    accounts: Vec<SourceAccount>,
+    loose_ends: Vec<LooseEnd>,
+}
+
+impl Counted {
+    fn report(&self, source: &str, look: Option<Look>) -> Report {
+        let account = self
+            .accounts
+            .iter()
+            .find(|account| account.source == source);
+        let account = account.cloned().unwrap_or_else(|| SourceAccount {
+            source: source.to_owned(),
+            ..SourceAccount::default()
+        });
+        let mut differences = Vec::new();
+        if let Some(look) = &look
+            && !look.not_stored.is_empty()
+        {
+            let mut positions: Vec<&Position> = look.not_stored.iter().collect();
+            positions.sort();
+            differences.push(Difference {
+                kind: "not-stored".to_owned(),
+                source: source.to_owned(),
+                count: i64::try_from(positions.len()).unwrap_or(i64::MAX),
+                positions: positions
+                    .into_iter()
+                    .take(POSITIONS_MAX)
+                    .map(place)
+                    .collect(),
+            });
+        }
+        differences.extend(unaccounted(&account));
+        let of_source = self.loose_ends.iter().filter(|end| end.source == source);
+        differences.extend(of_source.map(|end| Difference {
+            kind: end.kind.clone(),
+            source: end.source.clone(),
+            count: end.count,
+            positions: Vec::new(),
+        }));
+        Report {
+            source: source.to_owned(),
+            at_ms: self.at_ms,
+            at_source: look.map(|look| look.at_source),
+            account,
+            differences,
+        }
     }
 }
 

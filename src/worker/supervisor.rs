@@ -6,7 +6,7 @@
 //! is picked up from the store.
 
 use super::fellows::{self, Fellows, Keeper, Turn};
-use super::health::{Examiner, HealthLimits};
+use super::health::{Counted, Examiner, HealthLimits};
 use super::reloading::{Reloader, RuleFolders};
 use super::retention::Retention;
 use super::vitals::{Pulse, Vitals};
@@ -134,6 +134,7 @@ pub async fn run(worker: Service, soft: CancellationToken) -> Result<(), LoopLos
             fellows,
             limits,
             started_at_ms: engine.clock.now_ms(),
+            counted: Counted::default(),
         };
         helpers.spawn(endpoint::serve(listener, examiner));
     }
@@ -565,8 +566,8 @@ impl Upkeep {
                     }
                 }
             }
-            if shared {
-                // Another worker may have counted meanwhile.
+            // A worker before this one, or another one, may have counted.
+            if shared || count_at_ms == 0 {
                 match self.engine.next_reconciliation_ms("").await {
                     Ok(next) => count_at_ms = next,
                     Err(error) => {

@@ -547,11 +547,11 @@ pub(super) async fn untreated(
     source: &str,
     limit: u32,
 ) -> Result<Vec<Position>, StoreError> {
-    // A duplicate is treated like its original, once that is decided.
+    // A duplicate is treated like its original, once that is decided. The outcomes are named as the index names them.
     let rows: Vec<(String, i64, String)> = sqlx::query_as(
         "SELECT m.mailbox, m.uid_validity, m.position_key FROM message m LEFT JOIN message o ON o.id = m.duplicate_of \
-         WHERE m.source = $1 AND m.treated = 0 AND (m.outcome IN ('opened', 'joined') \
-         OR (m.outcome = 'duplicate' AND o.outcome IN ('opened', 'joined'))) ORDER BY m.id LIMIT $2",
+         WHERE m.source = $1 AND m.treated = 0 AND m.outcome IN ('opened', 'joined', 'duplicate') \
+         AND (m.outcome <> 'duplicate' OR o.outcome IN ('opened', 'joined')) ORDER BY m.id LIMIT $2",
     )
     .bind(text(source))
     .bind(i64::from(limit))

@@ -1,6 +1,6 @@
 //! Small things that are kept: settings, rule sets, and numbers for whoever looks.
 
-use super::{Connection, text};
+use super::{Connection, outbox, text};
 use crate::rules::RuleFiles;
 use crate::store::{Counts, StoreError};
 
@@ -80,10 +80,6 @@ pub(super) async fn counts(connection: &mut Connection) -> Result<Counts, StoreE
         outbox: sqlx::query_as("SELECT state, count(*) FROM outbox GROUP BY state ORDER BY state")
             .fetch_all(&mut *connection)
             .await?,
-        oldest_unsent_ms: sqlx::query_scalar(
-            "SELECT min(created_at_ms) FROM outbox WHERE state IN ('queued', 'sending')",
-        )
-        .fetch_one(connection)
-        .await?,
+        oldest_unsent_ms: outbox::oldest_unsent_ms(connection).await?,
     })
 }

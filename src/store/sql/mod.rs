@@ -556,6 +556,10 @@ impl Store for Database {
         read!(self, |connection| outbox::next_due_ms(connection))
     }
 
+    async fn oldest_unsent_ms(&self) -> Result<Option<i64>, StoreError> {
+        read!(self, |connection| outbox::oldest_unsent_ms(connection))
+    }
+
     async fn setting(&self, name: &str) -> Result<Option<String>, StoreError> {
         read!(self, |connection| kept::setting(connection, name))
     }
@@ -617,8 +621,17 @@ impl Store for Database {
         ended_before_ms: i64,
         now_ms: i64,
     ) -> Result<Option<(i64, CaseNumber)>, StoreError> {
+        // Going through all cases takes its time, during which others may write.
+        let due = read!(self, |connection| upkeep::next_case(
+            connection,
+            after_case_id,
+            ended_before_ms
+        ))?;
+        let Some(id) = due else {
+            return Ok(None);
+        };
         write!(self, "delete-case-content", |connection| {
-            upkeep::delete_case(connection, after_case_id, ended_before_ms, now_ms)
+            upkeep::delete_case(connection, id.saturating_sub(1), ended_before_ms, now_ms)
         })
     }
 

@@ -149,9 +149,10 @@ pub(super) async fn recover_sending(
     all: bool,
     now_ms: i64,
 ) -> Result<u64, StoreError> {
+    // That the lease is not negative and the order is of no column lets the index of these be taken, not the whole table.
     let rows: Vec<(i64, i64, i64)> = sqlx::query_as(concat!(
-        "SELECT id, unknown_outcomes, claimed_at_ms FROM outbox WHERE state = 'sending' \
-         AND ($1 = 1 OR lease_until_ms <= $2 OR claimed_at_ms > $3) ORDER BY id",
+        "SELECT id, unknown_outcomes, claimed_at_ms FROM outbox WHERE state = 'sending' AND lease_until_ms >= 0 \
+         AND ($1 = 1 OR lease_until_ms <= $2 OR claimed_at_ms > $3) ORDER BY +id",
         skip_locked!()
     ))
     .bind(i64::from(all))
@@ -383,6 +384,17 @@ pub(super) async fn next_due_ms(connection: &mut Connection) -> Result<Option<i6
             .fetch_one(connection)
             .await?,
     )
+}
+
+pub(super) async fn oldest_unsent_ms(
+    connection: &mut Connection,
+) -> Result<Option<i64>, StoreError> {
+    Ok(sqlx::query_scalar(
+        "SELECT min(created_at_ms) FROM (SELECT created_at_ms FROM outbox WHERE state = 'queued' \
+         UNION ALL SELECT created_at_ms FROM outbox WHERE state = 'sending') AS waiting",
+    )
+    .fetch_one(connection)
+    .await?)
 }
 
 pub(super) async fn hold(connection: &mut Connection, id: i64) -> Result<bool, StoreError> {

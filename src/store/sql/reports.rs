@@ -79,8 +79,9 @@ pub(super) async fn unacknowledged(
     since_ms: i64,
 ) -> Result<Vec<Case>, StoreError> {
     let rows: Vec<CaseRow> = sqlx::query_as(AssertSqlSafe(format!(
-        "SELECT {CASE_COLUMNS} FROM cases WHERE acknowledgement <> 'queued' AND message_id <> 0 AND state <> 'dismissed' \
-         AND (created_at_ms >= $1 OR (acknowledgement = 'no-address' AND answered_at_ms >= $1)) ORDER BY year, count"
+        "SELECT {CASE_COLUMNS} FROM cases WHERE id IN (SELECT id FROM cases WHERE acknowledgement <> 'queued' AND created_at_ms >= $1 \
+         UNION ALL SELECT id FROM cases WHERE acknowledgement = 'no-address' AND answered_at_ms >= $1) \
+         AND message_id <> 0 AND state <> 'dismissed' ORDER BY +year, +count"
     )))
     .bind(since_ms)
     .fetch_all(&mut *connection)
@@ -109,9 +110,10 @@ pub(super) async fn not_delivered(
     let rows: Vec<NotDeliveredRow> = sqlx::query_as(
         "SELECT o.id, coalesce(c.year, 0) AS year, coalesce(c.count, 0) AS count, o.kind, o.party, o.state, o.hold_reason \
          FROM outbox o LEFT JOIN cases c ON c.id = o.case_id \
-         WHERE (o.state NOT IN ('queued', 'sending', 'sent', 'held') AND (c.attention = 1 OR (c.id IS NULL AND o.claimed_at_ms >= $1))) \
+         WHERE o.state IN ('failed', 'bounced', 'held') AND o.state NOT IN ('queued', 'sending', 'sent') \
+         AND ((o.state <> 'held' AND (c.attention = 1 OR (c.id IS NULL AND o.claimed_at_ms >= $1))) \
          OR (o.state = 'held' AND c.state NOT IN ('closed', 'dismissed') \
-         AND (o.kind <> 'purring' OR (c.state = 'sent' AND c.destination = o.party))) ORDER BY o.id",
+         AND (o.kind <> 'purring' OR (c.state = 'sent' AND c.destination = o.party)))) ORDER BY +o.id",
     )
     .bind(since_ms)
     .fetch_all(&mut *connection)
@@ -144,7 +146,9 @@ pub(super) async fn left_alone(
     limit: u32,
 ) -> Result<(u64, Vec<LeftAlone>), StoreError> {
     let condition = format!(
-        "FROM message WHERE outcome = 'left-alone' AND settled_at_ms >= $1 AND reason NOT IN ({NOT_TOLD})"
+        "FROM message WHERE id IN (SELECT id FROM message WHERE outcome = 'left-alone' AND content_deleted_at_ms = 0 \
+         AND settled_at_ms >= $1 UNION ALL SELECT id FROM message WHERE outcome = 'left-alone' AND content_deleted_at_ms >= $1 \
+         AND settled_at_ms >= $1) AND reason NOT IN ({NOT_TOLD})"
     );
     let count: i64 = sqlx::query_scalar(AssertSqlSafe(format!("SELECT count(*) {condition}")))
         .bind(since_ms)

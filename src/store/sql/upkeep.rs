@@ -246,6 +246,21 @@ macro_rules! cases_due {
     };
 }
 
+/// The next case after that row whose content is to be deleted.
+pub(super) async fn next_case(
+    connection: &mut Connection,
+    after_case_id: i64,
+    ended_before_ms: i64,
+) -> Result<Option<i64>, StoreError> {
+    Ok(
+        sqlx::query_scalar(cases_due!("SELECT id", "ORDER BY id LIMIT 1"))
+            .bind(after_case_id)
+            .bind(ended_before_ms)
+            .fetch_optional(connection)
+            .await?,
+    )
+}
+
 /// Number, history and all facets stay.
 pub(super) async fn delete_case(
     connection: &mut Connection,

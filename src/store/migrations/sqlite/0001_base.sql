@@ -33,7 +33,7 @@ CREATE TABLE message (
 CREATE UNIQUE INDEX message_original ON message (content_hash) WHERE outcome <> 'duplicate';
 CREATE INDEX message_pending ON message (attempts, id) WHERE outcome = 'pending';
 CREATE INDEX message_untreated ON message (source, id) WHERE treated = 0 AND outcome IN ('opened', 'joined', 'duplicate');
-CREATE INDEX message_left_alone ON message (settled_at_ms) WHERE outcome = 'left-alone' AND content_deleted_at_ms = 0;
+CREATE INDEX message_left_alone ON message (content_deleted_at_ms, settled_at_ms) WHERE outcome = 'left-alone';
 CREATE INDEX message_account ON message (source, outcome);
 CREATE INDEX message_duplicate ON message (duplicate_of) WHERE duplicate_of <> 0;
 CREATE INDEX message_case ON message (case_id) WHERE case_id <> 0;
@@ -139,6 +139,9 @@ CREATE TABLE cases (
 CREATE INDEX cases_to_remind ON cases (due_day) WHERE state = 'sent' AND reminder = 'allowed';
 CREATE INDEX cases_to_close ON cases (answered_at_ms) WHERE state = 'answered';
 CREATE INDEX cases_open ON cases (state, due_day) WHERE state NOT IN ('closed', 'registered', 'dismissed');
+CREATE INDEX cases_attention ON cases (attention, year, count) WHERE attention = 1;
+CREATE INDEX cases_unacknowledged ON cases (created_at_ms) WHERE acknowledgement <> 'queued';
+CREATE INDEX cases_without_address ON cases (answered_at_ms) WHERE acknowledgement = 'no-address';
 
 -- Append-only.
 CREATE TABLE case_event (
@@ -191,6 +194,7 @@ CREATE TABLE outbox (
 ) STRICT;
 CREATE INDEX outbox_due ON outbox (next_attempt_at_ms) WHERE state = 'queued';
 CREATE INDEX outbox_sending ON outbox (lease_until_ms) WHERE state = 'sending';
+CREATE INDEX outbox_undelivered ON outbox (state, id) WHERE state NOT IN ('queued', 'sending', 'sent');
 CREATE INDEX outbox_replaced ON outbox (replaced_message_id) WHERE replaced_message_id <> '';
 
 CREATE TABLE outbox_recipient (
