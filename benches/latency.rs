@@ -14,6 +14,8 @@
     clippy::cast_precision_loss
 )]
 
+#[path = "reports/about.rs"]
+mod reports;
 #[path = "../tests/support/serving.rs"]
 mod serving;
 #[path = "../tests/support/smtp.rs"]
@@ -26,6 +28,7 @@ mod worker;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
+use reports::about;
 use smtp::{Encryption, Script, SmtpServer};
 use support::dovecot::{Dovecot, Options, PASSWORD};
 use support::net::wait_until;
@@ -45,25 +48,7 @@ fn reporter(number: u32) -> String {
 /// Reports as they come, each about something else.
 fn report(number: u32) -> Vec<u8> {
     let now = jiff::fmt::rfc2822::to_string(&jiff::Zoned::now()).unwrap();
-    let about = [
-        (
-            "manglende epikrise",
-            "Pasienten ble utskrevet fra lungeposten uten epikrise.",
-        ),
-        (
-            "feil i medisinlisten",
-            "Medisinlisten fra medisinsk avdeling stemmer ikke med det pasienten fikk.",
-        ),
-        (
-            "henvisning avvist",
-            "Henvisningen til nevrologisk poliklinikk ble avvist uten begrunnelse.",
-        ),
-        (
-            "sen melding",
-            "Melding om utskrivningsklar pasient kom først etter hjemreisen.",
-        ),
-    ];
-    let (subject, text) = about[number as usize % about.len()];
+    let (subject, text) = about(number as usize);
     let more: String = (0..number % 7).fold(String::new(), |more, line| {
         format!(
             "{more}Vi ringte avdelingen i uke {} uten å få svar.\r\n",
