@@ -101,10 +101,7 @@ impl RuleSet {
         let names = named_in(self, &scans, Zone::Sender);
         verdict.reporter = reporter::find(&self.directory, message, &facts, &names);
         verdict.why_not = why_not::find(&self.directory, message, context, &verdict);
-        let words: Vec<_> = scans
-            .iter()
-            .map(|scan| (scan.zone, scan.tokens()))
-            .collect();
+        let words: Vec<_> = scans.iter().map(|scan| (scan.zone, scan.words())).collect();
         verdict.language = language::of(&self.directory, &verdict.reporter, &words);
         verdict.reference = language::reference(&views, &words);
         verdict

@@ -2,7 +2,7 @@
 //! count because a negating or soothing cue stands in the same clause.
 
 use super::compile::{Room, RuleSet};
-use super::fold::{Token, fold_text, tokenise};
+use super::fold::{Words, fold_text, tokenise};
 use super::lexicon::{HITS_PER_TERM_MAX, Hit};
 use super::model::{Use, term_at};
 use super::view::View;
@@ -18,7 +18,7 @@ pub(super) struct Scan {
     pub(super) piece: usize,
     /// Byte offset at which the signature begins.
     pub(super) signature: usize,
-    tokens: Vec<Token>,
+    words: Words,
     hits: Vec<Hit>,
     /// See [`reaches`].
     reaches: Vec<(usize, usize)>,
@@ -30,8 +30,8 @@ pub(super) struct Scan {
 
 impl Scan {
     pub(super) fn new(set: &RuleSet, view: &View<'_>, piece: usize, room: &mut Room) -> Self {
-        let tokens = tokenise(&view.text, &set.settings.breaks);
-        let mut hits = set.lexicon.scan(&tokens);
+        let words = tokenise(&view.text, &set.settings.breaks);
+        let mut hits = set.lexicon.scan(&words);
         let reaches = reaches(set, &hits);
         limit(&mut hits);
         let mut cues: Vec<u32> = Vec::new();
@@ -40,7 +40,8 @@ impl Scan {
             .filter(|hit| is_cue(set, **hit) && !covered(&reaches, **hit))
         {
             cues.extend(
-                tokens
+                words
+                    .tokens()
                     .iter()
                     .take(hit.end)
                     .skip(hit.start)
@@ -76,7 +77,7 @@ impl Scan {
             field: view.field,
             piece,
             signature: view.signature,
-            tokens,
+            words,
             hits,
             reaches,
             cues,
@@ -85,8 +86,8 @@ impl Scan {
     }
 
     /// The words, in order.
-    pub(super) fn tokens(&self) -> &[Token] {
-        &self.tokens
+    pub(super) const fn words(&self) -> &Words {
+        &self.words
     }
 
     /// All hits, ordered by term and place.
@@ -109,24 +110,25 @@ impl Scan {
 
     /// Byte offset of a hit in the text.
     pub(super) fn offset(&self, hit: Hit) -> usize {
-        self.tokens.get(hit.start).map_or(0, |token| token.start)
+        self.words.get(hit.start).map_or(0, |token| token.start)
     }
 
     /// The sentence in which a hit begins.
     pub(super) fn sentence(&self, hit: Hit) -> u32 {
-        self.tokens.get(hit.start).map_or(0, |token| token.sentence)
+        self.words.get(hit.start).map_or(0, |token| token.sentence)
     }
 
     /// The clause in which a hit begins.
     pub(super) fn clause(&self, hit: Hit) -> u32 {
-        self.tokens.get(hit.start).map_or(0, |token| token.clause)
+        self.words.get(hit.start).map_or(0, |token| token.clause)
     }
 
     /// Whether a cue stands in a clause of the hit.
     pub(super) fn negated(&self, hit: Hit) -> bool {
         !self.cues.is_empty()
             && self
-                .tokens
+                .words
+                .tokens()
                 .iter()
                 .take(hit.end)
                 .skip(hit.start)
