@@ -17,6 +17,7 @@ mod raw;
 mod reporter;
 mod scan;
 mod schema;
+mod trie;
 mod view;
 mod vocabulary;
 mod why_not;

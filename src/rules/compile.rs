@@ -495,15 +495,10 @@ impl Compiler {
                 }
             }
             if let Some(closings) = &cues.closings {
-                let fold = |text: &Text| tokenise(text.get_ref(), &ClauseBreaks::default());
-                let line = |text: &Text| {
-                    fold(text)
-                        .into_iter()
-                        .map(|token| token.word)
-                        .collect::<Vec<_>>()
-                        .join(" ")
-                };
-                self.settings.closings = closings.iter().map(line).collect();
+                self.settings.closings = closings
+                    .iter()
+                    .map(|text| line_key(text.get_ref()))
+                    .collect();
             }
         }
     }
@@ -753,11 +748,8 @@ impl Compiler {
 
 /// A line or label as portals' lines are compared: its folded words between spaces.
 pub(super) fn line_key(text: &str) -> String {
-    let words: Vec<String> = tokenise(text, &ClauseBreaks::default())
-        .into_iter()
-        .map(|token| token.word)
-        .collect();
-    words.join(" ")
+    let words = tokenise(text, &ClauseBreaks::default());
+    words.iter().collect::<Vec<_>>().join(" ")
 }
 
 fn mark_cues(terms: &mut [Term], lexicon: &Lexicon) {

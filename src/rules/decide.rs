@@ -101,10 +101,7 @@ impl RuleSet {
         let names = named_in(self, &scans, Zone::Sender);
         verdict.reporter = reporter::find(&self.directory, message, &facts, &names);
         verdict.why_not = why_not::find(&self.directory, message, context, &verdict);
-        let words: Vec<_> = scans
-            .iter()
-            .map(|scan| (scan.zone, scan.tokens()))
-            .collect();
+        let words: Vec<_> = scans.iter().map(|scan| (scan.zone, scan.words())).collect();
         verdict.language = language::of(&self.directory, &verdict.reporter, &words);
         verdict.reference = language::reference(&views, &words);
         verdict
@@ -267,11 +264,11 @@ impl Run<'_> {
                     }
                 }
             }
-            for (pattern, _) in &scan.patterns {
+            for pattern in scan.maybe() {
                 let rules = self
                     .set
                     .patterns
-                    .get(*pattern)
+                    .get(pattern)
                     .into_iter()
                     .flat_map(|pattern| &pattern.rules);
                 found.extend(rules.map(|rule| (*rule, None)));
@@ -468,6 +465,11 @@ impl Run<'_> {
 
     /// The evidence of a rule in these zones, if all its groups are there.
     fn speaks(&self, rule: &Rule, terms: &[u32], zones: Zones) -> Option<Found> {
+        // Cheap to see, and enough for most rules.
+        let stands = |term: &u32| terms.binary_search(term).is_ok();
+        if !rule.all.iter().chain(&rule.near).all(stands) {
+            return None;
+        }
         let mut places: Vec<Place<'_>> = Vec::new();
         let reads = |scan: &&Scan| zones.has(scan.zone) && rule.fields.admit(scan.field);
         let scans = || self.scans.iter().filter(reads);
@@ -488,21 +490,13 @@ impl Run<'_> {
         }
         if !rule.regex.is_empty() {
             let found = scans().flat_map(|scan| {
-                let hits = scan
-                    .patterns
-                    .iter()
-                    .filter(|(pattern, _)| rule.regex.contains(pattern));
+                let hits = scan.matches(self.set, &rule.regex);
                 hits.map(|(pattern, offset)| Place {
                     percent: self.percent(rule, scan.zone),
                     zone: scan.zone,
                     piece: scan.piece,
-                    offset: *offset,
-                    term: self
-                        .set
-                        .patterns
-                        .get(*pattern)
-                        .map(|pattern| pattern.raw.as_str())
-                        .unwrap_or_default(),
+                    offset,
+                    term: &pattern.raw,
                 })
             });
             places.push(strongest(found)?);

@@ -8,7 +8,8 @@
 //! digits or before a month ends none. A clause ends at those, at `;`, `:`, `|`, a dash between spaces, a comma where the
 //! rules say so, and before a clause-breaking word of the rules. Letter case decides nothing of this.
 
-use std::collections::BTreeSet;
+use super::lexicon::WordSet;
+use std::ops::Range;
 
 /// Parts of one hyphenated word that are also read as one.
 const HYPHEN_PARTS_MAX: usize = 4;
@@ -53,8 +54,8 @@ const MONTHS: [&str; 16] = [
 /// A word with the place where it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Token {
-    /// The folded word.
-    pub(crate) word: String,
+    /// Where its folded form stands in the line of its [`Words`].
+    folded: Range<usize>,
     /// Byte offset of its first character in the text.
     pub(crate) start: usize,
     /// Byte offset after its last character.
@@ -65,15 +66,109 @@ pub(crate) struct Token {
     pub(crate) sentence: u32,
     /// Clause number within the text.
     pub(crate) clause: u32,
-    /// The word made of this and the following hyphenated parts, and how many parts that are.
-    pub(crate) joined: Option<(String, usize)>,
+}
+
+/// A word made of hyphenated parts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Joined {
+    /// Its first part.
+    pub(crate) first: usize,
+    /// How many parts it has.
+    pub(crate) parts: usize,
+    folded: Range<usize>,
+}
+
+/// The words of a text, in order. One string holds them all: to set aside memory for each would cost more than the rest.
+#[derive(Debug, Default)]
+pub(crate) struct Words {
+    /// The folded words, then the joined ones; a space before and after each.
+    line: String,
+    tokens: Vec<Token>,
+    joined: Vec<Joined>,
+}
+
+impl Words {
+    /// The words with their places.
+    pub(crate) fn tokens(&self) -> &[Token] {
+        &self.tokens
+    }
+
+    /// The word of that number.
+    pub(crate) fn get(&self, number: usize) -> Option<&Token> {
+        self.tokens.get(number)
+    }
+
+    /// The folded form of a word of this text.
+    pub(crate) fn word(&self, token: &Token) -> &str {
+        self.line.get(token.folded.clone()).unwrap_or_default()
+    }
+
+    /// The folded words.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &str> {
+        self.tokens.iter().map(|token| self.word(token))
+    }
+
+    /// The words made of hyphenated parts, with their folded forms.
+    pub(crate) fn joined(&self) -> impl Iterator<Item = (&Joined, &str)> {
+        self.joined.iter().map(|joined| {
+            (
+                joined,
+                self.line.get(joined.folded.clone()).unwrap_or_default(),
+            )
+        })
+    }
+
+    /// All words and joined words, between spaces.
+    pub(crate) fn line(&self) -> &str {
+        &self.line
+    }
+
+    /// Which of the words, or of the joined words counted on from them, stands at that place of the line.
+    pub(crate) fn at(&self, place: usize) -> usize {
+        let is_before = |folded: &Range<usize>| folded.end <= place;
+        let word = self
+            .tokens
+            .partition_point(|token| is_before(&token.folded));
+        if word < self.tokens.len() {
+            return word;
+        }
+        word.saturating_add(
+            self.joined
+                .partition_point(|joined| is_before(&joined.folded)),
+        )
+    }
+
+    /// Reads one more hyphenated word of so many parts both ways.
+    fn join(&mut self, first: usize, parts: usize) {
+        let mut tokens = self.tokens.iter().skip(first).take(parts);
+        let Some((from, to)) = tokens.next().map(|one| {
+            (
+                one.folded.start,
+                tokens.next_back().unwrap_or(one).folded.end,
+            )
+        }) else {
+            return;
+        };
+        let start = self.line.len();
+        self.line.extend_from_within(from..to);
+        // The spaces between the parts.
+        let mut whole = self.line.split_off(start);
+        whole.retain(|c| c != ' ');
+        self.line.push_str(&whole);
+        self.joined.push(Joined {
+            first,
+            parts,
+            folded: start..self.line.len(),
+        });
+        self.line.push(' ');
+    }
 }
 
 /// Which words and signs end a clause besides the fixed ones.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct ClauseBreaks {
     /// Folded single words.
-    pub(crate) words: BTreeSet<String>,
+    pub(crate) words: WordSet<String>,
     /// Whether a comma ends a clause.
     pub(crate) comma: bool,
 }
@@ -169,59 +264,94 @@ pub(crate) fn fold_word(word: &str) -> String {
 }
 
 /// The words of `text`, in order.
-pub(crate) fn tokenise(text: &str, breaks: &ClauseBreaks) -> Vec<Token> {
-    let mut tokens = split_words(text);
-    number(text, breaks, &mut tokens);
-    tokens
+pub(crate) fn tokenise(text: &str, breaks: &ClauseBreaks) -> Words {
+    let mut words = split_words(text);
+    number(text, breaks, &mut words);
+    words
 }
 
-fn split_words(text: &str) -> Vec<Token> {
+fn split_words(text: &str) -> Words {
     // Room for words of the usual length, within reason.
-    let mut tokens: Vec<Token> = Vec::with_capacity((text.len() / 6).min(10_000));
+    let mut words = Words {
+        line: String::with_capacity(text.len().saturating_add(text.len() / 8)),
+        tokens: Vec::with_capacity((text.len() / 6).min(10_000)),
+        joined: Vec::new(),
+    };
+    words.line.push(' ');
     let mut open: Option<Token> = None;
-    let mut chars = text.char_indices().peekable();
-    while let Some((place, c)) = chars.next() {
+    let mut rest = text;
+    while let Some(c) = rest.chars().next() {
+        let place = text.len().saturating_sub(rest.len());
+        if c.is_ascii() {
+            // Most text: as many letters, or other signs, as stand side by side.
+            let is_word = c.is_ascii_alphanumeric();
+            let run = rest
+                .bytes()
+                .take_while(|byte| byte.is_ascii() && byte.is_ascii_alphanumeric() == is_word)
+                .count();
+            let Some((run, after)) = rest.split_at_checked(run) else {
+                break;
+            };
+            rest = after;
+            if !is_word {
+                close(&mut open, &mut words);
+                continue;
+            }
+            let token = open.get_or_insert_with(|| begin(&words.line, place, c));
+            let start = words.line.len();
+            let room = WORD_BYTES_MAX.saturating_sub(start.saturating_sub(token.folded.start));
+            words.line.push_str(run.get(..room).unwrap_or(run));
+            if let Some(folded) = words.line.get_mut(start..) {
+                folded.make_ascii_lowercase();
+            }
+            token.end = place.saturating_add(run.len());
+            continue;
+        }
+        let end = place.saturating_add(c.len_utf8());
+        rest = text.get(end..).unwrap_or_default();
         if is_invisible(c) {
             // A soft hyphen at the end of a line: the word goes on in the next line.
-            if c == '\u{ad}'
-                && open.is_some()
-                && chars
-                    .peek()
-                    .is_some_and(|(_, next)| matches!(next, '\n' | '\r'))
-            {
-                while chars.peek().is_some_and(|(_, next)| next.is_whitespace()) {
-                    chars.next();
-                }
+            if c == '\u{ad}' && open.is_some() && rest.starts_with(['\n', '\r']) {
+                rest = rest.trim_start();
             }
-            continue;
-        }
-        if is_combining(c) {
+        } else if is_combining(c) {
             if let Some(token) = open.as_mut() {
-                push_mark(&mut token.word, c);
-                token.end = place.saturating_add(c.len_utf8());
+                push_mark(&mut words.line, c);
+                token.end = end;
             }
-            continue;
+        } else if c.is_alphanumeric() {
+            let token = open.get_or_insert_with(|| begin(&words.line, place, c));
+            if words.line.len().saturating_sub(token.folded.start) < WORD_BYTES_MAX {
+                push_folded(&mut words.line, c);
+            }
+            token.end = end;
+        } else {
+            close(&mut open, &mut words);
         }
-        if !c.is_alphanumeric() {
-            tokens.extend(open.take());
-            continue;
-        }
-        let token = open.get_or_insert_with(|| Token {
-            word: String::with_capacity(16),
-            start: place,
-            end: place,
-            capital: c.is_uppercase(),
-            sentence: 0,
-            clause: 0,
-            joined: None,
-        });
-        if token.word.len() < WORD_BYTES_MAX {
-            push_folded(&mut token.word, c);
-        }
-        token.end = place.saturating_add(c.len_utf8());
     }
-    tokens.extend(open);
-    tokens
+    close(&mut open, &mut words);
+    words
+}
+
+/// A word that begins with that character.
+fn begin(line: &str, place: usize, first: char) -> Token {
+    Token {
+        folded: line.len()..line.len(),
+        start: place,
+        end: place,
+        capital: first.is_uppercase(),
+        sentence: 0,
+        clause: 0,
+    }
+}
+
+/// Ends the word that is read, if one is.
+fn close(open: &mut Option<Token>, words: &mut Words) {
+    if let Some(mut token) = open.take() {
+        token.folded.end = words.line.len();
+        words.line.push(' ');
+        words.tokens.push(token);
+    }
 }
 
 /// What stands between two words.
@@ -233,19 +363,21 @@ enum Gap {
     Sentence,
 }
 
-fn number(text: &str, breaks: &ClauseBreaks, tokens: &mut [Token]) {
+fn number(text: &str, breaks: &ClauseBreaks, words: &mut Words) {
     let mut sentence = 0_u32;
     let mut clause = 0_u32;
     let mut previous: Option<&Token> = None;
-    let mut hyphens: Vec<bool> = Vec::with_capacity(tokens.len());
-    for token in tokens.iter_mut() {
+    let Words { line, tokens, .. } = words;
+    let word = |token: &Token| line.get(token.folded.clone()).unwrap_or_default();
+    // First part and number of parts of what only hyphens part.
+    let mut hyphenated: Vec<(usize, usize)> = Vec::new();
+    for (at, token) in tokens.iter_mut().enumerate() {
         let gap = previous.map_or(Gap::Nothing, |before| {
-            gap(
-                &before.word,
-                text.get(before.end..token.start).unwrap_or_default(),
-                &token.word,
-                breaks.comma,
-            )
+            match text.get(before.end..token.start).unwrap_or_default() {
+                // Between most words.
+                " " => Gap::Nothing,
+                between => gap(word(before), between, word(token), breaks.comma),
+            }
         });
         match gap {
             Gap::Sentence => {
@@ -253,41 +385,25 @@ fn number(text: &str, breaks: &ClauseBreaks, tokens: &mut [Token]) {
                 clause = clause.saturating_add(1);
             }
             Gap::Clause => clause = clause.saturating_add(1),
-            Gap::Nothing if previous.is_some() && breaks.words.contains(&token.word) => {
+            Gap::Nothing if previous.is_some() && breaks.words.contains(word(token)) => {
                 clause = clause.saturating_add(1);
             }
-            Gap::Nothing | Gap::Hyphen => {}
+            Gap::Hyphen => match hyphenated.last_mut() {
+                Some((first, parts)) if first.saturating_add(*parts) == at => {
+                    *parts = parts.saturating_add(1);
+                }
+                _ => hyphenated.push((at.saturating_sub(1), 2)),
+            },
+            Gap::Nothing => {}
         }
-        hyphens.push(gap == Gap::Hyphen);
         token.sentence = sentence;
         token.clause = clause;
         previous = Some(token);
     }
-    join_hyphens(tokens, &hyphens);
-}
-
-/// Gives the first part of each hyphenated word the word as a whole. `hyphens[i]`: a hyphen stands before token `i`.
-fn join_hyphens(tokens: &mut [Token], hyphens: &[bool]) {
-    let mut at = 0_usize;
-    while at < tokens.len() {
-        let parts = hyphens
-            .iter()
-            .skip(at.saturating_add(1))
-            .take_while(|hyphen| **hyphen)
-            .count()
-            .saturating_add(1);
-        if (2..=HYPHEN_PARTS_MAX).contains(&parts) {
-            let whole: String = tokens
-                .iter()
-                .skip(at)
-                .take(parts)
-                .map(|token| token.word.as_str())
-                .collect();
-            if let Some(first) = tokens.get_mut(at) {
-                first.joined = Some((whole, parts));
-            }
+    for (first, parts) in hyphenated {
+        if parts <= HYPHEN_PARTS_MAX {
+            words.join(first, parts);
         }
-        at = at.saturating_add(parts);
     }
 }
 
@@ -345,8 +461,8 @@ mod tests {
 
     fn words(text: &str) -> Vec<String> {
         tokenise(text, &ClauseBreaks::default())
-            .into_iter()
-            .map(|token| token.word)
+            .iter()
+            .map(str::to_owned)
             .collect()
     }
 
@@ -368,21 +484,17 @@ mod tests {
 
     #[test]
     fn hyphens_read_both_ways() {
-        let tokens = tokenise(
-            "en epi-\nkrise og PLO-melding, e-post - nei",
+        let words_of = tokenise(
+            "en epi-\nkrise og PLO-melding, e-post - nei, for-a-lang-og-stor",
             &ClauseBreaks::default(),
         );
-        let joined: Vec<_> = tokens
-            .iter()
-            .filter_map(|token| token.joined.clone())
+        let joined: Vec<_> = words_of
+            .joined()
+            .map(|(joined, word)| (joined.first, joined.parts, word))
             .collect();
         assert_eq!(
             joined,
-            [
-                ("epikrise".to_owned(), 2),
-                ("plomelding".to_owned(), 2),
-                ("epost".to_owned(), 2)
-            ]
+            [(1, 2, "epikrise"), (4, 2, "plomelding"), (6, 2, "epost")]
         );
         assert_eq!(words("epi\u{ad}\nkrise"), ["epikrise"]);
     }
@@ -398,15 +510,16 @@ mod tests {
             ("- epikrise\n- medisinliste", 2),
             ("skriv til post@so-hf.example i dag", 1),
         ] {
-            let tokens = tokenise(text, &ClauseBreaks::default());
-            assert_eq!(tokens.last().unwrap().sentence + 1, count, "{text}");
+            let words = tokenise(text, &ClauseBreaks::default());
+            let last = words.tokens().last().unwrap();
+            assert_eq!(last.sentence + 1, count, "{text}");
         }
     }
 
     #[test]
     fn clauses() {
         let breaks = ClauseBreaks {
-            words: ["men".to_owned()].into(),
+            words: ["men".to_owned()].into_iter().collect(),
             comma: true,
         };
         for (text, count) in [
@@ -417,24 +530,30 @@ mod tests {
             ("kl 16:30 i dag", 1),
             ("epikrise – lungepost", 2),
         ] {
-            let tokens = tokenise(text, &breaks);
-            assert_eq!(tokens.last().unwrap().clause + 1, count, "{text}");
+            let words = tokenise(text, &breaks);
+            assert_eq!(words.tokens().last().unwrap().clause + 1, count, "{text}");
         }
     }
 
     #[test]
     fn endless_words_are_cut() {
-        let tokens = tokenise(&"ø".repeat(10_000), &ClauseBreaks::default());
-        assert_eq!(tokens.len(), 1);
-        assert!(tokens[0].word.len() <= WORD_BYTES_MAX);
-        assert_eq!(tokens[0].end, 20_000);
+        for letter in ["ø", "o"] {
+            let text = letter.repeat(10_000);
+            let words = tokenise(&text, &ClauseBreaks::default());
+            let [token] = words.tokens() else {
+                panic!("{letter}")
+            };
+            assert_eq!(words.word(token).len(), WORD_BYTES_MAX);
+            assert_eq!(token.end, text.len());
+        }
     }
 
     #[test]
     fn offsets_point_into_the_text() {
         let text = "Så «Ørje»\nkom";
-        for token in tokenise(text, &ClauseBreaks::default()) {
-            assert_eq!(fold_word(&text[token.start..token.end]), token.word);
+        let words = tokenise(text, &ClauseBreaks::default());
+        for token in words.tokens() {
+            assert_eq!(fold_word(&text[token.start..token.end]), words.word(token));
         }
         let (folded, places) = fold_text("På\n \u{ad}Ørje  nå");
         assert_eq!(folded, "paa\noerje naa");

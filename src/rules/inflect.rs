@@ -14,23 +14,42 @@
 //! manglet, mangla, manglar, manglende, manglande; «sykepleier» = sykepleieren, sykepleiere, sykepleierne. Vowel changes
 //! («bok», «bøker»; «skrive», «skrev») and compounds are not found: the rule lists them or uses `*`.
 
-use std::borrow::Cow;
-
 /// Fewest letters of a key that an ending was taken from.
 const KEY_MIN: usize = 3;
 /// Words up to this many letters are compared as they are.
 pub(crate) const EXACT_MAX: usize = 3;
+/// No key lacks more bytes of its word: a genitive, the longest ending, a vowel or `-el` and one of two letters.
+pub(crate) const ENDING_BYTES_MAX: usize = 12;
 
-/// The keys of a folded word, without repeats; the first is the word itself.
-pub(crate) fn keys(word: &str) -> Vec<Cow<'_, str>> {
-    let mut found = Vec::with_capacity(8);
-    collect_keys(word, &mut found);
-    found
+/// A key of a word: the beginning of it, some with another letter behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Key {
+    /// Bytes of the word.
+    pub(crate) length: usize,
+    pub(crate) letter: Option<u8>,
 }
 
-/// Appends the keys of a folded word to an empty list, without repeats; the first is the word itself.
-pub(crate) fn collect_keys<'w>(word: &'w str, found: &mut Vec<Cow<'w, str>>) {
-    found.push(Cow::Borrowed(word));
+/// The keys of a folded word; the first is the word itself.
+pub(crate) fn keys(word: &str) -> Vec<String> {
+    let mut found = Vec::with_capacity(8);
+    collect_keys(word, &mut found);
+    let text = |key: Key| {
+        let letter = key.letter.map(char::from);
+        word.get(..key.length)
+            .unwrap_or_default()
+            .chars()
+            .chain(letter)
+            .collect()
+    };
+    found.into_iter().map(text).collect()
+}
+
+/// Appends the keys of a folded word to an empty list; the first is the word itself.
+pub(crate) fn collect_keys(word: &str, found: &mut Vec<Key>) {
+    found.push(Key {
+        length: word.len(),
+        letter: None,
+    });
     if !long_enough(word, EXACT_MAX.saturating_add(1))
         || word.bytes().any(|byte| byte.is_ascii_digit())
     {
@@ -44,7 +63,7 @@ pub(crate) fn collect_keys<'w>(word: &'w str, found: &mut Vec<Cow<'w, str>>) {
         bases = [Some(word), Some(base)];
     }
     for base in bases.into_iter().flatten() {
-        add(found, base);
+        add(found, base, None);
         elide(found, base);
         let last = base.bytes().next_back();
         for (ending, least) in ENDINGS {
@@ -58,12 +77,12 @@ pub(crate) fn collect_keys<'w>(word: &'w str, found: &mut Vec<Cow<'w, str>>) {
             if !long_enough(rest, least) {
                 continue;
             }
-            add(found, rest);
+            add(found, rest, None);
             elide(found, rest);
             if let Some(shorter) = rest.strip_suffix(['a', 'e'])
                 && long_enough(shorter, KEY_MIN)
             {
-                add(found, shorter);
+                add(found, shorter, None);
             }
         }
         for ending in ["te", "t"] {
@@ -75,7 +94,7 @@ pub(crate) fn collect_keys<'w>(word: &'w str, found: &mut Vec<Cow<'w, str>>) {
                 && (rest.ends_with(['d', 'g', 'k', 'l', 'm', 'r', 'v', 'p'])
                     || long && rest.ends_with(['n', 's']))
             {
-                add(found, rest);
+                add(found, rest, None);
             }
         }
     }
@@ -100,15 +119,19 @@ fn long_enough(rest: &str, least: usize) -> bool {
     rest.chars().nth(least.saturating_sub(1)).is_some()
 }
 
-fn add<'w>(found: &mut Vec<Cow<'w, str>>, key: &'w str) {
-    if !found.iter().any(|known| known == key) {
-        found.push(Cow::Borrowed(key));
+fn add(found: &mut Vec<Key>, stem: &str, letter: Option<u8>) {
+    let key = Key {
+        length: stem.len(),
+        letter,
+    };
+    if !found.contains(&key) {
+        found.push(key);
     }
 }
 
 /// «mangel» → «mangl», «middel» → «midl», «senter» → «sentr».
-fn elide(found: &mut Vec<Cow<'_, str>>, word: &str) {
-    for (ending, letter) in [("el", 'l'), ("er", 'r')] {
+fn elide(found: &mut Vec<Key>, word: &str) {
+    for (ending, letter) in [("el", b'l'), ("er", b'r')] {
         let Some(rest) = word.strip_suffix(ending) else {
             continue;
         };
@@ -124,11 +147,7 @@ fn elide(found: &mut Vec<Cow<'_, str>>, word: &str) {
         } else {
             rest
         };
-        let mut key = single.to_owned();
-        key.push(letter);
-        if !found.iter().any(|known| *known == key) {
-            found.push(Cow::Owned(key));
-        }
+        add(found, single, Some(letter));
     }
 }
 

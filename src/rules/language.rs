@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 use super::directory::Directory;
-use super::fold::{Token, fold_text};
+use super::fold::{Words, fold_text};
 use super::lexicon::WordMap;
 use super::view::View;
 use super::{Language, Reporter};
@@ -98,16 +98,16 @@ static MARKERS: LazyLock<WordMap<&str, Language>> = LazyLock::new(|| {
 });
 
 /// The party's målform, else that of what the sender wrote: nynorsk when it has more words that only nynorsk has.
-pub(super) fn of(directory: &Directory, reporter: &Reporter, texts: &[Words<'_>]) -> Language {
+pub(super) fn of(directory: &Directory, reporter: &Reporter, texts: &[Read<'_>]) -> Language {
     let party = reporter.party.as_deref().and_then(|id| directory.party(id));
     if let Some(language) = party.and_then(|party| party.language) {
         return language;
     }
     let mut nynorsk = 0_usize;
     let mut bokmal = 0_usize;
-    for (_, tokens) in texts.iter().filter(|(zone, _)| is_senders(*zone)) {
-        for token in *tokens {
-            match MARKERS.get(token.word.as_str()) {
+    for (_, words) in texts.iter().filter(|(zone, _)| is_senders(*zone)) {
+        for word in words.iter() {
+            match MARKERS.get(word) {
                 Some(Language::Nynorsk) => nynorsk = nynorsk.saturating_add(1),
                 Some(Language::Bokmal) => bokmal = bokmal.saturating_add(1),
                 None => {}
@@ -130,7 +130,7 @@ static REFERENCE: LazyLock<Option<Regex>> = LazyLock::new(|| {
 });
 
 /// The zone and the words of a text.
-pub(super) type Words<'a> = (Zone, &'a [Token]);
+pub(super) type Read<'a> = (Zone, &'a Words);
 
 /// Zones that the sender wrote or handed on.
 const fn is_senders(zone: Zone) -> bool {
@@ -142,12 +142,12 @@ const fn is_senders(zone: Zone) -> bool {
 
 /// The reporter's own case reference, where it says «vår»: from the subject, the new or the handed-on text. `texts` are the
 /// words of the views.
-pub(super) fn reference(views: &[View<'_>], texts: &[Words<'_>]) -> Option<String> {
+pub(super) fn reference(views: &[View<'_>], texts: &[Read<'_>]) -> Option<String> {
     let regex = REFERENCE.as_ref()?;
-    for (view, (zone, tokens)) in views.iter().zip(texts) {
+    for (view, (zone, words)) in views.iter().zip(texts) {
         // Few mails say «vår»; only those are looked at closely.
-        let ours = |token: &Token| matches!(token.word.as_str(), "vaa" | "vaar" | "vaat" | "vaart");
-        if !is_senders(*zone) || !tokens.iter().any(ours) {
+        let ours = |word: &str| matches!(word, "vaa" | "vaar" | "vaat" | "vaart");
+        if !is_senders(*zone) || !words.iter().any(ours) {
             continue;
         }
         // Some write the patient's identity number where their own number should stand; the acknowledgement would repeat it.

@@ -1,13 +1,14 @@
-//! All terms of all rules in one matcher: hash tables of words and word forms, one automaton for open-ended words, and one
-//! trie of word sequences. A text is scanned once; the cost grows with the text and with what it matches, hardly with the
-//! number of terms.
+//! All terms of all rules in one matcher: one tree of words, their forms and beginnings, one automaton for the few words
+//! that are open in front, and one tree of word sequences. A text is scanned once; the cost grows with the text and with
+//! what it matches, hardly with the number of terms.
 
-use super::fold::{Token, fold_word, is_invisible};
-use super::inflect::{EXACT_MAX, collect_keys, keys};
+use super::fold::{Words, fold_word, is_invisible};
+use super::inflect::{ENDING_BYTES_MAX, EXACT_MAX, Key, collect_keys, keys};
+use super::trie::{Place, Trie};
 use aho_corasick::{AhoCorasick, MatchKind};
-use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::{BuildHasherDefault, Hasher};
+use std::ops::Range;
 
 /// Letters a term may have.
 pub(crate) const TERM_CHARS_MAX: usize = 200;
@@ -176,15 +177,10 @@ pub(crate) struct Builder {
     ends: Vec<Vec<u32>>,
 }
 
-/// How an open-ended word touches the borders of the word in the text.
-#[derive(Debug, Clone, Copy)]
-struct Open {
-    pattern: u32,
-    leading: bool,
-}
-
 /// Words of the rules. A message cannot add to it, so it needs no hash that withstands chosen keys.
 pub(super) type WordMap<K, T> = HashMap<K, T, BuildHasherDefault<WordHasher>>;
+/// Like [`WordMap`].
+pub(super) type WordSet<K> = HashSet<K, BuildHasherDefault<WordHasher>>;
 
 /// A hash that is quick for short words: eight bytes at a time, each added and multiplied by an odd number.
 #[derive(Debug, Default)]
@@ -222,16 +218,42 @@ impl Hasher for WordHasher {
     }
 }
 
+/// How a string of the rules stands for a pattern.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Sense {
+    /// The word in the text is this string; with `true` only where it has a capital.
+    Word(bool),
+    /// The string is a key of the word in the text.
+    Form,
+    /// The word in the text begins with it.
+    Beginning,
+}
+
 /// The compiled terms.
 #[derive(Debug)]
 pub(crate) struct Lexicon {
-    words: WordMap<String, Vec<(u32, bool)>>,
-    forms: WordMap<String, Vec<u32>>,
+    strings: Trie,
+    /// For each string, its senses in `senses`.
+    meanings: Vec<Range<usize>>,
+    senses: Vec<(Sense, u32)>,
+    /// Words that are open in front.
     open: Option<AhoCorasick>,
-    open_patterns: Vec<Open>,
+    open_patterns: Vec<u32>,
     any: Option<u32>,
+    /// For each pattern, the sequence that begins with it.
+    first: Vec<Option<u32>>,
+    /// The longer sequences, by what they go on from.
     trie: WordMap<(u32, u32), u32>,
-    ends: Vec<Vec<u32>>,
+    sequences: Vec<Sequence>,
+}
+
+/// A sequence of patterns.
+#[derive(Debug, Clone, Default)]
+struct Sequence {
+    /// The terms that it is.
+    terms: Vec<u32>,
+    /// Whether a longer one begins with it.
+    goes_on: bool,
 }
 
 impl Builder {
@@ -279,53 +301,35 @@ impl Builder {
     /// # Errors
     /// When the automaton for open-ended words would be too large.
     pub(crate) fn build(self) -> Result<Lexicon, BadTerm> {
-        let mut words: WordMap<String, Vec<(u32, bool)>> = WordMap::default();
-        let mut forms: WordMap<String, Vec<u32>> = WordMap::default();
+        let mut strings: BTreeMap<String, Vec<(Sense, u32)>> = BTreeMap::new();
+        let mut mean = |string: String, sense: Sense, pattern: u32| {
+            strings.entry(string).or_default().push((sense, pattern));
+        };
         let mut any = None;
-        let mut needles: Vec<(String, Open)> = Vec::new();
+        let mut needles: Vec<(String, u32)> = Vec::new();
+        let patterns = self.patterns.len();
         for (word, pattern) in self.patterns {
             match word {
-                Word::Exact(word) => words.entry(word).or_default().push((pattern, false)),
+                Word::Exact(word) => mean(word, Sense::Word(false), pattern),
                 Word::Name(word, capital) => {
                     if !word.ends_with('s') {
-                        words
-                            .entry(format!("{word}s"))
-                            .or_default()
-                            .push((pattern, capital));
+                        mean(format!("{word}s"), Sense::Word(capital), pattern);
                     }
-                    words.entry(word).or_default().push((pattern, capital));
+                    mean(word, Sense::Word(capital), pattern);
                 }
                 Word::Forms(word) => {
                     for key in keys(&word) {
-                        forms.entry(key.into_owned()).or_default().push(pattern);
+                        mean(key, Sense::Form, pattern);
                     }
                 }
-                Word::Prefix(word) => needles.push((
-                    format!(" {word}"),
-                    Open {
-                        pattern,
-                        leading: true,
-                    },
-                )),
-                Word::Suffix(word) => needles.push((
-                    format!("{word} "),
-                    Open {
-                        pattern,
-                        leading: false,
-                    },
-                )),
-                Word::Inside(word) => needles.push((
-                    word,
-                    Open {
-                        pattern,
-                        leading: false,
-                    },
-                )),
+                Word::Prefix(word) => mean(word, Sense::Beginning, pattern),
+                Word::Suffix(word) => needles.push((format!("{word} "), pattern)),
+                Word::Inside(word) => needles.push((word, pattern)),
                 Word::Any => any = Some(pattern),
             }
         }
-        needles.sort_by(|a, b| a.0.cmp(&b.0));
-        let (texts, open_patterns): (Vec<String>, Vec<Open>) = needles.into_iter().unzip();
+        needles.sort();
+        let (texts, open_patterns): (Vec<String>, Vec<u32>) = needles.into_iter().unzip();
         let open = if texts.is_empty() {
             None
         } else {
@@ -334,62 +338,101 @@ impl Builder {
                 .build(&texts);
             Some(built.map_err(|_| BadTerm("for mange uttrykk med «*»".to_owned()))?)
         };
+        let mut meanings = Vec::with_capacity(strings.len());
+        let mut senses: Vec<(Sense, u32)> = Vec::new();
+        for of_string in strings.values_mut() {
+            of_string.sort_unstable();
+            of_string.dedup();
+            let start = senses.len();
+            senses.append(of_string);
+            meanings.push(start..senses.len());
+        }
+        let mut sequences: Vec<Sequence> = self
+            .ends
+            .into_iter()
+            .map(|terms| Sequence {
+                terms,
+                goes_on: false,
+            })
+            .collect();
+        let mut first = vec![None; patterns];
+        let mut trie: WordMap<(u32, u32), u32> = WordMap::default();
+        for ((before, pattern), next) in self.trie {
+            if before != 0 {
+                trie.insert((before, pattern), next);
+                if let Some(sequence) = at_mut(&mut sequences, before) {
+                    sequence.goes_on = true;
+                }
+            } else if let Some(slot) = at_mut(&mut first, pattern) {
+                *slot = Some(next);
+            }
+        }
         Ok(Lexicon {
-            words,
-            forms,
+            strings: Trie::new(strings.keys().map(String::as_bytes)),
+            meanings,
+            senses,
             open,
             open_patterns,
             any,
-            trie: self.trie.into_iter().collect(),
-            ends: self.ends,
+            first,
+            trie,
+            sequences,
         })
     }
 }
 
-/// How the text can be read from a token on.
+fn at_mut<T>(list: &mut [T], number: u32) -> Option<&mut T> {
+    list.get_mut(usize::try_from(number).ok()?)
+}
+
+fn at<T>(list: &[T], number: u32) -> Option<&T> {
+    list.get(usize::try_from(number).ok()?)
+}
+
+/// How a text can be read.
+#[derive(Debug, Default)]
+struct Readings {
+    /// How it goes on from each word.
+    words: Vec<Reading>,
+    /// The patterns of all readings.
+    patterns: Vec<u32>,
+}
+
+/// How the text can be read from a word on.
 #[derive(Debug, Default)]
 struct Reading {
     /// The patterns that match the word.
-    apart: Vec<u32>,
-    /// The patterns that match the word made of hyphenated parts, and the token after it.
-    whole: Option<(Vec<u32>, usize)>,
+    apart: Range<usize>,
+    /// The patterns that match the word made of hyphenated parts, and the word after it.
+    whole: Option<(Range<usize>, usize)>,
+}
+
+/// Room for [`Lexicon::patterns`], so that it is taken once for many words.
+#[derive(Debug, Default)]
+struct Room {
+    /// Where the tree of strings was after each byte of the word.
+    path: Vec<Place>,
+    keys: Vec<Key>,
 }
 
 impl Lexicon {
     /// All places where terms stand, ordered by term and place.
-    pub(crate) fn scan(&self, tokens: &[Token]) -> Vec<Hit> {
-        let readings = self.readings(tokens);
+    pub(crate) fn scan(&self, words: &Words) -> Vec<Hit> {
+        let readings = self.readings(words);
         let mut hits: Vec<Hit> = Vec::new();
         let mut stack: Vec<(u32, usize)> = Vec::new();
-        for (start, first) in readings.iter().enumerate() {
+        for (start, reading) in readings.words.iter().enumerate() {
             // Most words are none of the rules.
-            if first.apart.is_empty() && first.whole.is_none() && self.any.is_none() {
+            if reading.apart.is_empty() && reading.whole.is_none() && self.any.is_none() {
                 continue;
             }
-            stack.push((0, start));
-            while let Some((node, at)) = stack.pop() {
-                let Some(reading) = readings.get(at) else {
-                    continue;
-                };
-                let whole = reading.whole.as_ref();
-                let ways = std::iter::once((&reading.apart, at.saturating_add(1)))
-                    .chain(whole.map(|(patterns, next)| (patterns, *next)));
-                for (patterns, next) in ways {
-                    for pattern in patterns.iter().chain(self.any.iter()) {
-                        let Some(child) = self.trie.get(&(node, *pattern)) else {
-                            continue;
-                        };
-                        let ends = usize::try_from(*child)
-                            .ok()
-                            .and_then(|child| self.ends.get(child));
-                        hits.extend(ends.into_iter().flatten().map(|term| Hit {
-                            term: *term,
-                            start,
-                            end: next,
-                        }));
-                        stack.push((*child, next));
-                    }
-                }
+            self.go_on(&readings, None, start, |sequence, next| {
+                self.take(sequence, start, next, &mut hits, &mut stack);
+            });
+            while let Some((sequence, at)) = stack.pop() {
+                self.go_on(&readings, Some(sequence), at, |sequence, next| {
+                    self.take(sequence, start, next, &mut hits, &mut stack);
+                });
             }
         }
         hits.sort_unstable();
@@ -397,90 +440,170 @@ impl Lexicon {
         hits
     }
 
-    fn readings(&self, tokens: &[Token]) -> Vec<Reading> {
-        let mut readings: Vec<Reading> = Vec::with_capacity(tokens.len());
-        // The words one after the other between spaces, for the automaton, and where each of them ends there.
-        let room = if self.open.is_some() { tokens.len() } else { 0 };
-        let mut line = String::with_capacity(room.saturating_mul(8));
-        line.push(' ');
-        let mut owners: Vec<(usize, usize, bool)> = Vec::with_capacity(room);
-        let mut note = |word: &str, at: usize, is_whole: bool| {
-            if self.open.is_some() {
-                line.push_str(word);
-                owners.push((line.len(), at, is_whole));
-                line.push(' ');
-            }
+    /// Shows the sequences that go on from another one, or begin, with the word at that place, and the word after it.
+    fn go_on(
+        &self,
+        readings: &Readings,
+        from: Option<u32>,
+        at: usize,
+        mut show: impl FnMut(u32, usize),
+    ) {
+        let Some(reading) = readings.words.get(at) else {
+            return;
         };
-        let mut keys: Vec<Cow<'_, str>> = Vec::new();
-        for (at, token) in tokens.iter().enumerate() {
-            let mut reading = Reading {
-                apart: self.patterns(&token.word, token.capital, &mut keys),
-                whole: None,
-            };
-            note(&token.word, at, false);
-            if let Some((whole, parts)) = &token.joined {
-                reading.whole = Some((
-                    self.patterns(whole, token.capital, &mut keys),
-                    at.saturating_add(*parts),
-                ));
-                note(whole, at, true);
-            }
-            readings.push(reading);
-        }
-        if let Some(open) = &self.open {
-            for found in open.find_overlapping_iter(&line) {
-                let Some(needle) = self.open_patterns.get(found.pattern().as_usize()) else {
-                    continue;
+        let whole = reading.whole.as_ref();
+        let ways = std::iter::once((&reading.apart, at.saturating_add(1)))
+            .chain(whole.map(|(patterns, next)| (patterns, *next)));
+        for (patterns, next) in ways {
+            let patterns = readings.patterns.get(patterns.clone()).unwrap_or_default();
+            for pattern in patterns.iter().chain(self.any.iter()) {
+                let sequence = match from {
+                    Some(from) => self.trie.get(&(from, *pattern)).copied(),
+                    None => self::at(&self.first, *pattern).copied().flatten(),
                 };
-                // A byte that surely lies inside the word.
-                let inside = if needle.leading {
-                    found.start().saturating_add(1)
-                } else {
-                    found.start()
-                };
-                let from = owners.partition_point(|(end, ..)| *end <= inside);
-                if let Some((_, at, is_whole)) = owners.get(from) {
-                    let patterns = readings.get_mut(*at).and_then(|reading| {
-                        if *is_whole {
-                            reading.whole.as_mut().map(|(patterns, _)| patterns)
-                        } else {
-                            Some(&mut reading.apart)
-                        }
-                    });
-                    if let Some(patterns) = patterns
-                        && !patterns.contains(&needle.pattern)
-                    {
-                        patterns.push(needle.pattern);
-                    }
+                if let Some(sequence) = sequence {
+                    show(sequence, next);
                 }
+            }
+        }
+    }
+
+    /// Notes the terms that a sequence is, and the sequence itself where a longer one may follow.
+    fn take(
+        &self,
+        number: u32,
+        start: usize,
+        end: usize,
+        hits: &mut Vec<Hit>,
+        stack: &mut Vec<(u32, usize)>,
+    ) {
+        let Some(sequence) = at(&self.sequences, number) else {
+            return;
+        };
+        hits.extend(sequence.terms.iter().map(|term| Hit {
+            term: *term,
+            start,
+            end,
+        }));
+        if sequence.goes_on {
+            stack.push((number, end));
+        }
+    }
+
+    fn readings(&self, words: &Words) -> Readings {
+        let mut readings = Readings {
+            words: Vec::with_capacity(words.tokens().len()),
+            patterns: Vec::new(),
+        };
+        let open = self.open_in(words);
+        let mut open = open.iter().peekable();
+        let mut room = Room::default();
+        for (at, token) in words.tokens().iter().enumerate() {
+            let word = words.word(token);
+            let start = readings.patterns.len();
+            self.patterns(word, token.capital, &mut readings.patterns, &mut room);
+            while let Some((_, pattern)) = open.next_if(|(word, _)| *word == at) {
+                add(&mut readings.patterns, start, *pattern);
+            }
+            readings.words.push(Reading {
+                apart: start..readings.patterns.len(),
+                whole: None,
+            });
+        }
+        for (number, (joined, word)) in words.joined().enumerate() {
+            let number = words.tokens().len().saturating_add(number);
+            let capital = words.get(joined.first).is_some_and(|token| token.capital);
+            let start = readings.patterns.len();
+            self.patterns(word, capital, &mut readings.patterns, &mut room);
+            while let Some((_, pattern)) = open.next_if(|(word, _)| *word == number) {
+                add(&mut readings.patterns, start, *pattern);
+            }
+            let end = joined.first.saturating_add(joined.parts);
+            if let Some(reading) = readings.words.get_mut(joined.first) {
+                reading.whole = Some((start..readings.patterns.len(), end));
             }
         }
         readings
     }
 
-    /// The patterns that match a word; `keys` is room for its keys.
-    fn patterns<'t>(&self, word: &'t str, capital: bool, keys: &mut Vec<Cow<'t, str>>) -> Vec<u32> {
-        let mut found: Vec<u32> = Vec::new();
-        if let Some(patterns) = self.words.get(word) {
-            found.extend(
-                patterns
-                    .iter()
-                    .filter(|(_, needs)| capital || !needs)
-                    .map(|(pattern, _)| *pattern),
-            );
-        }
-        if !self.forms.is_empty() {
-            keys.clear();
-            collect_keys(word, keys);
-            for key in keys {
-                for pattern in self.forms.get(key.as_ref()).into_iter().flatten() {
-                    if !found.contains(pattern) {
-                        found.push(*pattern);
-                    }
-                }
+    /// The patterns of words that are open in front, with the number of the word that they match, in order.
+    fn open_in(&self, words: &Words) -> Vec<(usize, u32)> {
+        let Some(open) = &self.open else {
+            return Vec::new();
+        };
+        open.find_overlapping_iter(words.line())
+            .filter_map(|found| {
+                let pattern = self.open_patterns.get(found.pattern().as_usize())?;
+                Some((words.at(found.start()), *pattern))
+            })
+            .collect()
+    }
+
+    /// Appends the patterns that match a word.
+    fn patterns(&self, word: &str, capital: bool, found: &mut Vec<u32>, room: &mut Room) {
+        let start = found.len();
+        room.path.clear();
+        room.path.push(Place::default());
+        let mut place = Place::default();
+        for byte in word.bytes() {
+            let Some(next) = self.strings.step(place, byte) else {
+                break;
+            };
+            place = next;
+            room.path.push(place);
+            for (_, pattern) in self.means(place, |sense| sense == Sense::Beginning) {
+                add(found, start, *pattern);
             }
         }
-        found
+        if room.path.len() > word.len() {
+            let is_word = |sense| matches!(sense, Sense::Word(needs) if capital || !needs);
+            for (_, pattern) in self.means(place, is_word) {
+                add(found, start, *pattern);
+            }
+        }
+        // The keys are nearly as long as the word: for most words none can be among the strings.
+        if room.path.len().saturating_add(ENDING_BYTES_MAX) <= word.len() {
+            return;
+        }
+        room.keys.clear();
+        collect_keys(word, &mut room.keys);
+        for key in &room.keys {
+            let stem = room.path.get(key.length).copied();
+            let place = match key.letter {
+                Some(letter) => stem.and_then(|stem| self.strings.step(stem, letter)),
+                None => stem,
+            };
+            for (_, pattern) in place
+                .into_iter()
+                .flat_map(|place| self.means(place, |sense| sense == Sense::Form))
+            {
+                add(found, start, *pattern);
+            }
+        }
+    }
+
+    /// What the string that ends there means in one of its senses.
+    fn means(
+        &self,
+        place: Place,
+        sense: impl Fn(Sense) -> bool,
+    ) -> impl Iterator<Item = &(Sense, u32)> {
+        let meaning = self
+            .strings
+            .string(place)
+            .and_then(|string| self.meanings.get(string));
+        meaning
+            .and_then(|range| self.senses.get(range.clone()))
+            .unwrap_or_default()
+            .iter()
+            .filter(move |(one, _)| sense(*one))
+    }
+}
+
+/// Appends a pattern to those from `start` on, unless it is among them.
+fn add(found: &mut Vec<u32>, start: usize, pattern: u32) {
+    if !found.iter().skip(start).any(|known| *known == pattern) {
+        found.push(pattern);
     }
 }
 

@@ -1,12 +1,13 @@
-//! One pass over each text of a message: words, terms and regular expressions that stand in it, and which of them do not
-//! count because a negating or soothing cue stands in the same clause.
+//! One pass over each text of a message: words and terms that stand in it, regular expressions that may, and which terms do
+//! not count because a negating or soothing cue stands in the same clause.
 
-use super::compile::{Room, RuleSet};
-use super::fold::{Token, fold_text, tokenise};
+use super::compile::{Pattern, Room, RuleSet};
+use super::fold::{Words, fold_text, tokenise};
 use super::lexicon::{HITS_PER_TERM_MAX, Hit};
 use super::model::{Use, term_at};
 use super::view::View;
 use crate::message::{FieldName, Zone};
+use std::ops::Range;
 
 /// What stands in one text.
 #[derive(Debug)]
@@ -18,20 +19,24 @@ pub(super) struct Scan {
     pub(super) piece: usize,
     /// Byte offset at which the signature begins.
     pub(super) signature: usize,
-    tokens: Vec<Token>,
+    words: Words,
     hits: Vec<Hit>,
     /// See [`reaches`].
     reaches: Vec<(usize, usize)>,
     /// Clauses with a cue, in order.
     cues: Vec<u32>,
-    /// Regular expressions that match, with the offset of the first match.
-    pub(super) patterns: Vec<(usize, usize)>,
+    /// Folded, and where each of its bytes comes from; empty where no regular expression may match.
+    folded: String,
+    places: Vec<u32>,
+    /// Regular expressions that may match, by number, and where. Most are of rules that are not asked at all, so each is
+    /// tried only when its rule is.
+    maybe: Vec<(usize, Range<usize>)>,
 }
 
 impl Scan {
     pub(super) fn new(set: &RuleSet, view: &View<'_>, piece: usize, room: &mut Room) -> Self {
-        let tokens = tokenise(&view.text, &set.settings.breaks);
-        let mut hits = set.lexicon.scan(&tokens);
+        let words = tokenise(&view.text, &set.settings.breaks);
+        let mut hits = set.lexicon.scan(&words);
         let reaches = reaches(set, &hits);
         limit(&mut hits);
         let mut cues: Vec<u32> = Vec::new();
@@ -40,7 +45,8 @@ impl Scan {
             .filter(|hit| is_cue(set, **hit) && !covered(&reaches, **hit))
         {
             cues.extend(
-                tokens
+                words
+                    .tokens()
                     .iter()
                     .take(hit.end)
                     .skip(hit.start)
@@ -49,44 +55,36 @@ impl Scan {
         }
         cues.sort_unstable();
         cues.dedup();
-        let mut patterns = Vec::new();
+        let mut maybe = Vec::new();
+        let (mut folded, mut places) = (String::new(), Vec::new());
         if set.pattern_zones.has(view.zone) {
-            let (folded, places) = fold_text(&view.text);
+            (folded, places) = fold_text(&view.text);
             set.traces.find(&folded, room, |number, range| {
-                let Some(pattern) = set
-                    .patterns
-                    .get(number)
-                    .filter(|pattern| pattern.zones.has(view.zone))
-                else {
-                    return true;
-                };
-                let Some(found) = pattern.find(&folded, &range) else {
-                    return false;
-                };
-                let place = places
-                    .get(found)
-                    .and_then(|place| usize::try_from(*place).ok());
-                patterns.push((number, place.unwrap_or_default()));
-                true
+                let pattern = set.patterns.get(number);
+                if pattern.is_some_and(|pattern| pattern.zones.has(view.zone)) {
+                    maybe.push((number, range));
+                }
             });
-            patterns.sort_unstable();
+            maybe.sort_by_key(|(number, _)| *number);
         }
         Self {
             zone: view.zone,
             field: view.field,
             piece,
             signature: view.signature,
-            tokens,
+            words,
             hits,
             reaches,
             cues,
-            patterns,
+            folded,
+            places,
+            maybe,
         }
     }
 
     /// The words, in order.
-    pub(super) fn tokens(&self) -> &[Token] {
-        &self.tokens
+    pub(super) const fn words(&self) -> &Words {
+        &self.words
     }
 
     /// All hits, ordered by term and place.
@@ -101,6 +99,31 @@ impl Scan {
         self.hits.get(from..to).unwrap_or_default()
     }
 
+    /// Regular expressions that may match.
+    pub(super) fn maybe(&self) -> impl Iterator<Item = usize> {
+        self.maybe.iter().map(|(number, _)| *number)
+    }
+
+    /// The regular expressions of a list that match, with the offset of the first match.
+    pub(super) fn matches<'s>(
+        &'s self,
+        set: &'s RuleSet,
+        numbers: &'s [usize],
+    ) -> impl Iterator<Item = (&'s Pattern, usize)> {
+        self.maybe
+            .chunk_by(|a, b| a.0 == b.0)
+            .filter_map(move |ranges| {
+                let (number, _) = ranges.first().filter(|(one, _)| numbers.contains(one))?;
+                let pattern = set.patterns.get(*number)?;
+                let found = ranges
+                    .iter()
+                    .find_map(|(_, range)| pattern.find(&self.folded, range))?;
+                let place = self.places.get(found);
+                let offset = place.and_then(|place| usize::try_from(*place).ok());
+                Some((pattern, offset.unwrap_or_default()))
+            })
+    }
+
     /// Whether the hit lies inside a longer name of the directory or a phrase to ignore, and so says nothing of the
     /// directory: «Fredrikstad» in «DPS Fredrikstad», «ikke» in «ikke bare».
     pub(super) fn covered(&self, hit: Hit) -> bool {
@@ -109,24 +132,25 @@ impl Scan {
 
     /// Byte offset of a hit in the text.
     pub(super) fn offset(&self, hit: Hit) -> usize {
-        self.tokens.get(hit.start).map_or(0, |token| token.start)
+        self.words.get(hit.start).map_or(0, |token| token.start)
     }
 
     /// The sentence in which a hit begins.
     pub(super) fn sentence(&self, hit: Hit) -> u32 {
-        self.tokens.get(hit.start).map_or(0, |token| token.sentence)
+        self.words.get(hit.start).map_or(0, |token| token.sentence)
     }
 
     /// The clause in which a hit begins.
     pub(super) fn clause(&self, hit: Hit) -> u32 {
-        self.tokens.get(hit.start).map_or(0, |token| token.clause)
+        self.words.get(hit.start).map_or(0, |token| token.clause)
     }
 
     /// Whether a cue stands in a clause of the hit.
     pub(super) fn negated(&self, hit: Hit) -> bool {
         !self.cues.is_empty()
             && self
-                .tokens
+                .words
+                .tokens()
                 .iter()
                 .take(hit.end)
                 .skip(hit.start)

@@ -45,6 +45,9 @@ type Database = SqliteStore;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Connections for reading: the worker's loops are few.
 const READERS: u32 = 3;
+/// Memory for pages where writing goes on, in KiB (negative, as SQLite wants it): what a group of messages touches in the
+/// indexes is met again by the next one. Taken as it is needed.
+const WRITER_CACHE_KIB: &str = "-8000";
 /// How long a write waits for another write of this process.
 const QUEUE_TIMEOUT: Duration = Duration::from_mins(1);
 
@@ -138,10 +141,11 @@ impl SqliteStore {
             .foreign_keys(true)
             // What retention deletes is overwritten, not only unlinked.
             .pragma("secure_delete", "ON");
+        let writing = options.clone().pragma("cache_size", WRITER_CACHE_KIB);
         let writer = SqlitePoolOptions::new()
             .max_connections(1)
             .acquire_timeout(QUEUE_TIMEOUT)
-            .connect_with(options.clone())
+            .connect_with(writing)
             .await
             .map_err(|error| failed(error.to_string()))?;
         migrations()

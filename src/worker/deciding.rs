@@ -30,7 +30,7 @@ use tracing::{info, warn};
 /// fewer, since somebody who kills the process again and again hits some message more than once.
 const ATTEMPTS_MAX: i64 = 10;
 /// Messages that are claimed together, at most.
-const CLAIM_MAX: u32 = 256;
+const CLAIM_MAX: u32 = 128;
 /// Messages that are stored together, at most.
 const GROUP_MAX: usize = 64;
 /// For how long a message is claimed: if the worker dies, another takes it over after that.

@@ -67,7 +67,7 @@ pub(super) fn traces(patterns: &[Pattern]) -> Option<Traces> {
     if weights.fold(0, usize::saturating_add) > WEIGHTS_MAX {
         return None;
     }
-    Traces::new(patterns.iter().map(|pattern| &pattern.hir))
+    Some(Traces::new(patterns.iter().map(|pattern| &pattern.hir)))
 }
 
 /// The pattern as the engine gets it. Folded text has small letters only, so only a pattern with capitals needs to be told
@@ -234,6 +234,8 @@ fn regex_advice(reason: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -286,13 +288,13 @@ mod tests {
                 })
                 .collect();
             let traces = traces(&patterns).unwrap();
-            let mut found: Vec<(usize, usize)> = Vec::new();
+            let mut found: BTreeMap<usize, usize> = BTreeMap::new();
             traces.find(&text, &mut Room::default(), |number, range| {
-                let at = patterns[number].find(&text, &range);
-                found.extend(at.map(|at| (number, at)));
-                at.is_some()
+                if !found.contains_key(&number) && let Some(at) = patterns[number].find(&text, &range) {
+                    found.insert(number, at);
+                }
             });
-            found.sort_unstable();
+            let found: Vec<(usize, usize)> = found.into_iter().collect();
             let alone: Vec<(usize, usize)> = patterns
                 .iter()
                 .enumerate()

@@ -1,5 +1,5 @@
 //! What must stand in a text before a regular expression can match in it: short strings, in order, no further apart than
-//! the expression lets them be. One pass of one automaton over the text tells of hundreds of expressions that they cannot
+//! the expression lets them be. One pass over the text along one tree of them tells of hundreds of expressions that they cannot
 //! match; only the few that are left are run.
 //!
 //! The strings are compared in a plainer alphabet, in which more is equal than in the text: digits are `0`, all that is no
@@ -9,8 +9,9 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use aho_corasick::{AhoCorasick, MatchKind};
 use regex_syntax::hir::{Class, Hir, HirKind, Look, Repetition};
+
+use crate::rules::trie::{self, Trie};
 
 /// Strings that one step of a trace may be made of by combining parts that have several: «(a|b) (c|d)» has four.
 const COMBINED_MAX: usize = 24;
@@ -29,6 +30,12 @@ const LETTERS_MIN: usize = 2;
 const SLACK: usize = 2;
 /// Steps of one trace; those beyond say nothing.
 const STEPS_MAX: usize = 8;
+/// More than the bytes of a string with the spaces at its borders.
+const RING: usize = 64;
+const _: () = assert!(
+    STRING_BYTES_MAX + SLACK < RING,
+    "strings end within the ring"
+);
 
 /// A byte in the alphabet of the traces.
 const fn plain(byte: u8) -> u8 {
@@ -332,9 +339,10 @@ struct Place {
 /// The traces of all expressions.
 #[derive(Debug)]
 pub(in crate::rules) struct Traces {
-    automaton: Option<AhoCorasick>,
-    /// For each string of the automaton, the steps that it is one of.
-    users: Vec<Vec<usize>>,
+    strings: Trie,
+    /// For each string, the steps that it is one of: a range of `users`.
+    steps: Vec<Range<usize>>,
+    users: Vec<usize>,
     places: Vec<Place>,
     /// Expressions that leave no trace.
     traceless: Vec<usize>,
@@ -347,14 +355,16 @@ const SETTLED: usize = usize::MAX;
 #[derive(Debug, Default)]
 pub(in crate::rules) struct Room {
     plain: Vec<u8>,
+    /// The strings that end at each of the next [`RING`] bytes.
+    due: Vec<Vec<usize>>,
     /// Where each step ended last; 0 when it has not been met. Of a last step, how many bytes its expression was looked for
     /// in, or [`SETTLED`].
     ends: Vec<usize>,
 }
 
 impl Traces {
-    /// Of expressions in the order of their numbers; `None` when their automaton would be too large.
-    pub(super) fn new<'a>(expressions: impl Iterator<Item = &'a Hir>) -> Option<Self> {
+    /// Of expressions in the order of their numbers.
+    pub(super) fn new<'a>(expressions: impl Iterator<Item = &'a Hir>) -> Self {
         let mut strings: BTreeMap<Vec<u8>, Vec<usize>> = BTreeMap::new();
         let mut places: Vec<Place> = Vec::new();
         let mut traceless = Vec::new();
@@ -379,85 +389,108 @@ impl Traces {
                 });
             }
         }
-        let automaton = if strings.is_empty() {
-            None
-        } else {
-            let built = AhoCorasick::builder()
-                .match_kind(MatchKind::Standard)
-                .build(strings.keys());
-            Some(built.ok()?)
-        };
-        Some(Self {
-            automaton,
-            users: strings.into_values().collect(),
+        let mut users = Vec::new();
+        let steps = strings.values_mut().map(|of_string| {
+            let start = users.len();
+            users.append(of_string);
+            start..users.len()
+        });
+        Self {
+            steps: steps.collect(),
+            strings: Trie::new(strings.keys().map(Vec::as_slice)),
+            users,
             places,
             traceless,
-        })
+        }
     }
 
     /// Shows the places of a folded text at which an expression may match: its number, and a range that holds the match.
-    /// Matches of the expression that are in none of the ranges shown before begin in this one or later. When `settled`
-    /// says so, and after a range that ends with the text, no more of that expression is shown.
+    /// Matches of the expression that are in none of the ranges shown before begin in this one or later; after a range
+    /// that ends with the text, no more of that expression is shown.
     pub(in crate::rules) fn find(
         &self,
         folded: &str,
         room: &mut Room,
-        mut settled: impl FnMut(usize, Range<usize>) -> bool,
+        mut show: impl FnMut(usize, Range<usize>),
     ) {
         for pattern in &self.traceless {
-            settled(*pattern, 0..folded.len());
+            show(*pattern, 0..folded.len());
         }
-        let Some(automaton) = &self.automaton else {
-            return;
-        };
         room.plain.clear();
         room.plain.push(b' ');
         room.plain.extend(folded.bytes().map(plain));
         room.plain.push(b' ');
         room.ends.clear();
         room.ends.resize(self.places.len(), 0);
-        for hit in automaton.find_overlapping_iter(&room.plain) {
-            let end = hit.end();
-            for at in self
-                .users
-                .get(hit.pattern().as_usize())
-                .into_iter()
-                .flatten()
-            {
-                let Some(place) = self.places.get(*at) else {
-                    continue;
-                };
-                let before = at
-                    .checked_sub(1)
-                    .and_then(|before| room.ends.get(before))
-                    .copied()
-                    .unwrap_or_default();
-                let is_near =
-                    place.is_first || before != 0 && end.saturating_sub(before) <= place.reach;
-                let Some(slot) = room.ends.get_mut(*at).filter(|_| is_near) else {
-                    continue;
-                };
-                let Some((whole, rest)) = place.last else {
-                    *slot = end;
-                    continue;
-                };
-                if *slot == SETTLED {
-                    continue;
+        room.due.resize_with(RING, Vec::new);
+        let Room { plain, due, ends } = room;
+        // A string is met where it begins and counts where it ends; of those that end together the longest comes first.
+        let mut rest = plain.as_slice();
+        for at in 0..=plain.len() {
+            if let Some(strings) = due.get_mut(at % RING).filter(|due| !due.is_empty()) {
+                for string in strings.drain(..) {
+                    self.end(string, at, folded.len(), ends, &mut show);
                 }
-                let from = end.saturating_sub(whole);
-                // The space in front of the text, and one byte behind the match to look at.
-                let to = end.saturating_add(rest).saturating_add(SLACK);
-                let to = to.min(folded.len());
-                // Looking here and there must not cost more than looking through the text once and again.
-                let spent = slot.saturating_add(to.saturating_sub(from));
-                let to = if spent > folded.len() {
-                    folded.len()
-                } else {
-                    to
-                };
-                let is_settled = settled(place.pattern, from..to) || to == folded.len();
-                *slot = if is_settled { SETTLED } else { spent };
             }
+            let mut place = trie::Place::default();
+            for (byte, end) in rest.iter().zip(at.saturating_add(1)..) {
+                let Some(next) = self.strings.step(place, *byte) else {
+                    break;
+                };
+                place = next;
+                if let Some(string) = self.strings.string(place)
+                    && let Some(due) = due.get_mut(end % RING)
+                {
+                    due.push(string);
+                }
+            }
+            rest = rest.get(1..).unwrap_or_default();
+        }
+    }
+
+    /// A string ends behind so many bytes of a plain text, which has a space more in front than the folded one.
+    fn end(
+        &self,
+        string: usize,
+        end: usize,
+        length: usize,
+        ends: &mut [usize],
+        show: &mut impl FnMut(usize, Range<usize>),
+    ) {
+        let users = self
+            .steps
+            .get(string)
+            .and_then(|range| self.users.get(range.clone()));
+        for at in users.into_iter().flatten() {
+            let Some(place) = self.places.get(*at) else {
+                continue;
+            };
+            let before = at
+                .checked_sub(1)
+                .and_then(|before| ends.get(before))
+                .copied()
+                .unwrap_or_default();
+            let is_near =
+                place.is_first || before != 0 && end.saturating_sub(before) <= place.reach;
+            let Some(slot) = ends.get_mut(*at).filter(|_| is_near) else {
+                continue;
+            };
+            let Some((whole, rest)) = place.last else {
+                *slot = end;
+                continue;
+            };
+            if *slot == SETTLED {
+                continue;
+            }
+            let from = end.saturating_sub(whole);
+            // The space in front of the text, and one byte behind the match to look at.
+            let to = end.saturating_add(rest).saturating_add(SLACK);
+            let to = to.min(length);
+            // Looking here and there must not cost more than looking through the text once and again.
+            let spent = slot.saturating_add(to.saturating_sub(from));
+            let to = if spent > length { length } else { to };
+            show(place.pattern, from..to);
+            *slot = if to == length { SETTLED } else { spent };
         }
     }
 }
@@ -510,7 +543,7 @@ mod tests {
     #[test]
     fn what_lies_too_far_apart_is_not_shown() {
         let hir = read("ikke[^.]{0,10}sendt");
-        let traces = Traces::new([&hir].into_iter()).unwrap();
+        let traces = Traces::new([&hir].into_iter());
         for (text, expected) in [
             ("ikke var sendt", vec![(0, 0..14)]),
             ("sendt ikke", Vec::new()),
@@ -519,7 +552,6 @@ mod tests {
             let mut shown = Vec::new();
             traces.find(text, &mut Room::default(), |number, range| {
                 shown.push((number, range));
-                true
             });
             assert_eq!(shown, expected, "{text}");
         }
