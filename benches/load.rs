@@ -424,7 +424,7 @@ fn due(installation: &Installation) {
         let (took, found) = timed(async || store.chaseable(today, closable).await.unwrap()).await;
         let found = found.len();
         println!("  finding the {found} that are due       {took:6.1} ms (target: below 10)");
-        let (took, _) = timed(async || {
+        let (took, ()) = timed(async || {
             store.claim_undecided(100, 60_000, now).await.unwrap();
             store.claim(10, 60_000, now).await.unwrap();
             store.recover_sending(false, now).await.unwrap();
@@ -433,7 +433,7 @@ fn due(installation: &Installation) {
         })
         .await;
         println!("  messages to decide, mail to send   {took:6.1} ms, there are none");
-        let (took, _) = timed(async || {
+        let (took, ()) = timed(async || {
             store.unacknowledged(now - DAY_MS).await.unwrap();
             store.not_delivered(now - DAY_MS).await.unwrap();
             store.left_alone(now - 7 * DAY_MS, 100).await.unwrap();
@@ -446,7 +446,7 @@ fn due(installation: &Installation) {
             .await
             .unwrap()
             .iter()
-            .map(|one| one.unaccounted())
+            .map(linjevei::store::SourceAccount::unaccounted)
             .sum();
         let loose_ends = store.loose_ends(now).await.unwrap();
         assert!(differences == 0 && loose_ends.is_empty(), "{loose_ends:?}");

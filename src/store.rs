@@ -12,7 +12,7 @@ mod sqlite;
 mod turns;
 mod upkeep;
 
-pub use copy::{Copied, copy};
+pub use copy::{Copied, UNFINISHED_COPY, copy};
 pub use postgres::{POSTGRES_OLDEST, PostgresStore, ServerReport};
 pub use sqlite::SqliteStore;
 pub use upkeep::{LooseEnd, Reconciled, RetentionCounts, SourceAccount};

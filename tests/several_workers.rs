@@ -376,6 +376,10 @@ fn a_copy_that_is_cut_off_goes_on_and_the_worker_goes_on_with_old_cases() {
     ask("ROLLBACK");
     assert_eq!(there("SELECT count(*) FROM cases"), 3);
     assert_eq!(there("SELECT count(*) FROM outbox"), 0);
+    // Nobody works on half of the cases.
+    configure(&installation, shared.path(), Some(&url));
+    let refused = installation.refused(78, ["run"]);
+    assert!(refused.contains("linjevei db copy"), "{refused}");
 
     let told = installation.ok(copy);
     assert!(told.contains("copied; set database"), "{told}");
@@ -384,7 +388,6 @@ fn a_copy_that_is_cut_off_goes_on_and_the_worker_goes_on_with_old_cases() {
     let counted: Vec<&str> = counted.unwrap().split_whitespace().collect();
     let events = events.to_string();
     assert_eq!(counted, ["case_event", &events, &events]);
-    configure(&installation, shared.path(), Some(&url));
     assert!(
         installation
             .ok(["db", "check"])

@@ -13,7 +13,7 @@ use crate::outbox::maildir::MaildirTransport;
 use crate::outbox::message_id::SigningKey;
 use crate::outbox::smtp::SmtpTransport;
 use crate::rules::{RuleFiles, RuleSet};
-use crate::store::{self, SharedStore};
+use crate::store::{self, SharedStore, UNFINISHED_COPY};
 use crate::template::Templates;
 use crate::worker::reloading::{Loaded, RuleFolders};
 use crate::worker::retention::Retention;
@@ -206,6 +206,11 @@ pub(super) async fn engine(config: &Config) -> Result<Engine, Failure> {
     data_folder(&config.data)?;
     let keys = keys(&config.data)?;
     let store = store(config).await?;
+    if store.setting(UNFINISHED_COPY).await?.is_some() {
+        return Err(Failure::config(
+            "a copy into this database was cut off, and cases are missing: the same «linjevei db copy» goes on with it",
+        ));
+    }
     same_keys(&store, &keys, &config.data).await?;
     let clock = Arc::new(SystemClock);
     let now_ms = clock.now_ms();

@@ -55,6 +55,9 @@ const LARGE_ROWS: i64 = 16;
 /// How far a table has come stands under this name and the table's in the settings of the target.
 const PROGRESS: &str = "copy/";
 
+/// A database has a setting of this name while a copy into it is not finished: the first table is that of the settings.
+pub const UNFINISHED_COPY: &str = "copy/setting";
+
 /// Rows of one table in both databases.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Copied {

@@ -384,7 +384,7 @@ impl Health {
     }
 }
 
-/// A page of metrics under construction. All are gauges: they are counted anew each time, and can shrink.
+/// A page of metrics under construction. All are gauges: they are counted, and can shrink.
 #[derive(Debug, Default)]
 struct Page {
     text: String,
