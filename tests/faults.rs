@@ -658,6 +658,7 @@ async fn what_was_put_off_under_a_wrong_clock_is_done_soon_after_it_is_right_aga
             unsent_age: Duration::from_hours(100),
         },
         started_at_ms: now,
+        counted: linjevei::worker::health::Counted::default(),
     };
     assert_eq!(
         examiner.examine().await.unwrap().problems,

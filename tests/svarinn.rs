@@ -499,6 +499,7 @@ impl Desk {
                 unsent_age: std::time::Duration::from_hours(100),
             },
             started_at_ms: morning(DAY),
+            counted: linjevei::worker::health::Counted::default(),
         };
         examiner.examine().await.unwrap().problems
     }
