@@ -71,23 +71,64 @@ fn main() {
     }
 }
 
-/// A report, each of its own sender and about something else; lines of its own, so that none is like another.
+/// A report, each of its own sender and about something else; lines of its own, so that none is like another. With the headers
+/// that servers add on the way and the HTML that a mail program writes beside the text, some 7 kB, as such mail comes.
 fn report(number: usize) -> Vec<u8> {
     let (subject, text) = about(number);
-    let mut more = String::new();
+    let (mut more, mut more_html) = (String::new(), String::new());
     for line in 0..number % 13 {
         let (week, call) = (1 + (number + line) % 52, number * 31 + line * 7);
+        let said = format!("Vi ringte avdelingen i uke {week} (samtale {call}) uten å få svar.");
+        writeln!(more, "{said}\r").unwrap();
         writeln!(
-            more,
-            "Vi ringte avdelingen i uke {week} (samtale {call}) uten å få svar.\r"
+            more_html,
+            "<p class=\"MsoNormal\"><span lang=\"NO-BOK\">{said}<o:p></o:p></span></p>\r"
         )
         .unwrap();
     }
+    let domain = format!("kontor{number}.example");
+    let mut way = String::new();
+    for hop in 0..4 {
+        write!(
+            way,
+            "Received: from mail{hop}.{domain} (192.0.2.{hop}) by mx{hop}.so-hf.example (198.51.100.{hop})\r\n \
+             with Microsoft SMTP Server (version=TLS1_2, cipher=TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384)\r\n \
+             id 15.20.{number}.{hop}; Mon, 16 Nov 2026 10:00:0{hop} +0100\r\n"
+        )
+        .unwrap();
+    }
+    let signature = format!("{number:08x}").repeat(40);
+    for (at, part) in ["ARC-Seal", "ARC-Message-Signature", "DKIM-Signature"]
+        .iter()
+        .enumerate()
+    {
+        let (first, rest) = signature.split_at(70 + at);
+        write!(way, "{part}: i=1; a=rsa-sha256; d={domain}; s=selector1; c=relaxed/relaxed;\r\n b={first}\r\n {rest}\r\n").unwrap();
+    }
     format!(
-        "From: Lege Kari Testesen <lege@kontor{number}.example>\r\nTo: {ADDRESS}\r\nSubject: Avviksmelding: {subject}\r\n\
-         Date: Mon, 16 Nov 2026 10:00:00 +0100\r\nMessage-ID: <{number}.last@kontor{number}.example>\r\n\
-         Content-Type: text/plain; charset=utf-8\r\n\r\nHei,\r\nvi melder et samhandlingsavvik. {text}\r\n{more}\
-         Vår sak {number}. Vi ber om svar.\r\n\r\nKari Testesen, fastlege\r\n"
+        "{way}Authentication-Results: mx.so-hf.example; spf=pass smtp.mailfrom={domain}; dkim=pass header.d={domain}\r\n\
+         From: Lege Kari Testesen <lege@{domain}>\r\nTo: {ADDRESS}\r\nSubject: Avviksmelding: {subject}\r\n\
+         Thread-Topic: Avviksmelding: {subject}\r\nThread-Index: Ad{number:020}==\r\n\
+         Date: Mon, 16 Nov 2026 10:00:00 +0100\r\nMessage-ID: <{number}.last@{domain}>\r\n\
+         Accept-Language: nb-NO, en-US\r\nContent-Language: nb-NO\r\nX-MS-Has-Attach:\r\nX-MS-TNEF-Correlator:\r\n\
+         x-ms-publictraffictype: Email\r\nx-ms-office365-filtering-correlation-id: {number:08x}-0000-4000-8000-000000000000\r\n\
+         x-originating-ip: [192.0.2.7]\r\nMIME-Version: 1.0\r\n\
+         Content-Type: multipart/alternative; boundary=\"_000_{number}_\"\r\n\r\n\
+         --_000_{number}_\r\nContent-Type: text/plain; charset=\"utf-8\"\r\nContent-Transfer-Encoding: 8bit\r\n\r\n\
+         Hei,\r\nvi melder et samhandlingsavvik. {text}\r\n{more}Vår sak {number}. Vi ber om svar.\r\n\r\n\
+         Kari Testesen, fastlege\r\n\r\n\
+         --_000_{number}_\r\nContent-Type: text/html; charset=\"utf-8\"\r\nContent-Transfer-Encoding: 8bit\r\n\r\n\
+         <html xmlns:o=\"urn:schemas-microsoft-com:office:office\" xmlns=\"http://www.w3.org/TR/REC-html40\">\r\n<head>\r\n\
+         <meta name=\"Generator\" content=\"Microsoft Word 15 (filtered medium)\">\r\n<style><!--\r\n\
+         @font-face {{font-family:Calibri; panose-1:2 15 5 2 2 2 4 3 2 4;}}\r\n\
+         p.MsoNormal, li.MsoNormal, div.MsoNormal {{margin:0cm; font-size:11.0pt; font-family:\"Calibri\",sans-serif;}}\r\n\
+         span.E-poststil18 {{mso-style-type:personal-compose; color:windowtext;}}\r\n\
+         @page WordSection1 {{size:612.0pt 792.0pt; margin:70.85pt 70.85pt 70.85pt 70.85pt;}}\r\n--></style>\r\n</head>\r\n\
+         <body lang=\"NO-BOK\" link=\"#0563C1\" vlink=\"#954F72\"><div class=\"WordSection1\">\r\n\
+         <p class=\"MsoNormal\">Hei,<o:p></o:p></p>\r\n\
+         <p class=\"MsoNormal\">vi melder et samhandlingsavvik. {text}<o:p></o:p></p>\r\n{more_html}\
+         <p class=\"MsoNormal\">Vår sak {number}. Vi ber om svar.<o:p></o:p></p>\r\n\
+         <p class=\"MsoNormal\">Kari Testesen, fastlege<o:p></o:p></p>\r\n</div></body></html>\r\n--_000_{number}_--\r\n"
     )
     .into_bytes()
 }
@@ -235,6 +276,7 @@ fn mbox(messages: usize) {
         file.push(b'\n');
     }
     fs::write(&path, &file).unwrap();
+    let file_bytes = file.len();
     drop(file);
     let (mut theirs, mut ours, mut peak) = (Vec::new(), Vec::new(), 0);
     for _ in 0..TURNS {
@@ -256,7 +298,10 @@ fn mbox(messages: usize) {
         per_second(messages, best(&theirs)),
         per_second(messages, best(&ours)),
     );
-    println!("{messages} reports in an mbox, each a case with its acknowledgement queued:");
+    println!(
+        "{messages} reports of {} kB in an mbox, each a case with its acknowledgement queued:",
+        file_bytes / messages / 1024
+    );
     println!("  mail-parser alone, all cores    {theirs:9.0} a second");
     println!(
         "  linjevei ingest                 {ours:9.0} a second, peak {} MB (target: below 128)",
