@@ -419,11 +419,11 @@ fn a_copy_that_is_cut_off_goes_on_and_the_worker_goes_on_with_old_cases() {
         numbers(&installation),
         (1..=4).map(number).collect::<Vec<_>>()
     );
-    let states: Vec<&str> = cases
+    let stand: Vec<&str> = cases
         .iter()
         .map(|case| case["state"].as_str().unwrap())
         .collect();
-    assert_eq!(states, ["sent", "answered", "sent", "sent"]);
+    assert_eq!(stand, ["sent", "answered", "sent", "sent"]);
     let (status, _, log) = worker.stop();
     assert!(status.success(), "{}", log.join("\n"));
     let reconciled = installation.run(["reconcile"]);

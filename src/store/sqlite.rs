@@ -45,7 +45,7 @@ type Database = SqliteStore;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Connections for reading: the worker's loops are few.
 const READERS: u32 = 3;
-/// Memory for pages where writing goes on, in KiB (negative, as SQLite wants it): what a group of messages touches in the
+/// Memory for pages where writing goes on, in KiB (negative, as `SQLite` wants it): what a group of messages touches in the
 /// indexes is met again by the next one. Taken as it is needed.
 const WRITER_CACHE_KIB: &str = "-8000";
 /// How long a write waits for another write of this process.

@@ -538,6 +538,10 @@ impl Engine {
         })
     }
 
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "what is known of a message comes from as many places"
+    )]
     async fn admit(
         &self,
         group: &mut dyn Group,

@@ -169,12 +169,11 @@ async fn store_round(
         if mends {
             trouble::mended(connection, source, &incoming.raw.position).await?;
         }
-        **stored = match originals.get(&incoming.hash.0) {
-            Some(original) => Stored::Duplicate(*original),
-            None => {
-                chunks.push((*id, incoming.raw.bytes.as_slice()));
-                Stored::New(*id)
-            }
+        **stored = if let Some(original) = originals.get(&incoming.hash.0) {
+            Stored::Duplicate(*original)
+        } else {
+            chunks.push((*id, incoming.raw.bytes.as_slice()));
+            Stored::New(*id)
         };
     }
     later::insert_chunks(

@@ -40,7 +40,7 @@ pub(super) struct Said {
 struct Mail {
     case_id: i64,
     order: MailOrder,
-    mail: Composed,
+    composed: Composed,
     now_ms: i64,
 }
 
@@ -111,7 +111,7 @@ impl Later {
         self.mails.push(Mail {
             case_id,
             order,
-            mail,
+            composed: mail,
             now_ms,
         });
     }
@@ -175,7 +175,7 @@ impl Later {
         self.mails.iter().any(|waits| {
             waits.order.kind == MailKind::Kvittering
                 && waits
-                    .mail
+                    .composed
                     .envelope
                     .to
                     .iter()
@@ -361,9 +361,9 @@ async fn write_mails(connection: &mut Connection, mails: &[Mail]) -> Result<(), 
     for waits in mails {
         let found = queued
             .iter()
-            .find(|(_, message_id)| *message_id == waits.mail.message_id);
+            .find(|(_, message_id)| *message_id == waits.composed.message_id);
         if let Some((id, _)) = found {
-            of_id.push((*id, &waits.mail));
+            of_id.push((*id, &waits.composed));
         }
     }
     for statement in to_recipients(&of_id) {
@@ -382,7 +382,7 @@ fn queueing(mails: &[Mail]) -> QueryBuilder<Sql> {
         "INSERT INTO outbox (case_id, kind, party, seq, rfc_message_id, envelope_from, created_at_ms, state, next_attempt_at_ms) ",
     );
     statement.push_values(mails, |mut row, waits| {
-        let (order, mail) = (&waits.order, &waits.mail);
+        let (order, mail) = (&waits.order, &waits.composed);
         row.push_bind(waits.case_id)
             .push_bind(order.kind.id())
             .push_bind(text(&order.party))
@@ -476,13 +476,12 @@ fn next_chunks(head: &str, rest: &mut &[(i64, &[u8])], seq: &mut usize) -> Optio
         && chunks.len() < ROWS_MAX
         && let Some(((id, content), others)) = rest.split_first()
     {
-        match content.chunks(CHUNK_BYTES).nth(*seq) {
-            Some(chunk) => {
-                chunks.push((*id, *seq, chunk));
-                bytes = bytes.saturating_add(chunk.len());
-                *seq = seq.saturating_add(1);
-            }
-            None => (*rest, *seq) = (others, 0),
+        if let Some(chunk) = content.chunks(CHUNK_BYTES).nth(*seq) {
+            chunks.push((*id, *seq, chunk));
+            bytes = bytes.saturating_add(chunk.len());
+            *seq = seq.saturating_add(1);
+        } else {
+            (*rest, *seq) = (others, 0);
         }
     }
     let mut statements = Vec::new();
