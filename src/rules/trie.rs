@@ -138,7 +138,7 @@ mod tests {
             text in "[a-cæ0-2 \u{4e00}]{0,8}",
         ) {
             let strings: Vec<String> = strings.into_iter().collect();
-            let trie = Trie::new(strings.iter().map(|string| string.as_bytes()));
+            let trie = Trie::new(strings.iter().map(String::as_bytes));
             for start in 0..text.len() {
                 let mut place = Some(Place::default());
                 for end in start..text.len() {

@@ -28,8 +28,6 @@ const LETTERS_MIN: usize = 2;
 /// Bytes by which two ends may be further apart than the expression says: spaces before and after a string that only
 /// stand for a border of a word.
 const SLACK: usize = 2;
-/// The same, as places in a text are counted.
-const SLACK_BYTES: u32 = 2;
 /// Steps of one trace; those beyond say nothing.
 const STEPS_MAX: usize = 8;
 /// More than the bytes of a string with the spaces at its borders.
@@ -512,7 +510,7 @@ impl Traces {
             }
             let from = end.saturating_sub(whole);
             // The space in front of the text, and one byte behind the match to look at.
-            let to = end.saturating_add(rest).saturating_add(SLACK_BYTES);
+            let to = end.saturating_add(rest).saturating_add(narrow(SLACK));
             let to = to.min(length);
             // Looking here and there must not cost more than looking through the text once and again.
             let spent = slot.saturating_add(to.saturating_sub(from));
