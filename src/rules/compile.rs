@@ -20,7 +20,7 @@ use super::directory::{Directory, plain};
 use super::examples::{Example, ExampleMail};
 use super::fold::{ClauseBreaks, fold_word, tokenise};
 use super::lexicon::{Builder, Lexicon, Style};
-use super::model::{Entry, Rule, Settings, Term, Threshold, Use, Zones, term_at};
+use super::model::{Entry, Rule, Settings, Term, TermKind, Threshold, Use, Zones, term_at};
 use super::raw::{self, Text};
 use crate::diagnostic::{Fault, Faults, line_column, parse_toml_partial, quoted, suggest};
 
@@ -48,6 +48,8 @@ pub struct RuleSet {
     pub(super) settings: Settings,
     pub(super) rules: Vec<Rule>,
     pub(super) terms: Vec<Term>,
+    /// Of each term.
+    pub(super) kinds: Vec<TermKind>,
     pub(super) lexicon: Lexicon,
     pub(super) patterns: Vec<Pattern>,
     pub(super) traces: Traces,
@@ -117,6 +119,12 @@ impl RuleSet {
     /// The parties, the own addresses and the portals.
     pub const fn directory(&self) -> &Directory {
         &self.directory
+    }
+
+    /// What is asked of a term for each hit.
+    pub(super) fn kind(&self, term: u32) -> TermKind {
+        let at = usize::try_from(term).unwrap_or(usize::MAX);
+        self.kinds.get(at).copied().unwrap_or_default()
     }
 
     /// How many rules there are, without those that the directory implies.
@@ -339,6 +347,7 @@ impl Compiler {
             directory: self.directory,
             settings: self.settings,
             rules,
+            kinds: self.terms.iter().map(Term::kind).collect(),
             terms: self.terms,
             lexicon,
             patterns,

@@ -11,6 +11,7 @@
 mod destination;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 use super::compile::{Room, RuleSet};
 use super::lexicon::Hit;
@@ -57,6 +58,7 @@ impl RuleSet {
             facts: &facts,
             scans: &scans,
             active: Vec::new(),
+            terms: Vec::new(),
             zones: scans.iter().map(|scan| scan.zone).collect(),
             known: BTreeMap::new(),
             because: Vec::new(),
@@ -117,7 +119,8 @@ fn was_cut(message: &Message) -> bool {
 fn named_in(set: &RuleSet, scans: &[Scan], zone: Zone) -> BTreeSet<usize> {
     let mut parties = BTreeSet::new();
     for scan in scans.iter().filter(|scan| scan.zone == zone) {
-        for hit in scan.hits().iter().filter(|hit| !scan.covered(**hit)) {
+        let names = scan.hits().iter().filter(|hit| set.kind(hit.term).is_name);
+        for hit in names.filter(|hit| !scan.covered(**hit)) {
             for user in term_at(&set.terms, hit.term)
                 .into_iter()
                 .flat_map(|term| &term.uses)
@@ -135,8 +138,10 @@ struct Run<'a> {
     set: &'a RuleSet,
     facts: &'a Facts<'a>,
     scans: &'a [Scan],
-    /// Rules that have a chance, in their order.
+    /// Rules that have a chance, by facet and whether they are fallbacks, and then in their order.
     active: Vec<Active<'a>>,
+    /// The terms of all of them.
+    terms: Vec<u32>,
     /// Zones of the scans.
     zones: BTreeSet<Zone>,
     /// What earlier facets came to, and whether that is certain.
@@ -146,8 +151,10 @@ struct Run<'a> {
 
 /// A rule with those of its terms that stand in the message, in order.
 struct Active<'a> {
+    facet: Facet,
+    fallback: bool,
     rule: &'a Rule,
-    terms: Vec<u32>,
+    terms: Range<usize>,
 }
 
 /// Sums by value, and the values that decisive rules speak for.
@@ -276,16 +283,22 @@ impl Run<'_> {
         }
         found.sort_unstable();
         found.dedup();
-        self.active = found
-            .chunk_by(|a, b| a.0 == b.0)
-            .filter_map(|of_rule| {
-                let (rule, _) = of_rule.first()?;
-                Some(Active {
-                    rule: set.rules.get(*rule)?,
-                    terms: of_rule.iter().filter_map(|(_, term)| *term).collect(),
-                })
-            })
-            .collect();
+        for of_rule in found.chunk_by(|a, b| a.0 == b.0) {
+            let Some(rule) = of_rule.first().and_then(|(rule, _)| set.rules.get(*rule)) else {
+                continue;
+            };
+            let start = self.terms.len();
+            self.terms
+                .extend(of_rule.iter().filter_map(|(_, term)| *term));
+            self.active.push(Active {
+                facet: rule.facet,
+                fallback: rule.fallback,
+                rule,
+                terms: start..self.terms.len(),
+            });
+        }
+        self.active
+            .sort_by_key(|active| (active.facet, active.fallback));
     }
 
     /// The evidence of the fallback rules for a facet, if no value has enough without them.
@@ -298,29 +311,31 @@ impl Run<'_> {
 
     /// The evidence of the rules for a facet, the fallback rules or the others.
     fn rules(&mut self, facet: Facet, fallback: bool, tally: &mut Tally) {
-        let mut spoken: Vec<(&Rule, Vec<Found>)> = Vec::new();
-        for Active { rule, terms } in &self.active {
-            if rule.facet != facet
-                || rule.fallback != fallback
-                || !self.when(rule)
-                || self.forbidden(rule, terms)
-            {
+        let mut spoken: Vec<(&Rule, Found)> = Vec::new();
+        let from = self
+            .active
+            .partition_point(|active| (active.facet, active.fallback) < (facet, fallback));
+        let of_facet = self
+            .active
+            .iter()
+            .skip(from)
+            .take_while(|active| (active.facet, active.fallback) == (facet, fallback));
+        for Active { rule, terms, .. } in of_facet {
+            let terms = self.terms.get(terms.clone()).unwrap_or_default();
+            if !self.when(rule) || self.forbidden(rule, terms) {
                 continue;
             }
-            let found = if rule.once {
-                self.speaks(rule, terms, rule.zones).into_iter().collect()
+            if rule.once {
+                let found = self.speaks(rule, terms, rule.zones);
+                spoken.extend(found.map(|found| (*rule, found)));
             } else {
                 let zones = self.zones.iter().filter(|zone| rule.zones.has(**zone));
-                zones
-                    .filter_map(|zone| self.speaks(rule, terms, Zones::of(&[*zone])))
-                    .collect::<Vec<_>>()
-            };
-            spoken.push((rule, found));
+                let found = zones.filter_map(|zone| self.speaks(rule, terms, Zones::of(&[*zone])));
+                spoken.extend(found.map(|found| (*rule, found)));
+            }
         }
         for (rule, found) in spoken {
-            for found in found {
-                self.record(facet, &rule.value, &rule.id, found, tally);
-            }
+            self.record(facet, &rule.value, &rule.id, found, tally);
         }
     }
 

@@ -18,9 +18,6 @@
 const KEY_MIN: usize = 3;
 /// Words up to this many letters are compared as they are.
 pub(crate) const EXACT_MAX: usize = 3;
-/// No key lacks more bytes of its word: a genitive, the longest ending, a vowel or `-el` and one of two letters.
-pub(crate) const ENDING_BYTES_MAX: usize = 12;
-
 /// A key of a word: the beginning of it, some with another letter behind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Key {
@@ -127,6 +124,16 @@ fn add(found: &mut Vec<Key>, stem: &str, letter: Option<u8>) {
     if !found.contains(&key) {
         found.push(key);
     }
+}
+
+/// Whether a key of the word may be more than a beginning of it.
+pub(crate) fn may_elide(word: &str) -> bool {
+    let mut before = 0;
+    word.bytes().any(|byte| {
+        let found = before == b'e' && matches!(byte, b'l' | b'r');
+        before = byte;
+        found
+    })
 }
 
 /// «mangel» → «mangl», «middel» → «midl», «senter» → «sentr».

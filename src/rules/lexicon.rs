@@ -3,7 +3,7 @@
 //! what it matches, hardly with the number of terms.
 
 use super::fold::{Words, fold_word, is_invisible};
-use super::inflect::{ENDING_BYTES_MAX, EXACT_MAX, Key, collect_keys, keys};
+use super::inflect::{EXACT_MAX, Key, collect_keys, keys, may_elide};
 use super::trie::{Place, Trie};
 use aho_corasick::{AhoCorasick, MatchKind};
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -229,31 +229,22 @@ enum Sense {
     Beginning,
 }
 
-/// The compiled terms.
+/// The compiled terms. What is looked at together lies together, in few large lists: they are read at other places for each
+/// message, and to fetch them is what a message costs.
 #[derive(Debug)]
 pub(crate) struct Lexicon {
     strings: Trie,
-    /// For each string, its senses in `senses`.
-    meanings: Vec<Range<usize>>,
-    senses: Vec<(Sense, u32)>,
+    senses: Groups<(Sense, u32)>,
     /// Words that are open in front.
     open: Option<AhoCorasick>,
     open_patterns: Vec<u32>,
     any: Option<u32>,
     /// For each pattern, the sequence that begins with it.
     first: Vec<Option<u32>>,
-    /// The longer sequences, by what they go on from.
-    trie: WordMap<(u32, u32), u32>,
-    sequences: Vec<Sequence>,
-}
-
-/// A sequence of patterns.
-#[derive(Debug, Clone, Default)]
-struct Sequence {
-    /// The terms that it is.
-    terms: Vec<u32>,
-    /// Whether a longer one begins with it.
-    goes_on: bool,
+    /// For each sequence of patterns, the terms that it is.
+    terms: Groups<u32>,
+    /// And the patterns with which it goes on, in order, with the sequence that it becomes.
+    longer: Groups<(u32, u32)>,
 }
 
 impl Builder {
@@ -338,45 +329,35 @@ impl Builder {
                 .build(&texts);
             Some(built.map_err(|_| BadTerm("for mange uttrykk med «*»".to_owned()))?)
         };
-        let mut meanings = Vec::with_capacity(strings.len());
-        let mut senses: Vec<(Sense, u32)> = Vec::new();
+        let mut senses = Groups::default();
         for of_string in strings.values_mut() {
             of_string.sort_unstable();
             of_string.dedup();
-            let start = senses.len();
-            senses.append(of_string);
-            meanings.push(start..senses.len());
+            senses.push(of_string.drain(..));
         }
-        let mut sequences: Vec<Sequence> = self
-            .ends
-            .into_iter()
-            .map(|terms| Sequence {
-                terms,
-                goes_on: false,
-            })
-            .collect();
         let mut first = vec![None; patterns];
-        let mut trie: WordMap<(u32, u32), u32> = WordMap::default();
+        let mut longer: Vec<Vec<(u32, u32)>> = vec![Vec::new(); self.ends.len()];
         for ((before, pattern), next) in self.trie {
-            if before != 0 {
-                trie.insert((before, pattern), next);
-                if let Some(sequence) = at_mut(&mut sequences, before) {
-                    sequence.goes_on = true;
+            if before == 0 {
+                if let Some(slot) = at_mut(&mut first, pattern) {
+                    *slot = Some(next);
                 }
-            } else if let Some(slot) = at_mut(&mut first, pattern) {
-                *slot = Some(next);
+            } else if let Some(list) = at_mut(&mut longer, before) {
+                list.push((pattern, next));
             }
+        }
+        for list in &mut longer {
+            list.sort_unstable();
         }
         Ok(Lexicon {
             strings: Trie::new(strings.keys().map(String::as_bytes)),
-            meanings,
             senses,
             open,
             open_patterns,
             any,
             first,
-            trie,
-            sequences,
+            terms: self.ends.into_iter().collect(),
+            longer: longer.into_iter().collect(),
         })
     }
 }
@@ -385,8 +366,50 @@ fn at_mut<T>(list: &mut [T], number: u32) -> Option<&mut T> {
     list.get_mut(usize::try_from(number).ok()?)
 }
 
-fn at<T>(list: &[T], number: u32) -> Option<&T> {
-    list.get(usize::try_from(number).ok()?)
+/// Lists of lists in one list.
+#[derive(Debug)]
+struct Groups<T> {
+    items: Vec<T>,
+    /// Where each begins, and where the last one ends.
+    starts: Vec<u32>,
+}
+
+impl<T> Default for Groups<T> {
+    fn default() -> Self {
+        Self {
+            items: Vec::new(),
+            starts: vec![0],
+        }
+    }
+}
+
+impl<T> Groups<T> {
+    fn push(&mut self, group: impl Iterator<Item = T>) {
+        self.items.extend(group);
+        self.starts
+            .push(u32::try_from(self.items.len()).unwrap_or(u32::MAX));
+    }
+
+    fn get(&self, number: u32) -> &[T] {
+        let place = |at: usize| usize::try_from(*self.starts.get(at)?).ok();
+        let range = || {
+            let at = usize::try_from(number).ok()?;
+            Some(place(at)?..place(at.saturating_add(1))?)
+        };
+        range()
+            .and_then(|range| self.items.get(range))
+            .unwrap_or_default()
+    }
+}
+
+impl<T> FromIterator<Vec<T>> for Groups<T> {
+    fn from_iter<I: IntoIterator<Item = Vec<T>>>(groups: I) -> Self {
+        let mut all = Self::default();
+        for group in groups {
+            all.push(group.into_iter());
+        }
+        all
+    }
 }
 
 /// How a text can be read.
@@ -458,8 +481,17 @@ impl Lexicon {
             let patterns = readings.patterns.get(patterns.clone()).unwrap_or_default();
             for pattern in patterns.iter().chain(self.any.iter()) {
                 let sequence = match from {
-                    Some(from) => self.trie.get(&(from, *pattern)).copied(),
-                    None => self::at(&self.first, *pattern).copied().flatten(),
+                    Some(from) => {
+                        let longer = self.longer.get(from);
+                        let found = longer.binary_search_by_key(pattern, |(with, _)| *with);
+                        found
+                            .ok()
+                            .and_then(|found| longer.get(found))
+                            .map(|(_, to)| *to)
+                    }
+                    None => usize::try_from(*pattern)
+                        .ok()
+                        .and_then(|pattern| self.first.get(pattern).copied().flatten()),
                 };
                 if let Some(sequence) = sequence {
                     show(sequence, next);
@@ -477,15 +509,12 @@ impl Lexicon {
         hits: &mut Vec<Hit>,
         stack: &mut Vec<(u32, usize)>,
     ) {
-        let Some(sequence) = at(&self.sequences, number) else {
-            return;
-        };
-        hits.extend(sequence.terms.iter().map(|term| Hit {
+        hits.extend(self.terms.get(number).iter().map(|term| Hit {
             term: *term,
             start,
             end,
         }));
-        if sequence.goes_on {
+        if !self.longer.get(number).is_empty() {
             stack.push((number, end));
         }
     }
@@ -545,24 +574,30 @@ impl Lexicon {
         room.path.clear();
         room.path.push(Place::default());
         let mut place = Place::default();
+        let mut has_forms = false;
         for byte in word.bytes() {
             let Some(next) = self.strings.step(place, byte) else {
                 break;
             };
             place = next;
             room.path.push(place);
-            for (_, pattern) in self.means(place, |sense| sense == Sense::Beginning) {
-                add(found, start, *pattern);
+            for (sense, pattern) in self.means(place) {
+                match sense {
+                    Sense::Beginning => add(found, start, *pattern),
+                    Sense::Form => has_forms = true,
+                    Sense::Word(_) => {}
+                }
             }
         }
         if room.path.len() > word.len() {
-            let is_word = |sense| matches!(sense, Sense::Word(needs) if capital || !needs);
-            for (_, pattern) in self.means(place, is_word) {
-                add(found, start, *pattern);
+            for (sense, pattern) in self.means(place) {
+                if matches!(sense, Sense::Word(needs) if capital || !needs) {
+                    add(found, start, *pattern);
+                }
             }
         }
-        // The keys are nearly as long as the word: for most words none can be among the strings.
-        if room.path.len().saturating_add(ENDING_BYTES_MAX) <= word.len() {
+        // A key is what was read of the word, or that and one letter more; for many words none can be among the strings.
+        if !has_forms && !may_elide(word) {
             return;
         }
         room.keys.clear();
@@ -573,30 +608,20 @@ impl Lexicon {
                 Some(letter) => stem.and_then(|stem| self.strings.step(stem, letter)),
                 None => stem,
             };
-            for (_, pattern) in place
-                .into_iter()
-                .flat_map(|place| self.means(place, |sense| sense == Sense::Form))
-            {
-                add(found, start, *pattern);
+            for (sense, pattern) in place.into_iter().flat_map(|place| self.means(place)) {
+                if *sense == Sense::Form {
+                    add(found, start, *pattern);
+                }
             }
         }
     }
 
-    /// What the string that ends there means in one of its senses.
-    fn means(
-        &self,
-        place: Place,
-        sense: impl Fn(Sense) -> bool,
-    ) -> impl Iterator<Item = &(Sense, u32)> {
-        let meaning = self
-            .strings
+    /// What the string that ends there means.
+    fn means(&self, place: Place) -> &[(Sense, u32)] {
+        self.strings
             .string(place)
-            .and_then(|string| self.meanings.get(string));
-        meaning
-            .and_then(|range| self.senses.get(range.clone()))
+            .map(|string| self.senses.get(string))
             .unwrap_or_default()
-            .iter()
-            .filter(move |(one, _)| sense(*one))
     }
 }
 

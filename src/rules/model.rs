@@ -120,6 +120,31 @@ pub(super) struct Term {
     pub(super) uses: Vec<Use>,
 }
 
+/// What of a [`Term`] is asked for each of its hits, apart from what is asked for few of them.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct TermKind {
+    /// A negating or soothing cue.
+    pub(super) is_cue: bool,
+    /// A name of the directory, or a phrase to ignore: what lies inside it says nothing of the directory.
+    pub(super) covers: bool,
+    /// A name of the directory.
+    pub(super) is_name: bool,
+}
+
+impl Term {
+    pub(super) fn kind(&self) -> TermKind {
+        let is_name = |user: &Use| matches!(user, Use::Party(..));
+        TermKind {
+            is_cue: self.uses.contains(&Use::Cue),
+            covers: self
+                .uses
+                .iter()
+                .any(|user| is_name(user) || *user == Use::Ignore),
+            is_name: self.uses.iter().any(is_name),
+        }
+    }
+}
+
 /// What must be known already.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct When {

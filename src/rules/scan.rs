@@ -4,7 +4,6 @@
 use super::compile::{Pattern, Room, RuleSet};
 use super::fold::{Words, fold_text, tokenise};
 use super::lexicon::{HITS_PER_TERM_MAX, Hit};
-use super::model::{Use, term_at};
 use super::view::View;
 use crate::message::{FieldName, Zone};
 use std::ops::Range;
@@ -42,7 +41,7 @@ impl Scan {
         let mut cues: Vec<u32> = Vec::new();
         for hit in hits
             .iter()
-            .filter(|hit| is_cue(set, **hit) && !covered(&reaches, **hit))
+            .filter(|hit| set.kind(hit.term).is_cue && !covered(&reaches, **hit))
         {
             cues.extend(
                 words
@@ -158,24 +157,12 @@ impl Scan {
     }
 }
 
-fn uses(set: &RuleSet, hit: Hit) -> &[Use] {
-    term_at(&set.terms, hit.term).map_or(&[], |term| term.uses.as_slice())
-}
-
-fn is_cue(set: &RuleSet, hit: Hit) -> bool {
-    uses(set, hit).contains(&Use::Cue)
-}
-
 /// The longest reach of the directory's and the ignored phrases, by where they begin: (start, furthest end of all that
 /// begin at or before it).
 fn reaches(set: &RuleSet, hits: &[Hit]) -> Vec<(usize, usize)> {
     let mut covers: Vec<(usize, usize)> = hits
         .iter()
-        .filter(|hit| {
-            uses(set, **hit)
-                .iter()
-                .any(|user| matches!(user, Use::Party(..) | Use::Ignore))
-        })
+        .filter(|hit| set.kind(hit.term).covers)
         .map(|hit| (hit.start, hit.end))
         .collect();
     covers.sort_unstable();

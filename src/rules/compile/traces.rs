@@ -324,48 +324,63 @@ fn steps(hir: &Hir) -> (Vec<Step>, usize) {
     (reader.steps, reader.gap)
 }
 
-/// A step of one of the expressions.
+/// A step of one of the expressions. Narrow, so that all of them stay in the processor.
 #[derive(Debug)]
 struct Place {
     /// Which expression.
-    pattern: usize,
+    pattern: u32,
     /// See [`Step::reach`].
-    reach: usize,
-    is_first: bool,
+    reach: u32,
     /// For the last step: bytes of the match before its end and after it, at most.
-    last: Option<(usize, usize)>,
+    last: Option<(u32, u32)>,
+}
+
+/// As a number of bytes of a text; what is more than any text has stands for no bound.
+fn narrow(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}
+
+fn wide(number: u32) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
 }
 
 /// The traces of all expressions.
 #[derive(Debug)]
 pub(in crate::rules) struct Traces {
     strings: Trie,
-    /// For each string, the steps that it is one of: a range of `users`.
-    steps: Vec<Range<usize>>,
-    users: Vec<usize>,
+    /// For each string, where the steps that it is one of begin in `users`; those of the next string follow.
+    starts: Vec<u32>,
+    users: Vec<User>,
     places: Vec<Place>,
     /// Expressions that leave no trace.
     traceless: Vec<usize>,
 }
 
+/// A step that a string is one of. Most of them come too early or too late, which is seen without the step itself.
+#[derive(Debug, Clone, Copy)]
+struct User {
+    place: u32,
+    is_first: bool,
+}
+
 /// Stands for an expression that need not be looked for any more.
-const SETTLED: usize = usize::MAX;
+const SETTLED: u32 = u32::MAX;
 
 /// Room for [`Traces::find`], so that it is taken once for many texts.
 #[derive(Debug, Default)]
 pub(in crate::rules) struct Room {
     plain: Vec<u8>,
     /// The strings that end at each of the next [`RING`] bytes.
-    due: Vec<Vec<usize>>,
+    due: Vec<Vec<u32>>,
     /// Where each step ended last; 0 when it has not been met. Of a last step, how many bytes its expression was looked for
     /// in, or [`SETTLED`].
-    ends: Vec<usize>,
+    ends: Vec<u32>,
 }
 
 impl Traces {
     /// Of expressions in the order of their numbers.
     pub(super) fn new<'a>(expressions: impl Iterator<Item = &'a Hir>) -> Self {
-        let mut strings: BTreeMap<Vec<u8>, Vec<usize>> = BTreeMap::new();
+        let mut strings: BTreeMap<Vec<u8>, Vec<User>> = BTreeMap::new();
         let mut places: Vec<Place> = Vec::new();
         let mut traceless = Vec::new();
         for (pattern, hir) in expressions.enumerate() {
@@ -379,25 +394,27 @@ impl Traces {
                 left = left.saturating_sub(1);
                 whole = whole.saturating_add(step.reach);
                 for string in step.strings {
-                    strings.entry(string).or_default().push(places.len());
+                    strings.entry(string).or_default().push(User {
+                        place: narrow(places.len()),
+                        is_first: at == 0,
+                    });
                 }
                 places.push(Place {
-                    pattern,
-                    reach: step.reach,
-                    is_first: at == 0,
-                    last: (left == 0).then_some((whole, rest)),
+                    pattern: narrow(pattern),
+                    reach: narrow(step.reach),
+                    last: (left == 0).then_some((narrow(whole), narrow(rest))),
                 });
             }
         }
         let mut users = Vec::new();
-        let steps = strings.values_mut().map(|of_string| {
-            let start = users.len();
+        let mut starts = vec![0];
+        for of_string in strings.values_mut() {
             users.append(of_string);
-            start..users.len()
-        });
+            starts.push(narrow(users.len()));
+        }
         Self {
-            steps: steps.collect(),
             strings: Trie::new(strings.keys().map(Vec::as_slice)),
+            starts,
             users,
             places,
             traceless,
@@ -429,7 +446,7 @@ impl Traces {
         for at in 0..=plain.len() {
             if let Some(strings) = due.get_mut(at % RING).filter(|due| !due.is_empty()) {
                 for string in strings.drain(..) {
-                    self.end(string, at, folded.len(), ends, &mut show);
+                    self.end(string, narrow(at), narrow(folded.len()), ends, &mut show);
                 }
             }
             let mut place = trie::Place::default();
@@ -448,33 +465,42 @@ impl Traces {
         }
     }
 
+    /// The steps that a string is one of.
+    fn users(&self, string: u32) -> &[User] {
+        let at = wide(string);
+        let start = self.starts.get(at).copied().unwrap_or_default();
+        let end = self.starts.get(at.saturating_add(1)).copied();
+        self.users
+            .get(wide(start)..wide(end.unwrap_or(start)))
+            .unwrap_or_default()
+    }
+
     /// A string ends behind so many bytes of a plain text, which has a space more in front than the folded one.
     fn end(
         &self,
-        string: usize,
-        end: usize,
-        length: usize,
-        ends: &mut [usize],
+        string: u32,
+        end: u32,
+        length: u32,
+        ends: &mut [u32],
         show: &mut impl FnMut(usize, Range<usize>),
     ) {
-        let users = self
-            .steps
-            .get(string)
-            .and_then(|range| self.users.get(range.clone()));
-        for at in users.into_iter().flatten() {
-            let Some(place) = self.places.get(*at) else {
+        for user in self.users(string) {
+            let at = wide(user.place);
+            let before = if user.is_first {
+                0
+            } else {
+                let before = at.checked_sub(1).and_then(|before| ends.get(before));
+                before.copied().unwrap_or_default()
+            };
+            if !user.is_first && before == 0 {
+                continue;
+            }
+            let Some((place, slot)) = self.places.get(at).zip(ends.get_mut(at)) else {
                 continue;
             };
-            let before = at
-                .checked_sub(1)
-                .and_then(|before| ends.get(before))
-                .copied()
-                .unwrap_or_default();
-            let is_near =
-                place.is_first || before != 0 && end.saturating_sub(before) <= place.reach;
-            let Some(slot) = ends.get_mut(*at).filter(|_| is_near) else {
+            if !user.is_first && end.saturating_sub(before) > place.reach {
                 continue;
-            };
+            }
             let Some((whole, rest)) = place.last else {
                 *slot = end;
                 continue;
@@ -484,12 +510,12 @@ impl Traces {
             }
             let from = end.saturating_sub(whole);
             // The space in front of the text, and one byte behind the match to look at.
-            let to = end.saturating_add(rest).saturating_add(SLACK);
+            let to = end.saturating_add(rest).saturating_add(narrow(SLACK));
             let to = to.min(length);
             // Looking here and there must not cost more than looking through the text once and again.
             let spent = slot.saturating_add(to.saturating_sub(from));
             let to = if spent > length { length } else { to };
-            show(place.pattern, from..to);
+            show(wide(place.pattern), wide(from)..wide(to));
             *slot = if to == length { SETTLED } else { spent };
         }
     }

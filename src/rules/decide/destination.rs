@@ -145,7 +145,8 @@ impl Run<'_> {
         };
         for scan in self.scans.iter().filter(|scan| scan.zone != Zone::Header) {
             let percent = set.settings.factor(scan.zone);
-            for hit in scan.hits().iter().filter(|hit| !scan.covered(**hit)) {
+            let hits = scan.hits().iter().filter(|hit| set.kind(hit.term).is_name);
+            for hit in hits.filter(|hit| !scan.covered(**hit)) {
                 let Some(term) = term_at(&set.terms, hit.term) else {
                     continue;
                 };
