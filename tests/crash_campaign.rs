@@ -73,8 +73,6 @@ const NOT_HERE: [&str; 2] = ["keep-source-event", "forget-unreadable"];
 const OF_SEVERAL: [&str; 4] = ["meet", "watch-source", "leave-source", "part"];
 /// Steps of a node that has its database to itself.
 const OF_ONE: [&str; 1] = ["release-claims"];
-/// Longer than a mail is claimed for being sent.
-const CLAIMS_OVER_MS: i64 = 26 * MINUTE_MS;
 
 const MINUTE_MS: i64 = 60_000;
 const HOUR_MS: i64 = 60 * MINUTE_MS;
@@ -499,7 +497,10 @@ impl Campaign {
         }
         self.scene.smtp.set(Script::default());
         if self.scene.is_shared() {
-            self.scene.offset_ms += CLAIMS_OVER_MS;
+            // What a node that was killed had in hand is free when its claim is over; the clock may have been set back since.
+            let now_ms = self.scene.now_ms();
+            let claimed_until_ms = self.scene.database.left(now_ms).claimed_until_ms;
+            self.scene.offset_ms += (claimed_until_ms - now_ms).max(0) + MINUTE_MS;
         }
         for _ in 0..20 {
             let before = self.scene.database.left(self.scene.now_ms());

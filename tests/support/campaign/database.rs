@@ -127,6 +127,8 @@ pub struct Left {
     pub messages: i64,
     /// Mail that is being sent, or is due.
     pub mails: i64,
+    /// Until when the last of it is claimed, Unix milliseconds.
+    pub claimed_until_ms: i64,
     /// When each source was checked last, Unix milliseconds.
     pub checked: BTreeMap<String, i64>,
     /// Due day and time of sending (Unix milliseconds) of the cases whose reminder is still to come.
@@ -375,6 +377,13 @@ impl Database {
             .fetch_one(&mut connection)
             .await
             .unwrap();
+            let (claimed_until_ms,): (i64,) = sqlx::query_as(
+                "SELECT coalesce(max(until_ms), 0) FROM (SELECT lease_until_ms AS until_ms FROM outbox WHERE state = 'sending' \
+                 UNION ALL SELECT claimed_until_ms FROM message WHERE outcome = 'pending') AS claims",
+            )
+            .fetch_one(&mut connection)
+            .await
+            .unwrap();
             let checked: Vec<(String, i64)> =
                 sqlx::query_as("SELECT source, checked_at_ms FROM source_cursor")
                     .fetch_all(&mut connection)
@@ -390,6 +399,7 @@ impl Database {
             Left {
                 messages,
                 mails,
+                claimed_until_ms,
                 checked: checked.into_iter().collect(),
                 to_remind,
             }
