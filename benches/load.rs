@@ -40,7 +40,7 @@ use worker::{ADDRESS, Installation, Worker, settings};
 /// How often each side of a comparison runs.
 const TURNS: usize = 2;
 /// How often a running worker is looked at.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
+const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// More than anything takes.
 const AT_MOST: Duration = Duration::from_hours(1);
 /// Cases that are open in the database with many.
@@ -201,7 +201,7 @@ fn imap(messages: usize) {
         theirs.push(mbsync(&dovecot, messages));
         let installation = installation(&mailbox(&dovecot, "post", "post"));
         let begun = Instant::now();
-        let worker = installation.start();
+        let worker = installation.start_and_wait();
         until_decided(&installation, messages);
         ours.push(begun.elapsed());
         peak = peak.max(worker.peak_kb());
