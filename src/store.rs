@@ -2,7 +2,7 @@
 //!
 //! [`Store`] is a port of whole use-cases; each method is one transaction. All SQL is in this module. A message's bytes and
 //! position are one transaction ([`Store::store_raw`]); its outcome, the case change and the mail it asks for are one more
-//! ([`Store::settle`]). A process that dies in between leaves a message that is still `pending` and is picked up again.
+//! ([`Group::settle`]). A process that dies in between leaves a message that is still `pending` and is picked up again.
 
 mod copy;
 mod fault;
@@ -66,11 +66,6 @@ impl StoreError {
     /// Whether trying again may help.
     pub const fn is_temporary(&self) -> bool {
         matches!(self, Self::Temporary { .. } | Self::Conflict)
-    }
-
-    /// Whether somebody else was at the same case.
-    pub const fn is_conflict(&self) -> bool {
-        matches!(self, Self::Conflict)
     }
 }
 

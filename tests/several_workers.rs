@@ -181,10 +181,7 @@ fn a_worker_that_is_killed_is_replaced_within_a_minute_and_nothing_is_done_twice
     };
     let url = runtime().block_on(postgres.database());
     let shared = shared_folder();
-    let (first, second) = (
-        server(shared.path(), Some(&url)),
-        server(shared.path(), Some(&url)),
-    );
+    let [first, second] = [(); 2].map(|()| server(shared.path(), Some(&url)));
     let one = first.start_and_wait();
     one.expect_line("this worker watches the source", AT_MOST);
 
@@ -260,10 +257,7 @@ fn workers_that_decide_by_different_rules_are_told_of_and_decide_nothing_twice()
     };
     let url = runtime().block_on(postgres.database());
     let shared = shared_folder();
-    let (first, second) = (
-        server(shared.path(), Some(&url)),
-        server(shared.path(), Some(&url)),
-    );
+    let [first, second] = [(); 2].map(|()| server(shared.path(), Some(&url)));
     rules(
         &second,
         &RULES.replace("medisinsak", "medisinsak\", \"medisinske"),

@@ -180,29 +180,25 @@ struct Undecided {
     failed: Vec<i64>,
 }
 
-/// The messages that were read. One that could not be read waits for the next round, and holds back no other.
-fn blame(
-    read: impl Iterator<Item = (i64, Result<Item, WorkError>)>,
-    undecided: &mut Undecided,
-) -> Result<Vec<Item>, WorkError> {
-    let mut items = Vec::new();
-    for (id, outcome) in read {
-        match outcome {
-            Ok(item) => items.push(item),
-            Err(WorkError::Store(error)) if error.is_temporary() => {
-                return Err(WorkError::Store(error));
-            }
-            Err(error) => {
-                warn!(message.row = id, %error, "this message could not be decided now; the others go on");
-                // The machine is to blame where attachments cannot be read.
-                if !matches!(error, WorkError::Extractor(_)) {
-                    undecided.claimed.remove(&id);
-                    undecided.failed.push(id);
-                }
-            }
+impl Undecided {
+    /// This message waits for the next round, and holds back no other.
+    ///
+    /// # Errors
+    /// The error itself, when the store can take nothing now: then it is not the message's.
+    fn set_aside(&mut self, id: i64, error: WorkError) -> Result<(), WorkError> {
+        if let WorkError::Store(store) = &error
+            && store.is_temporary()
+        {
+            return Err(error);
         }
+        warn!(message.row = id, %error, "this message could not be decided now; the others go on");
+        // The machine is to blame where attachments cannot be read.
+        if !matches!(error, WorkError::Extractor(_)) {
+            self.claimed.remove(&id);
+            self.failed.push(id);
+        }
+        Ok(())
     }
-    Ok(items)
 }
 
 impl Engine {
@@ -281,7 +277,13 @@ impl Engine {
                 let mut to_store = to_store;
                 let mut group = Vec::with_capacity(GROUP_MAX);
                 while to_store.recv_many(&mut group, GROUP_MAX).await > 0 {
-                    let items = blame(group.drain(..), undecided)?;
+                    let mut items = Vec::with_capacity(group.len());
+                    for (id, read) in group.drain(..) {
+                        match read {
+                            Ok(item) => items.push(item),
+                            Err(error) => undecided.set_aside(id, error)?,
+                        }
+                    }
                     for settled in self.settle_all(items, &in_force, undecided).await? {
                         settled.tell();
                         tick(settled.queues);
@@ -343,20 +345,23 @@ impl Engine {
         in_force: &InForce,
         undecided: &mut Undecided,
     ) -> Result<Vec<Settled>, WorkError> {
-        match self.settle_group(&mut items, in_force).await {
-            Err(WorkError::Store(error)) if error.is_temporary() && !error.is_conflict() => {
-                return Err(WorkError::Store(error));
-            }
-            Err(_) => {}
-            Ok(settled) => {
-                for item in &items {
-                    undecided.claimed.remove(&item.pending.id);
+        if items.len() > 1 {
+            match self.settle_group(&mut items, in_force).await {
+                Err(WorkError::Store(error @ StoreError::Temporary { .. })) => {
+                    return Err(WorkError::Store(error));
                 }
-                return Ok(settled);
+                Err(_) => {}
+                Ok(settled) => {
+                    for item in &items {
+                        undecided.claimed.remove(&item.pending.id);
+                    }
+                    return Ok(settled);
+                }
             }
         }
         let mut done = Vec::with_capacity(items.len());
         for item in &mut items {
+            let id = item.pending.id;
             let item = std::slice::from_mut(item);
             let mut outcome = Err(WorkError::Store(StoreError::Conflict));
             for _ in 0..CONFLICTS_MAX {
@@ -365,18 +370,13 @@ impl Engine {
                     break;
                 }
             }
-            let id = item.first().map_or(0, |item| item.pending.id);
             match outcome {
-                Ok(settled) => done.extend(settled),
-                Err(WorkError::Store(error)) if error.is_temporary() => {
-                    return Err(WorkError::Store(error));
+                Ok(settled) => {
+                    done.extend(settled);
+                    undecided.claimed.remove(&id);
                 }
-                Err(error) => {
-                    warn!(message.row = id, %error, "this message could not be decided now; the others go on");
-                    undecided.failed.push(id);
-                }
+                Err(error) => undecided.set_aside(id, error)?,
             }
-            undecided.claimed.remove(&id);
         }
         Ok(done)
     }

@@ -1,6 +1,6 @@
 //! Raw messages and source positions.
 
-use super::later::{self, ROWS_MAX, Sql};
+use super::statement::{ROWS_MAX, Sql, insert_chunks, push_list};
 use super::{Connection, key, text, trouble};
 use crate::intake::{Cursor, Position};
 use crate::message::ContentHash;
@@ -52,11 +52,10 @@ pub(super) async fn unknown(
             .push(" AND uid_validity = ")
             .push_bind(i64::from(first.uid_validity))
             .push(" AND position_key IN (");
-        let mut list = statement.separated(", ");
-        for position in positions {
-            list.push_bind(key(&position.key));
-        }
-        statement.push(")");
+        push_list(
+            &mut statement,
+            positions.iter().map(|position| key(&position.key)),
+        );
         let known: Vec<String> = statement
             .build_query_scalar()
             .persistent(positions.len() == 1)
@@ -176,7 +175,7 @@ async fn store_round(
             Stored::New(*id)
         };
     }
-    later::insert_chunks(
+    insert_chunks(
         connection,
         "INSERT INTO message_chunk (message_id, seq, bytes) ",
         &chunks,
@@ -193,11 +192,7 @@ async fn originals(
     let mut statement = QueryBuilder::<Sql>::new(
         "SELECT content_hash, id FROM message WHERE outcome <> 'duplicate' AND content_hash IN (",
     );
-    let mut list = statement.separated(", ");
-    for hash in hashes {
-        list.push_bind(&hash.0);
-    }
-    statement.push(")");
+    push_list(&mut statement, hashes.map(|hash| &hash.0));
     let found: Vec<(String, i64)> = statement
         .build_query_as()
         .persistent(is_one)
@@ -426,11 +421,8 @@ pub(super) async fn hold(
         return Ok(BTreeMap::new());
     }
     let mut statement = QueryBuilder::new("SELECT id, outcome FROM message WHERE id IN (");
-    let mut ids = statement.separated(", ");
-    for id in messages {
-        ids.push_bind(*id);
-    }
-    statement.push(concat!(") ORDER BY id", for_update!()));
+    push_list(&mut statement, messages.iter().copied());
+    statement.push(concat!(" ORDER BY id", for_update!()));
     let held: Vec<(i64, String)> = statement
         .build_query_as()
         .persistent(messages.len() == 1)

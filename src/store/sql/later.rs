@@ -2,19 +2,15 @@
 //!
 //! Whoever may be looking for one of them after all asks first ([`Later::has_thread`] and its like) and has them written.
 
-use super::{CHUNK_BYTES, Connection, folded, key, likeness, text};
+use super::statement::{ROWS_MAX, Sql, Statement, insert, insert_chunks};
+use super::{Connection, folded, key, likeness, text};
 use crate::case::likeness::Sketch;
 use crate::case::{CaseField, Event, MailKind, MailOrder};
 use crate::outbox::compose::Composed;
 use crate::store::{OwnReference, StoreError, ThreadKeys, rows};
 use sqlx::QueryBuilder;
-use sqlx::query_builder::Separated;
 use std::collections::BTreeMap;
 
-pub(super) type Sql = <Connection as sqlx::Connection>::Database;
-
-/// Rows that one statement writes, at most.
-pub(super) const ROWS_MAX: usize = 128;
 /// Bytes of mail that wait, about: more is written at once.
 const MAIL_BYTES_MAX: usize = 2 << 20;
 
@@ -420,81 +416,4 @@ fn to_recipients(queued: &[(i64, &Composed)]) -> Vec<Statement> {
         },
     );
     statements
-}
-
-/// A statement with its values.
-pub(super) struct Statement {
-    built: QueryBuilder<Sql>,
-    rows: usize,
-}
-
-impl Statement {
-    pub(super) async fn execute(mut self, connection: &mut Connection) -> Result<(), StoreError> {
-        // A statement for each number of rows would drive the others out of the cache.
-        let statement = self.built.build().persistent(self.rows == 1);
-        statement.execute(connection).await?;
-        Ok(())
-    }
-}
-
-/// Few statements for many rows: what stands before `VALUES`, a row's values, what stands behind.
-fn insert<T>(
-    statements: &mut Vec<Statement>,
-    head: &str,
-    rows: &[T],
-    tail: &str,
-    push: impl Fn(&mut Separated<'_, Sql, &'static str>, &T),
-) {
-    for rows in rows.chunks(ROWS_MAX) {
-        let mut built = QueryBuilder::<Sql>::new(head);
-        built.push_values(rows, |mut row, values| push(&mut row, values));
-        built.push(tail);
-        let rows = rows.len();
-        statements.push(Statement { built, rows });
-    }
-}
-
-/// Writes contents, each by the row that it belongs to, in chunks. A statement holds a chunk or two, or many small contents.
-pub(super) async fn insert_chunks(
-    connection: &mut Connection,
-    head: &str,
-    contents: &[(i64, &[u8])],
-) -> Result<(), StoreError> {
-    let mut rest = contents;
-    let mut seq = 0;
-    while let Some(statement) = next_chunks(head, &mut rest, &mut seq) {
-        statement.execute(&mut *connection).await?;
-    }
-    Ok(())
-}
-
-/// `seq` counts the chunks of the first content that are written.
-fn next_chunks(head: &str, rest: &mut &[(i64, &[u8])], seq: &mut usize) -> Option<Statement> {
-    let mut chunks: Vec<(i64, usize, &[u8])> = Vec::new();
-    let mut bytes = 0_usize;
-    while bytes < CHUNK_BYTES
-        && chunks.len() < ROWS_MAX
-        && let Some(((id, content), others)) = rest.split_first()
-    {
-        if let Some(chunk) = content.chunks(CHUNK_BYTES).nth(*seq) {
-            chunks.push((*id, *seq, chunk));
-            bytes = bytes.saturating_add(chunk.len());
-            *seq = seq.saturating_add(1);
-        } else {
-            (*rest, *seq) = (others, 0);
-        }
-    }
-    let mut statements = Vec::new();
-    insert(
-        &mut statements,
-        head,
-        &chunks,
-        "",
-        |row, (id, seq, bytes)| {
-            row.push_bind(*id)
-                .push_bind(i64::try_from(*seq).unwrap_or(i64::MAX))
-                .push_bind(*bytes);
-        },
-    );
-    statements.pop()
 }

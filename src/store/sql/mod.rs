@@ -17,6 +17,7 @@ mod nodes;
 mod outbox;
 mod reports;
 mod returned;
+mod statement;
 mod trouble;
 mod upkeep;
 
