@@ -31,6 +31,7 @@ use crate::outbox::retry::Next;
 use crate::outbox::{Delivery, Envelope};
 use crate::rules::RuleFiles;
 use jiff::civil::Date;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// What went wrong in the store, cut by what the caller does next.
@@ -81,6 +82,23 @@ pub trait Compose: Send + Sync {
         order: &MailOrder,
         previous: Option<&str>,
     ) -> Result<Composed, String>;
+    /// Bytes of the content that it holds for the mails that carry any.
+    fn content_bytes(&self) -> usize {
+        0
+    }
+}
+
+/// What the settling of several messages will look for, so that it is looked for once.
+#[derive(Debug, Clone, Default)]
+pub struct Ahead<'a> {
+    /// By what each may refer to a case.
+    pub threads: Vec<&'a ThreadKeys>,
+    /// Addresses that may get an acknowledgement.
+    pub addresses: BTreeSet<&'a str>,
+    /// What reports may be alike by.
+    pub sketches: Vec<&'a Sketch>,
+    /// Acknowledgements queued later than this count.
+    pub since_ms: i64,
 }
 
 /// A message to be stored, with its identity by content.
@@ -501,6 +519,8 @@ pub type SharedStore = Arc<dyn Store>;
 /// What becomes of several messages, in one transaction; what is read sees what the group has settled. An error ends the group. Nothing of it is stored before [`Group::commit`]; dropping it undoes all.
 #[async_trait::async_trait]
 pub trait Group: Send {
+    /// Looks for all that these may ask for, in one go. Nothing depends on it but the number of questions to the database.
+    async fn look_ahead(&mut self, ahead: &Ahead<'_>) -> Result<(), StoreError>;
     /// The case that a message refers to.
     async fn find_thread(&mut self, keys: &ThreadKeys) -> Result<Option<Thread>, StoreError>;
     /// The mail of ours that a delivery report is about, and its case, unless it is about many.
@@ -522,11 +542,12 @@ pub trait Group: Send {
         sketch: &Sketch,
         received_at_ms: i64,
     ) -> Result<Vec<Earlier>, StoreError>;
-    /// Stores what became of a message: outcome, case, history and outbox rows. `None` when it was settled before.
+    /// Stores what became of a message: outcome, case, history and outbox rows. `None` when it was settled before. The mail of a
+    /// new case is composed with that of the others, before [`Self::commit`] at the latest.
     async fn settle(
         &mut self,
         settlement: Settlement,
-        composer: &dyn Compose,
+        composer: Arc<dyn Compose>,
     ) -> Result<Option<Case>, StoreError>;
     /// Makes it last.
     async fn commit(self: Box<Self>) -> Result<(), StoreError>;

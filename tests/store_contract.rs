@@ -38,9 +38,9 @@ use linjevei::outbox::retry::Next;
 use linjevei::outbox::{Delivery, Envelope, RecipientOutcome, Reply};
 use linjevei::rules::{Language, ReporterSource};
 use linjevei::store::{
-    Attempt, CaseFilter, Compose, Incoming, MessageMove, Outcome, OwnReference, PostgresStore,
-    Rearrangement, Reconciled, ReportDay, ReportMail, Retried, ReturnKeys, Settlement, SharedStore,
-    SqliteStore, StoreError, Stored, ThreadKeys, Watch,
+    Ahead, Attempt, CaseFilter, Compose, Group, Incoming, MessageMove, Outcome, OwnReference,
+    PostgresStore, Rearrangement, Reconciled, ReportDay, ReportMail, Retried, ReturnKeys,
+    Settlement, SharedStore, SqliteStore, StoreError, Stored, ThreadKeys, Watch,
 };
 use postgres::Postgres;
 use serde_json::json;
@@ -130,6 +130,7 @@ promises! {
     numbers_have_no_gaps_whoever_takes_them
     a_group_is_stored_whole_or_not_at_all
     a_group_sees_what_it_has_settled
+    the_mail_of_a_group_is_composed_together
     a_message_is_settled_once
     messages_are_claimed_once_and_come_back
     mail_is_claimed_once_in_its_order
@@ -295,7 +296,7 @@ async fn stored(store: &SharedStore, source: &str, texts: &[&str]) -> Vec<i64> {
 
 async fn settle(store: &SharedStore, settlement: Settlement) -> Option<Case> {
     let mut group = store.group(&[settlement.message_id]).await.unwrap();
-    let case = group.settle(settlement, &Writer).await.unwrap();
+    let case = group.settle(settlement, Arc::new(Writer)).await.unwrap();
     group.commit().await.unwrap();
     case
 }
@@ -571,7 +572,11 @@ async fn numbers_have_no_gaps_whoever_takes_them(kit: Kit) {
                 let mut group = store.group(&ids).await.unwrap();
                 for id in &ids {
                     let wanted = settlement(*id, Outcome::Opened(Box::new(opening(*id, NOW))));
-                    group.settle(wanted, &Writer).await.unwrap().unwrap();
+                    group
+                        .settle(wanted, Arc::new(Writer))
+                        .await
+                        .unwrap()
+                        .unwrap();
                 }
                 if at % 3 != 0 || round == 1 {
                     group.commit().await.unwrap();
@@ -627,7 +632,11 @@ async fn a_group_is_stored_whole_or_not_at_all(kit: Kit) {
     };
     let mut group = store.group(&ids).await.unwrap();
     for id in &ids {
-        group.settle(wanted(*id), &Writer).await.unwrap().unwrap();
+        group
+            .settle(wanted(*id), Arc::new(Writer))
+            .await
+            .unwrap()
+            .unwrap();
     }
     let error = group.commit().await.unwrap_err();
     assert!(
@@ -664,46 +673,57 @@ async fn a_group_sees_what_it_has_settled(kit: Kit) {
         numbers: vec![4],
         files: vec!["aa".repeat(32)],
     };
-    let mut group = store.group(&ids[..2]).await.unwrap();
-    let first = Settlement {
+    let first = || Settlement {
         rfc_message_id: Some("en@kontor.example".to_owned()),
         own: Some(own.clone()),
         sketch: Some(sketch.clone()),
         ..settlement(ids[0], Outcome::Opened(Box::new(opening(ids[0], NOW))))
     };
-    let case = group.settle(first, &Writer).await.unwrap().unwrap();
-    for keys in [
+    let reporter = opening(ids[0], NOW).case.reporter_address.to_uppercase();
+    let threads = [
         ThreadKeys {
             cited: vec!["en@kontor.example".to_owned()],
             ..ThreadKeys::default()
         },
         ThreadKeys {
-            own: Some(own),
+            own: Some(own.clone()),
             ..ThreadKeys::default()
         },
         ThreadKeys {
-            tokens: vec![case.number],
+            tokens: vec!["SAK-2026-000001".parse().unwrap()],
             ..ThreadKeys::default()
         },
-    ] {
-        let found = group.find_thread(&keys).await.unwrap();
-        assert_eq!(found.unwrap().case.number, case.number, "{keys:?}");
-    }
+    ];
     let by_file = Sketch {
         files: sketch.files.clone(),
         ..Sketch::default()
     };
-    for sketch in [by_file, sketch] {
-        let earlier = group.earlier(&sketch, NOW).await.unwrap();
-        assert_eq!(earlier.len(), 1, "{sketch:?}");
+    let sketches = [by_file, sketch.clone()];
+    let ahead = Ahead {
+        threads: threads.iter().collect(),
+        addresses: [reporter.as_str()].into(),
+        sketches: sketches.iter().collect(),
+        since_ms: NOW - HOUR,
+    };
+    // Each is asked for in a group of its own, since what waits is written when one is asked for; with and without a look ahead.
+    let questions = threads.len() + sketches.len() + 1;
+    for (question, looks) in (0..questions).flat_map(|at| [(at, false), (at, true)]) {
+        let mut group = store.group(&ids[..2]).await.unwrap();
+        if looks {
+            group.look_ahead(&ahead).await.unwrap();
+            assert_eq!(found(group.as_mut(), &ahead, question).await, 0);
+        }
+        let case = group.settle(first(), Arc::new(Writer)).await.unwrap();
+        assert_eq!(case.unwrap().number.to_string(), "SAK-2026-000001");
+        let count = found(group.as_mut(), &ahead, question).await;
+        assert_eq!(count, 1, "question {question}, looked ahead: {looks}");
     }
-    let reporter = case.reporter_address.to_uppercase();
-    let since = NOW - HOUR;
-    let count = group
-        .acknowledgements_since(&reporter, since)
+    let mut group = store.group(&ids[..2]).await.unwrap();
+    let case = group
+        .settle(first(), Arc::new(Writer))
         .await
+        .unwrap()
         .unwrap();
-    assert_eq!(count, 1);
     // The second joins the case, and its mail answers the first one's.
     let mut change = Change::of(case.clone());
     change.mails = opening(ids[0], NOW).mails;
@@ -711,16 +731,96 @@ async fn a_group_sees_what_it_has_settled(kit: Kit) {
         order.seq = 2;
     }
     let joined = settlement(ids[1], Outcome::Joined(Box::new(change)));
-    assert!(group.settle(joined, &Writer).await.unwrap().is_some());
+    assert!(
+        group
+            .settle(joined, Arc::new(Writer))
+            .await
+            .unwrap()
+            .is_some()
+    );
     // Nobody promised the third to this group, and the first is settled.
     for id in [ids[2], ids[0]] {
         let again = settlement(id, Outcome::LeftAlone("x".to_owned()));
-        assert!(group.settle(again, &Writer).await.unwrap().is_none());
+        assert!(
+            group
+                .settle(again, Arc::new(Writer))
+                .await
+                .unwrap()
+                .is_none()
+        );
     }
     group.commit().await.unwrap();
     assert_eq!(store.case_messages(case.id).await.unwrap(), ids[..2]);
     let queued = store.outbox(true, 9).await.unwrap();
     assert_eq!(queued.len(), 2 * opening(ids[0], NOW).mails.len());
+    // What was there before is found by looking ahead too.
+    for question in 0..questions {
+        let mut group = store.group(&ids[2..]).await.unwrap();
+        group.look_ahead(&ahead).await.unwrap();
+        let count = found(group.as_mut(), &ahead, question).await;
+        assert!(count > 0, "question {question}");
+    }
+}
+
+/// How much answers one of the questions that the group looked ahead for.
+async fn found(group: &mut dyn Group, ahead: &Ahead<'_>, question: usize) -> usize {
+    let sketch_at = question.wrapping_sub(ahead.threads.len());
+    if let Some(keys) = ahead.threads.get(question) {
+        usize::from(group.find_thread(keys).await.unwrap().is_some())
+    } else if let Some(sketch) = ahead.sketches.get(sketch_at) {
+        group.earlier(sketch, NOW).await.unwrap().len()
+    } else {
+        let address = ahead.addresses.first().unwrap();
+        let count = group.acknowledgements_since(address, ahead.since_ms).await;
+        count.unwrap() as usize
+    }
+}
+
+/// A mail that cannot be written is told of in its case; the others of the group are as they would be.
+async fn the_mail_of_a_group_is_composed_together(kit: Kit) {
+    struct Refusing;
+    impl Compose for Refusing {
+        fn compose(&self, _: &Case, _: &MailOrder, _: Option<&str>) -> Result<Composed, String> {
+            Err("the template fails".to_owned())
+        }
+    }
+    let store = kit.open().await;
+    let keys: Vec<String> = (0..40).map(|at| at.to_string()).collect();
+    let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+    let ids = stored(&store, "inn", &keys).await;
+    let mut group = store.group(&ids).await.unwrap();
+    for id in &ids {
+        let composer: Arc<dyn Compose> = if *id == ids[17] {
+            Arc::new(Refusing)
+        } else {
+            Arc::new(Writer)
+        };
+        let opened = settlement(*id, Outcome::Opened(Box::new(opening(*id, NOW))));
+        group.settle(opened, composer).await.unwrap().unwrap();
+    }
+    group.commit().await.unwrap();
+    let mails = opening(ids[0], NOW).mails.len();
+    let queued = store.outbox(true, 1_000).await.unwrap();
+    assert_eq!(queued.len(), (ids.len() - 1) * mails);
+    for (at, id) in ids.iter().enumerate() {
+        let number = format!("SAK-2026-{:06}", at + 1);
+        let case = store.case(number.parse().unwrap()).await.unwrap().unwrap();
+        assert_eq!(case.message_id, *id, "{number}");
+        let refused = *id == ids[17];
+        assert_eq!(
+            matches!(case.acknowledgement, Acknowledgement::Not(_)),
+            refused,
+            "{number}"
+        );
+        let own = queued
+            .iter()
+            .filter(|row| row.case.as_ref() == Some(&number));
+        assert_eq!(own.count(), if refused { 0 } else { mails }, "{number}");
+        assert_eq!(
+            store.history(case.id).await.unwrap().len(),
+            1 + if refused { mails } else { 0 }
+        );
+    }
 }
 
 async fn a_message_is_settled_once(kit: Kit) {
@@ -2111,7 +2211,10 @@ mod shared {
         server.stop();
         // What was under way is lost as a whole, and nothing waits for ever.
         group
-            .settle(settlement(1, Outcome::LeftAlone("x".to_owned())), &Writer)
+            .settle(
+                settlement(1, Outcome::LeftAlone("x".to_owned())),
+                Arc::new(Writer),
+            )
             .await
             .unwrap();
         assert!(group.commit().await.unwrap_err().is_temporary());

@@ -18,6 +18,13 @@ macro_rules! skip_locked {
     };
 }
 
+/// So many ids (`$1`) that no case has and nobody else gets.
+macro_rules! free_case_ids {
+    () => {
+        "SELECT nextval(pg_get_serial_sequence('cases', 'id')) FROM generate_series(1, $1)"
+    };
+}
+
 /// The clock of the database, Unix milliseconds.
 macro_rules! clock_ms {
     () => {

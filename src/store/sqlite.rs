@@ -17,6 +17,14 @@ macro_rules! skip_locked {
     };
 }
 
+/// So many ids (`$1`) that no case has: nobody else writes before the transaction ends.
+macro_rules! free_case_ids {
+    () => {
+        "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < $1) \
+         SELECT i + coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'cases'), 0) FROM n"
+    };
+}
+
 /// The clock of the database, Unix milliseconds.
 macro_rules! clock_ms {
     () => {

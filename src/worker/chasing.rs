@@ -1,6 +1,5 @@
 //! The passing of time: reminders that are due and cases that close by silence.
 
-use super::compositor::Compositor;
 use super::{Engine, WorkError};
 use crate::calendar;
 use crate::case::{Case, Change, chase};
@@ -48,15 +47,7 @@ impl Engine {
         for change in self.due_changes(now_ms).await? {
             match self
                 .store
-                .apply(
-                    change,
-                    &Compositor {
-                        engine: self,
-                        in_force: &in_force,
-                        content: None,
-                        now_ms,
-                    },
-                )
+                .apply(change, &self.compositor(&in_force, None, now_ms))
                 .await
             {
                 Ok(case) => {

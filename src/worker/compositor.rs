@@ -2,11 +2,14 @@
 
 use super::{Engine, InForce};
 use crate::case::{Case, MailKind, MailOrder, names};
+use crate::config::Identity;
 use crate::message::File;
 use crate::outbox::compose::{AutoSubmitted, Composed, Draft, compose};
+use crate::outbox::message_id::SigningKey;
 use crate::rules::Language;
 use crate::store::Compose;
 use crate::template::{Facts, long_date};
+use std::sync::Arc;
 
 /// Name of the file that carries the report's text.
 const REPORT_FILE: &str = "melding.txt";
@@ -21,17 +24,46 @@ pub(super) struct Content {
 }
 
 /// The composer for one change.
-pub(super) struct Compositor<'a> {
-    pub engine: &'a Engine,
+pub(super) struct Compositor {
+    identity: Arc<Identity>,
+    keys: Arc<Vec<SigningKey>>,
     /// Templates and names of the parties.
-    pub in_force: &'a InForce,
+    in_force: InForce,
     /// Content of the message that the change's mail may carry; `None` when it carries none.
-    pub content: Option<Content>,
+    content: Option<Content>,
     /// Now, Unix milliseconds: the Date of the mail.
-    pub now_ms: i64,
+    now_ms: i64,
 }
 
-impl Compose for Compositor<'_> {
+impl Engine {
+    pub(super) fn compositor(
+        &self,
+        in_force: &InForce,
+        content: Option<Content>,
+        now_ms: i64,
+    ) -> Compositor {
+        Compositor {
+            identity: Arc::clone(&self.identity),
+            keys: Arc::clone(&self.keys),
+            in_force: in_force.clone(),
+            content,
+            now_ms,
+        }
+    }
+}
+
+impl Compose for Compositor {
+    fn content_bytes(&self) -> usize {
+        self.content.as_ref().map_or(0, |content| {
+            content
+                .files
+                .iter()
+                .fold(content.text.len(), |bytes, file| {
+                    bytes.saturating_add(file.bytes.len())
+                })
+        })
+    }
+
     fn compose(
         &self,
         case: &Case,
@@ -59,11 +91,7 @@ impl Compose for Compositor<'_> {
             .collect();
         references.extend(previous.map(str::to_owned));
         let acknowledgement = order.kind == MailKind::Kvittering;
-        let key = self
-            .engine
-            .keys
-            .first()
-            .ok_or("no key to sign Message-IDs with")?;
+        let key = self.keys.first().ok_or("no key to sign Message-IDs with")?;
         let draft = Draft {
             number: case.number,
             kind: order.kind,
@@ -82,11 +110,11 @@ impl Compose for Compositor<'_> {
                 AutoSubmitted::Generated
             },
         };
-        compose(&self.engine.identity, key, &draft).map_err(|error| error.to_string())
+        compose(&self.identity, key, &draft).map_err(|error| error.to_string())
     }
 }
 
-impl Compositor<'_> {
+impl Compositor {
     fn files(&self, kind: MailKind) -> Vec<File> {
         let Some(content) = self.content.as_ref().filter(|_| kind.carries_content()) else {
             return Vec::new();
@@ -137,7 +165,7 @@ impl Compositor<'_> {
             } else {
                 String::new()
             },
-            avsender: self.engine.identity.name.clone(),
+            avsender: self.identity.name.clone(),
             antall_vedlegg: attached,
         }
     }

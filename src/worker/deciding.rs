@@ -1,6 +1,6 @@
 //! From a stored message to its outcome: parse, classify, find the case it refers to, admit, store.
 
-use super::compositor::{Compositor, Content};
+use super::compositor::Content;
 use super::{Engine, InForce, WorkError};
 use crate::calendar;
 use crate::case::admit::{self, Admission, Arrival};
@@ -17,12 +17,14 @@ use crate::message::{self, Message};
 use crate::outbox::message_id::{self, SigningKey};
 use crate::rules::{ClassifyContext, RuleSet, Verdict, WhyNot};
 use crate::store::{
-    Attempt, Group, Outcome, OwnReference, Pending, ReturnKeys, Settlement, StoreError, ThreadKeys,
+    Ahead, Attempt, Group, Outcome, OwnReference, Pending, ReturnKeys, Settlement, StoreError,
+    ThreadKeys,
 };
 use futures_util::stream::{self, StreamExt};
 use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
-use std::sync::Arc;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tracing::{info, warn};
 
@@ -30,7 +32,9 @@ use tracing::{info, warn};
 /// fewer, since somebody who kills the process again and again hits some message more than once.
 const ATTEMPTS_MAX: i64 = 10;
 /// Messages that are claimed together, at most.
-const CLAIM_MAX: u32 = 128;
+const CLAIM_MAX: u32 = 64;
+/// Messages that are claimed and have no outcome yet, at most: more would not be decided before their claims run out.
+const UNDER_WAY_MAX: usize = 192;
 /// Messages that are stored together, at most.
 const GROUP_MAX: usize = 64;
 /// For how long a message is claimed: if the worker dies, another takes it over after that.
@@ -143,9 +147,17 @@ impl Read {
     }
 }
 
+/// A claimed message, until it is decided or given back.
+struct Claimed {
+    pending: Pending,
+    in_force: InForce,
+    /// One of those that may be under way.
+    _one: OwnedSemaphorePermit,
+}
+
 /// A claimed message and what was read of it.
 struct Item {
-    pending: Pending,
+    claimed: Claimed,
     read: Read,
     prepared: Prepared,
     /// Its share of the memory that messages under way may take.
@@ -157,8 +169,21 @@ struct Item {
 struct Prepared {
     /// Rule set hash and verdict as JSON.
     verdict: Option<(String, String)>,
+    /// By what it may refer to a case.
+    threads: ThreadKeys,
     /// Of what may be a report.
     sketch: Option<Sketch>,
+}
+
+impl Prepared {
+    fn of(keys: &[SigningKey], read: &Read) -> Self {
+        let is_other = is_other_mail(read.verdict.as_ref());
+        Self {
+            verdict: read.verdict_json(),
+            threads: thread_keys(keys, read),
+            sketch: if is_other { None } else { sketch(keys, read) },
+        }
+    }
 }
 
 /// What was stored of a message, told once it is there to stay.
@@ -178,6 +203,10 @@ struct Undecided {
     claimed: BTreeSet<i64>,
     /// The message is to blame.
     failed: Vec<i64>,
+}
+
+fn lock(undecided: &Mutex<Undecided>) -> MutexGuard<'_, Undecided> {
+    undecided.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Undecided {
@@ -219,8 +248,11 @@ impl Engine {
         &self,
         tick: &(dyn Fn(bool) + Send + Sync),
     ) -> Result<usize, WorkError> {
-        let mut undecided = Undecided::default();
-        let decided = self.decide_claimed(&mut undecided, tick).await;
+        let undecided = Mutex::new(Undecided::default());
+        let decided = self.decide_claimed(&undecided, tick).await;
+        let undecided = undecided
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner);
         let innocent: Vec<i64> = undecided.claimed.into_iter().collect();
         for (ids, attempt) in [
             (innocent, Attempt::TakenBack),
@@ -236,73 +268,123 @@ impl Engine {
         decided
     }
 
+    /// Three things at the same time: messages are claimed, those that are claimed are read, those that are read are stored, all
+    /// in the order in which they came, so that an answer is never stored before what it answers. Where one of the three ends
+    /// early the others end too, since nobody takes or gives them anything any more.
     async fn decide_claimed(
         &self,
-        undecided: &mut Undecided,
+        undecided: &Mutex<Undecided>,
         tick: &(dyn Fn(bool) + Send + Sync),
     ) -> Result<usize, WorkError> {
+        let (claimed, to_read) = mpsc::channel(1);
+        let (read, to_store) = mpsc::channel(GROUP_MAX);
+        let (claiming, (), storing) = tokio::join!(
+            self.claim_all(claimed, undecided),
+            self.read_all(to_read, read),
+            self.store_all(to_store, undecided, tick),
+        );
+        let decided = storing?;
+        claiming?;
+        Ok(decided)
+    }
+
+    /// Claims messages until there are none.
+    async fn claim_all(
+        &self,
+        to_read: mpsc::Sender<Vec<Claimed>>,
+        undecided: &Mutex<Undecided>,
+    ) -> Result<(), WorkError> {
+        let under_way = Arc::new(Semaphore::new(UNDER_WAY_MAX));
+        loop {
+            let Ok(mut room) = Arc::clone(&under_way).acquire_many_owned(CLAIM_MAX).await else {
+                return Ok(());
+            };
+            if to_read.is_closed() {
+                return Ok(());
+            }
+            let found = self
+                .store
+                .claim_undecided(CLAIM_MAX, CLAIM_MS, self.clock.now_ms())
+                .await?;
+            if found.is_empty() {
+                return Ok(());
+            }
+            failpoint::pass("decide.claimed");
+            lock(undecided)
+                .claimed
+                .extend(found.iter().map(|pending| pending.id));
+            let in_force = self.rulebook.current();
+            let claimed = found.into_iter().filter_map(|pending| {
+                Some(Claimed {
+                    pending,
+                    in_force: in_force.clone(),
+                    _one: room.split(1)?,
+                })
+            });
+            if to_read.send(claimed.collect()).await.is_err() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Reads on all cores what is claimed.
+    async fn read_all(
+        &self,
+        claimed: mpsc::Receiver<Vec<Claimed>>,
+        to_store: mpsc::Sender<(i64, Result<Item, WorkError>)>,
+    ) {
         let at_once = std::thread::available_parallelism()
             .map_or(1, NonZeroUsize::get)
             .saturating_mul(2);
         let room = Arc::new(Semaphore::new(READ_KIB));
-        let mut decided = 0_usize;
-        loop {
-            let claimed = self
-                .store
-                .claim_undecided(CLAIM_MAX, CLAIM_MS, self.clock.now_ms())
-                .await?;
-            if claimed.is_empty() {
-                return Ok(decided);
+        let claimed = stream::unfold(claimed, async |mut claimed| {
+            Some((stream::iter(claimed.recv().await?), claimed))
+        });
+        let mut messages = pin!(
+            claimed
+                .flatten()
+                .map(|claimed| self.read_claimed(claimed, &room))
+                .buffered(at_once)
+        );
+        while let Some(message) = messages.next().await {
+            if to_store.send(message).await.is_err() {
+                return;
             }
-            failpoint::pass("decide.claimed");
-            undecided
-                .claimed
-                .extend(claimed.iter().map(|pending| pending.id));
-            let in_force = self.rulebook.current();
-            let (read, to_store) = mpsc::channel(GROUP_MAX);
-            // In the order in which they came, so that an answer is never stored before what it answers.
-            let reading = async {
-                let read = read;
-                let mut messages = stream::iter(claimed)
-                    .map(|pending| self.read_claimed(pending, &in_force, &room))
-                    .buffered(at_once);
-                while let Some(message) = messages.next().await {
-                    if read.send(message).await.is_err() {
-                        return;
-                    }
-                }
-            };
-            // While one group is stored the next is read.
-            let storing = async {
-                let mut to_store = to_store;
-                let mut group = Vec::with_capacity(GROUP_MAX);
-                while to_store.recv_many(&mut group, GROUP_MAX).await > 0 {
-                    let mut items = Vec::with_capacity(group.len());
-                    for (id, read) in group.drain(..) {
-                        match read {
-                            Ok(item) => items.push(item),
-                            Err(error) => undecided.set_aside(id, error)?,
-                        }
-                    }
-                    for settled in self.settle_all(items, &in_force, undecided).await? {
-                        settled.tell();
-                        tick(settled.queues);
-                        decided = decided.saturating_add(1);
-                    }
-                }
-                Ok::<(), WorkError>(())
-            };
-            let ((), stored) = tokio::join!(reading, storing);
-            stored?;
         }
+    }
+
+    /// Stores what is read, in groups. Returns how many messages were decided.
+    async fn store_all(
+        &self,
+        mut read: mpsc::Receiver<(i64, Result<Item, WorkError>)>,
+        undecided: &Mutex<Undecided>,
+        tick: &(dyn Fn(bool) + Send + Sync),
+    ) -> Result<usize, WorkError> {
+        let mut decided = 0_usize;
+        let mut group = Vec::with_capacity(GROUP_MAX);
+        while read.recv_many(&mut group, GROUP_MAX).await > 0 {
+            let mut items = Vec::with_capacity(group.len());
+            for (id, read) in group.drain(..) {
+                match read {
+                    Ok(item) => items.push(item),
+                    Err(error) => lock(undecided).set_aside(id, error)?,
+                }
+            }
+            for settled in self.settle_all(items, undecided).await? {
+                settled.tell();
+                tick(settled.queues);
+                decided = decided.saturating_add(1);
+            }
+        }
+        Ok(decided)
     }
 
     async fn read_claimed(
         &self,
-        pending: Pending,
-        in_force: &InForce,
+        claimed: Claimed,
         room: &Arc<Semaphore>,
     ) -> (i64, Result<Item, WorkError>) {
+        let pending = &claimed.pending;
         let id = pending.id;
         let kib = u32::try_from(pending.size_bytes / 1024).unwrap_or(u32::MAX);
         let kib = kib.clamp(1, u32::try_from(READ_KIB).unwrap_or(u32::MAX));
@@ -319,17 +401,16 @@ impl Engine {
         } else {
             let keys = Arc::clone(&self.keys);
             let prepare = move |read: Read| {
-                let verdict = read.verdict_json();
-                let is_other = is_other_mail(read.verdict.as_ref());
-                let sketch = if is_other { None } else { sketch(&keys, &read) };
-                (read, Prepared { verdict, sketch })
+                let prepared = Prepared::of(&keys, &read);
+                (read, prepared)
             };
-            self.read_from(id, &pending.mailbox, Vec::new(), &in_force.rules, prepare)
+            let rules = &claimed.in_force.rules;
+            self.read_from(id, &pending.mailbox, Vec::new(), rules, prepare)
                 .await
         };
         failpoint::pass("decide.read");
         let item = read.map(|(read, prepared)| Item {
-            pending,
+            claimed,
             read,
             prepared,
             _room: room,
@@ -341,31 +422,31 @@ impl Engine {
     /// holds back no other.
     async fn settle_all(
         &self,
-        mut items: Vec<Item>,
-        in_force: &InForce,
-        undecided: &mut Undecided,
+        items: Vec<Item>,
+        undecided: &Mutex<Undecided>,
     ) -> Result<Vec<Settled>, WorkError> {
         if items.len() > 1 {
-            match self.settle_group(&mut items, in_force).await {
+            match self.settle_group(&items).await {
                 Err(WorkError::Store(error @ StoreError::Temporary { .. })) => {
                     return Err(WorkError::Store(error));
                 }
                 Err(_) => {}
                 Ok(settled) => {
+                    let mut undecided = lock(undecided);
                     for item in &items {
-                        undecided.claimed.remove(&item.pending.id);
+                        undecided.claimed.remove(&item.claimed.pending.id);
                     }
                     return Ok(settled);
                 }
             }
         }
         let mut done = Vec::with_capacity(items.len());
-        for item in &mut items {
-            let id = item.pending.id;
-            let item = std::slice::from_mut(item);
+        for item in &items {
+            let id = item.claimed.pending.id;
+            let item = std::slice::from_ref(item);
             let mut outcome = Err(WorkError::Store(StoreError::Conflict));
             for _ in 0..CONFLICTS_MAX {
-                outcome = self.settle_group(item, in_force).await;
+                outcome = self.settle_group(item).await;
                 if !matches!(outcome, Err(WorkError::Store(StoreError::Conflict))) {
                     break;
                 }
@@ -373,28 +454,44 @@ impl Engine {
             match outcome {
                 Ok(settled) => {
                     done.extend(settled);
-                    undecided.claimed.remove(&id);
+                    lock(undecided).claimed.remove(&id);
                 }
-                Err(error) => undecided.set_aside(id, error)?,
+                Err(error) => lock(undecided).set_aside(id, error)?,
             }
         }
         Ok(done)
     }
 
     /// Stores what becomes of the messages, all or none.
-    async fn settle_group(
-        &self,
-        items: &mut [Item],
-        in_force: &InForce,
-    ) -> Result<Vec<Settled>, WorkError> {
-        let ids: Vec<i64> = items.iter().map(|item| item.pending.id).collect();
+    async fn settle_group(&self, items: &[Item]) -> Result<Vec<Settled>, WorkError> {
+        let ids: Vec<i64> = items.iter().map(|item| item.claimed.pending.id).collect();
         let mut group = self.store.group(&ids).await?;
+        if items.len() > 1 {
+            group.look_ahead(&self.ahead(items)).await?;
+        }
         let mut settled = Vec::with_capacity(items.len());
         for item in items {
-            settled.push(self.settle(group.as_mut(), item, in_force).await?);
+            settled.push(self.settle(group.as_mut(), item).await?);
         }
         group.commit().await?;
         Ok(settled)
+    }
+
+    /// What the messages will be compared with.
+    fn ahead<'a>(&self, items: &'a [Item]) -> Ahead<'a> {
+        let verdicts = items.iter().filter_map(|item| item.read.verdict.as_ref());
+        Ahead {
+            threads: items.iter().map(|item| &item.prepared.threads).collect(),
+            addresses: verdicts
+                .map(|verdict| verdict.reporter.address.as_str())
+                .filter(|address| !address.is_empty())
+                .collect(),
+            sketches: items
+                .iter()
+                .filter_map(|item| item.prepared.sketch.as_ref())
+                .collect(),
+            since_ms: self.clock.now_ms().saturating_sub(HOUR_MS),
+        }
     }
 
     /// Reads and classifies a stored message.
@@ -445,19 +542,15 @@ impl Engine {
         Ok(read?)
     }
 
-    async fn settle(
-        &self,
-        group: &mut dyn Group,
-        item: &mut Item,
-        in_force: &InForce,
-    ) -> Result<Settled, WorkError> {
+    async fn settle(&self, group: &mut dyn Group, item: &Item) -> Result<Settled, WorkError> {
         let Item {
-            pending,
+            claimed: Claimed {
+                pending, in_force, ..
+            },
             read,
             prepared,
             ..
         } = item;
-        let (pending, read) = (&*pending, &*read);
         let now_ms = self.clock.now_ms();
         let received_at_ms = admit::received_at_ms(
             pending.internal_date_ms,
@@ -475,12 +568,11 @@ impl Engine {
             let reason = WhyNot::OwnAddress.id().to_owned();
             (Outcome::LeftAlone(reason), None, None)
         } else {
-            let sketch = prepared.sketch.as_ref();
             self.admit(
                 group,
                 pending,
                 read,
-                sketch,
+                prepared,
                 in_force,
                 received_at_ms,
                 now_ms,
@@ -520,13 +612,8 @@ impl Engine {
             Outcome::Opened(_) | Outcome::Joined(_) => String::new(),
         };
         let returned = settlement.returned.clone();
-        let composer = Compositor {
-            engine: self,
-            in_force,
-            content,
-            now_ms,
-        };
-        let case = group.settle(settlement, &composer).await?;
+        let composer = Arc::new(self.compositor(in_force, content, now_ms));
+        let case = group.settle(settlement, composer).await?;
         failpoint::pass("decide.settled");
         Ok(Settled {
             message_id: pending.id,
@@ -547,7 +634,7 @@ impl Engine {
         group: &mut dyn Group,
         pending: &Pending,
         read: &Read,
-        prepared: Option<&Sketch>,
+        prepared: &Prepared,
         in_force: &InForce,
         received_at_ms: i64,
         now_ms: i64,
@@ -557,9 +644,8 @@ impl Engine {
             Some(message) => self.came_back(group, message).await?,
             None => None,
         };
-        let thread = if let (None, Some(message)) = (&unread, &read.message) {
-            let mut keys = self.thread_keys(message);
-            keys.own = read.own_reference();
+        let thread = if unread.is_none() && read.message.is_some() {
+            let mut keys = prepared.threads.clone();
             // What is known by its return path alone has its case by that.
             let of_mail = came_back.as_ref().filter(|_| keys.signed.is_empty());
             if let Some(number) = of_mail.and_then(|came_back| came_back.case) {
@@ -599,7 +685,7 @@ impl Engine {
         let sketch = if is_other || read.is_notice() {
             None
         } else {
-            prepared.cloned().or_else(|| self.sketch(read))
+            prepared.sketch.clone().or_else(|| self.sketch(read))
         };
         let repeats = match &sketch {
             Some(sketch) => {
@@ -731,31 +817,6 @@ impl Engine {
             .await
     }
 
-    /// By what the message may refer to a case: the nearest reference last in `References`, so it is looked at first.
-    fn thread_keys(&self, message: &Message) -> ThreadKeys {
-        let cited: Vec<String> = message
-            .in_reply_to
-            .iter()
-            .chain(message.references.iter().rev())
-            .cloned()
-            .collect();
-        let returned = message
-            .bounce
-            .iter()
-            .flat_map(|bounce| bounce.linjevei_id.iter().chain(&bounce.original_message_id));
-        let signed = cited
-            .iter()
-            .chain(returned)
-            .filter_map(|id| message_id::verify(&self.keys, id))
-            .collect();
-        ThreadKeys {
-            signed,
-            tokens: case::number::tokens(&message.subject),
-            cited,
-            own: None,
-        }
-    }
-
     /// A person's order on a case: decided on its present state, stored with the mail it asks for.
     ///
     /// # Errors
@@ -808,15 +869,7 @@ impl Engine {
             let content = read.content();
             match self
                 .store
-                .apply(
-                    change,
-                    &Compositor {
-                        engine: self,
-                        in_force: &in_force,
-                        content: Some(content),
-                        now_ms,
-                    },
-                )
+                .apply(change, &self.compositor(&in_force, Some(content), now_ms))
                 .await
             {
                 Err(StoreError::Conflict) => {}
@@ -871,12 +924,7 @@ impl Engine {
             let mut change = case::Change::of(found.ok_or(PersonError::NoSuchCase(number))?);
             let now_ms = self.clock.now_ms();
             change.record_by(case::EventKind::Shown, now_ms, actor, data.clone());
-            let composer = Compositor {
-                engine: self,
-                in_force: &in_force,
-                content: None,
-                now_ms,
-            };
+            let composer = self.compositor(&in_force, None, now_ms);
             match self.store.apply(change, &composer).await {
                 Err(StoreError::Conflict) => {}
                 other => return other.map(|_| ()).map_err(Into::into),
@@ -910,16 +958,36 @@ impl Engine {
         )?;
         Ok(self
             .store
-            .apply(
-                change,
-                &Compositor {
-                    engine: self,
-                    in_force: &in_force,
-                    content: None,
-                    now_ms,
-                },
-            )
+            .apply(change, &self.compositor(&in_force, None, now_ms))
             .await?)
+    }
+}
+
+/// By what the message may refer to a case: the nearest reference stands last in `References`, so it is looked at first.
+fn thread_keys(keys: &[SigningKey], read: &Read) -> ThreadKeys {
+    let Some(message) = &read.message else {
+        return ThreadKeys::default();
+    };
+    let cited: Vec<String> = message
+        .in_reply_to
+        .iter()
+        .chain(message.references.iter().rev())
+        .cloned()
+        .collect();
+    let returned = message
+        .bounce
+        .iter()
+        .flat_map(|bounce| bounce.linjevei_id.iter().chain(&bounce.original_message_id));
+    let signed = cited
+        .iter()
+        .chain(returned)
+        .filter_map(|id| message_id::verify(keys, id))
+        .collect();
+    ThreadKeys {
+        signed,
+        tokens: case::number::tokens(&message.subject),
+        cited,
+        own: read.own_reference(),
     }
 }
 

@@ -1,6 +1,5 @@
 //! A person undoes what was decided about messages: adopts one that was left alone, splits, links and merges cases.
 
-use super::compositor::Compositor;
 use super::deciding::{CONFLICTS_MAX, PersonError, Read};
 use super::{Engine, InForce, WorkError};
 use crate::case::admit::{self, Arrival, Entry};
@@ -12,6 +11,7 @@ use crate::config::Mode;
 use crate::store::{
     MessageMove, MessageRow, Outcome, Pending, Rearrangement, Settlement, StoreError,
 };
+use std::sync::Arc;
 use tracing::info;
 
 impl Engine {
@@ -81,14 +81,9 @@ impl Engine {
             attachment_texts: read.extracted.clone(),
             at_ms: now_ms,
         };
-        let composer = Compositor {
-            engine: self,
-            in_force: &in_force,
-            content: Some(read.content()),
-            now_ms,
-        };
+        let composer = Arc::new(self.compositor(&in_force, Some(read.content()), now_ms));
         let mut group = self.store.group(&[message_id]).await?;
-        let case = group.settle(settlement, &composer).await?;
+        let case = group.settle(settlement, composer).await?;
         let case = case.ok_or_else(|| {
             PersonError::Refused(format!(
                 "message {message_id} was put into a case by somebody else at the same time"
@@ -158,12 +153,7 @@ impl Engine {
                 verdict,
                 sketch,
             };
-            let composer = Compositor {
-                engine: self,
-                in_force: &in_force,
-                content: read.as_ref().map(Read::content),
-                now_ms,
-            };
+            let composer = self.compositor(&in_force, read.as_ref().map(Read::content), now_ms);
             match self.store.rearrange(rearrangement, &composer, now_ms).await {
                 Err(StoreError::Conflict) => {}
                 other => return Ok(other?.0),
@@ -277,12 +267,7 @@ impl Engine {
             verdict: None,
             sketch: None,
         };
-        let composer = Compositor {
-            engine: self,
-            in_force: &in_force,
-            content: None,
-            now_ms,
-        };
+        let composer = self.compositor(&in_force, None, now_ms);
         let (first, _) = self
             .store
             .rearrange(rearrangement, &composer, now_ms)

@@ -3,15 +3,15 @@
 //! on what it has counted in the tables; there the same indexes have to be.
 
 use super::{
-    Case, CaseFilter, Change, Cursor, HOUR, Incoming, Kit, MINUTE, MailKind, NOW, Next, Outcome,
-    OwnReference, ReportDay, ReturnKeys, Returned, Settlement, SharedStore, Sketch, State,
+    Ahead, Case, CaseFilter, Change, Cursor, HOUR, Incoming, Kit, MINUTE, MailKind, NOW, Next,
+    Outcome, OwnReference, ReportDay, ReturnKeys, Returned, Settlement, SharedStore, Sketch, State,
     ThreadKeys, Verp, Writer, accepted, case, change_with, delivery, incoming, opening, order,
     settle, settlement, stored,
 };
 use linjevei::store::Attempt;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, SqliteConnection};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Instrument as _, Subscriber, info_span};
 use tracing_subscriber::Layer;
@@ -35,7 +35,8 @@ const OF_OPEN: [&str; 9] = [
     "outbox_undelivered",
 ];
 /// Tables that do not grow with the number of cases, and names of what a statement has found itself.
-const SMALL: [&str; 9] = [
+const SMALL: [&str; 10] = [
+    "asked",
     "setting",
     "node",
     "source_lease",
@@ -359,7 +360,7 @@ async fn deciding(store: &SharedStore, heard: &mut Heard) {
             ..ReturnKeys::default()
         },
         ReturnKeys {
-            cited: nobody,
+            cited: nobody.clone(),
             verps: vec![Verp {
                 begins: "sak-2026-000001.sak.1.".to_owned(),
                 tag: String::new(),
@@ -382,13 +383,28 @@ async fn deciding(store: &SharedStore, heard: &mut Heard) {
         .unwrap();
     let earlier = heard.of("earlier", group.earlier(&sketch, NOW)).await;
     assert_eq!(earlier.unwrap().len(), 1);
+    let threads = [ThreadKeys {
+        cited: nobody.clone(),
+        own: Some(own.clone()),
+        ..ThreadKeys::default()
+    }];
+    let ahead = Ahead {
+        threads: threads.iter().collect(),
+        addresses: ["lege@fjordgloett.example"].into(),
+        sketches: vec![&sketch],
+        since_ms: NOW - HOUR,
+    };
+    heard
+        .of("look_ahead", group.look_ahead(&ahead))
+        .await
+        .unwrap();
     let opened = Settlement {
         own: Some(own),
         sketch: Some(sketch),
         ..settlement(ids[1], Outcome::Opened(Box::new(opening(ids[1], NOW))))
     };
     heard
-        .of("settle", group.settle(opened, &Writer))
+        .of("settle", group.settle(opened, Arc::new(Writer)))
         .await
         .unwrap();
     let mut joined = Change::of(found);
@@ -399,7 +415,7 @@ async fn deciding(store: &SharedStore, heard: &mut Heard) {
     )];
     let joined = settlement(ids[2], Outcome::Joined(Box::new(joined)));
     heard
-        .of("settle", group.settle(joined, &Writer))
+        .of("settle", group.settle(joined, Arc::new(Writer)))
         .await
         .unwrap();
     heard.of("commit", group.commit()).await.unwrap();
@@ -431,7 +447,7 @@ async fn coming_back(store: &SharedStore, heard: &mut Heard) {
         ..settlement(id, Outcome::Joined(Box::new(Change::of(case))))
     };
     heard
-        .of("settle a return", group.settle(returned, &Writer))
+        .of("settle a return", group.settle(returned, Arc::new(Writer)))
         .await
         .unwrap();
     group.commit().await.unwrap();

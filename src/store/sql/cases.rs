@@ -1,6 +1,8 @@
 //! Cases, their history, and settling messages.
 
 use super::later::{Later, Said, Told};
+use super::opened::Opened;
+use super::statement::{Statement, insert};
 use super::{Connection, folded, intake, key, outbox, returned, text};
 use crate::case::surroundings::{Thread, ThreadBy};
 use crate::case::{Case, CaseField, CaseNumber, Change, Event, undeliverable};
@@ -11,6 +13,7 @@ use crate::store::{
 };
 use jiff::civil::Date;
 use sqlx::AssertSqlSafe;
+use std::sync::Arc;
 
 /// Merges that a number is followed through.
 const MERGES_MAX: usize = 20;
@@ -316,7 +319,7 @@ pub(super) async fn settle(
     connection: &mut Connection,
     later: &mut Later,
     settlement: Settlement,
-    composer: &dyn Compose,
+    composer: Arc<dyn Compose>,
 ) -> Result<Option<Case>, StoreError> {
     let Settlement {
         message_id, at_ms, ..
@@ -325,12 +328,12 @@ pub(super) async fn settle(
         Outcome::Opened(change) => (
             "opened",
             String::new(),
-            Some(store_change(connection, later, *change, composer, at_ms).await?),
+            Some(open(connection, later, *change, composer, at_ms).await?),
         ),
         Outcome::Joined(change) => (
             "joined",
             String::new(),
-            Some(store_change(connection, later, *change, composer, at_ms).await?),
+            Some(store_change(connection, later, *change, &*composer, at_ms).await?),
         ),
         Outcome::LeftAlone(reason) => ("left-alone", reason, None),
     };
@@ -488,7 +491,26 @@ pub(super) async fn apply(
     Ok(case)
 }
 
-/// Writes the case; its events and its mail wait. The number is taken here, so that the mail can carry it.
+/// A new case gets its numbers, which its mail carries; all of it waits.
+async fn open(
+    connection: &mut Connection,
+    later: &mut Later,
+    mut change: Change,
+    composer: Arc<dyn Compose>,
+    now_ms: i64,
+) -> Result<Case, StoreError> {
+    later.number(connection, &mut change.case).await?;
+    change.case.version = change.case.version.saturating_add(1);
+    let case = change.case.clone();
+    later.open(Opened {
+        change,
+        composer,
+        now_ms,
+    });
+    Ok(case)
+}
+
+/// Writes the case; its events and its mail wait.
 async fn store_change(
     connection: &mut Connection,
     later: &mut Later,
@@ -498,11 +520,8 @@ async fn store_change(
 ) -> Result<Case, StoreError> {
     let is_new = change.case.id == 0;
     if is_new {
-        let year = i64::from(change.case.number.year);
-        let count = later.next_number(connection, year).await?;
-        change.case.number.count =
-            u64::try_from(count).map_err(|_| rows::broken("case_counter", count))?;
-    } else if later.has_mail_of(change.case.id) {
+        later.number(connection, &mut change.case).await?;
+    } else if later.has_case(change.case.id) {
         later.write(connection).await?;
     }
     let mut written: Vec<(crate::case::MailOrder, Composed)> =
@@ -523,7 +542,11 @@ async fn store_change(
     let expected = change.case.version;
     change.case.version = expected.saturating_add(1);
     if is_new {
-        change.case.id = insert_case(connection, &change.case).await?;
+        let mut statements = Vec::new();
+        insert_cases(&mut statements, &[&change.case]);
+        for statement in statements {
+            statement.execute(connection).await?;
+        }
     } else if !update_case(connection, &change.case, expected).await? {
         return Err(StoreError::Conflict);
     }
@@ -535,48 +558,44 @@ async fn store_change(
     Ok(change.case)
 }
 
-async fn insert_case(connection: &mut Connection, case: &Case) -> Result<i64, StoreError> {
-    let row = CaseRow::from_case(case);
-    Ok(sqlx::query_scalar(
-        "INSERT INTO cases (year, count, version, state, kind, direction, destination, copies, category, severity, reporter_address, \
-         reporter_source, reporter_party, reporter_message_id, language, reference, received_at_ms, received_day, due_day, \
-         created_at_ms, sent_at_ms, answered_at_ms, closed_at_ms, acknowledgement, told_party, reminder, attention, message_id, \
-         merged_into, duplicate_of) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, \
-         $26, $27, $28, $29, $30) RETURNING id",
-    )
-    .bind(row.year)
-    .bind(row.count)
-    .bind(row.version)
-    .bind(row.state)
-    .bind(text(&row.kind))
-    .bind(text(&row.direction))
-    .bind(text(&row.destination))
-    .bind(text(&row.copies))
-    .bind(text(&row.category))
-    .bind(text(&row.severity))
-    .bind(text(&row.reporter_address))
-    .bind(row.reporter_source)
-    .bind(text(&row.reporter_party))
-    .bind(text(&row.reporter_message_id))
-    .bind(row.language)
-    .bind(text(&row.reference))
-    .bind(row.received_at_ms)
-    .bind(row.received_day)
-    .bind(row.due_day)
-    .bind(row.created_at_ms)
-    .bind(row.sent_at_ms)
-    .bind(row.answered_at_ms)
-    .bind(row.closed_at_ms)
-    .bind(row.acknowledgement)
-    .bind(text(&row.told_party))
-    .bind(row.reminder)
-    .bind(row.attention)
-    .bind(row.message_id)
-    .bind(row.merged_into)
-    .bind(row.duplicate_of)
-    .fetch_one(connection)
-    .await?)
+/// The rows of new cases.
+pub(super) fn insert_cases(statements: &mut Vec<Statement>, cases: &[&Case]) {
+    let rows: Vec<CaseRow> = cases.iter().map(|case| CaseRow::from_case(case)).collect();
+    let head = format!("INSERT INTO cases ({CASE_COLUMNS}) ");
+    insert(statements, &head, &rows, "", |values, row| {
+        values
+            .push_bind(row.id)
+            .push_bind(row.year)
+            .push_bind(row.count)
+            .push_bind(row.version)
+            .push_bind(&row.state)
+            .push_bind(text(&row.kind))
+            .push_bind(text(&row.direction))
+            .push_bind(text(&row.destination))
+            .push_bind(text(&row.copies))
+            .push_bind(text(&row.category))
+            .push_bind(text(&row.severity))
+            .push_bind(text(&row.reporter_address))
+            .push_bind(&row.reporter_source)
+            .push_bind(text(&row.reporter_party))
+            .push_bind(text(&row.reporter_message_id))
+            .push_bind(&row.language)
+            .push_bind(text(&row.reference))
+            .push_bind(row.received_at_ms)
+            .push_bind(&row.received_day)
+            .push_bind(&row.due_day)
+            .push_bind(row.created_at_ms)
+            .push_bind(row.sent_at_ms)
+            .push_bind(row.answered_at_ms)
+            .push_bind(row.closed_at_ms)
+            .push_bind(&row.acknowledgement)
+            .push_bind(text(&row.told_party))
+            .push_bind(&row.reminder)
+            .push_bind(row.attention)
+            .push_bind(row.message_id)
+            .push_bind(&row.merged_into)
+            .push_bind(&row.duplicate_of);
+    });
 }
 
 /// Updates what may change; `false` when the case is no longer at the expected version.

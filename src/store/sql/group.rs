@@ -1,20 +1,24 @@
 //! Several settlements in one transaction.
 
 use super::super::bounded;
+use super::ahead::Known;
 use super::later::Later;
 use super::{Connection, Transaction, call, cases, commit, intake, likeness, outbox, returned};
 use crate::case::likeness::{Earlier, Sketch};
 use crate::case::surroundings::Thread;
 use crate::case::undeliverable::{DeadAddresses, SentMail};
 use crate::case::{Case, CaseNumber};
-use crate::store::{Compose, Group, ReturnKeys, Settlement, StoreError, ThreadKeys};
+use crate::store::{Ahead, Compose, Group, ReturnKeys, Settlement, StoreError, ThreadKeys};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// A group under way; dropping it undoes all of it.
 pub(super) struct OpenGroup {
     transaction: Transaction,
     /// The messages that it is about and that nobody has settled, each with its outcome so far.
     open: BTreeMap<i64, String>,
+    /// What was looked up for all of them.
+    known: Option<Known>,
     later: Later,
     /// As they were when somebody asked first.
     dead_addresses: Option<DeadAddresses>,
@@ -30,11 +34,17 @@ impl OpenGroup {
         let open = intake::hold(&mut transaction, messages).await?;
         Ok(Self {
             transaction,
+            later: Later::of_cases(open.len()),
             open,
-            later: Later::default(),
+            known: None,
             dead_addresses: None,
             swept: false,
         })
+    }
+
+    /// What was looked up, as long as the database holds no more than then.
+    fn known(&self) -> Option<&Known> {
+        self.known.as_ref().filter(|_| !self.later.is_written())
     }
 
     /// The connection, once what waits is written if it may be what is looked for.
@@ -51,8 +61,18 @@ impl OpenGroup {
 
 #[async_trait::async_trait]
 impl Group for OpenGroup {
+    async fn look_ahead(&mut self, ahead: &Ahead<'_>) -> Result<(), StoreError> {
+        call()?;
+        self.known = Some(bounded(Known::new(&mut self.transaction, ahead)).await?);
+        Ok(())
+    }
+
     async fn find_thread(&mut self, keys: &ThreadKeys) -> Result<Option<Thread>, StoreError> {
         call()?;
+        let lacks = |known: &Known| known.lacks_thread(keys) && !self.later.has_thread(keys);
+        if self.known().is_some_and(lacks) {
+            return Ok(None);
+        }
         bounded(async {
             let connection = self.seeing(|later| later.has_thread(keys)).await?;
             cases::find_thread(connection, keys).await
@@ -84,6 +104,12 @@ impl Group for OpenGroup {
         since_ms: i64,
     ) -> Result<u32, StoreError> {
         call()?;
+        if let Some(known) = self.known()
+            && let Some(count) = known.acknowledgements_to(address)
+            && !self.later.has_acknowledgement_to(address)
+        {
+            return Ok(count);
+        }
         bounded(async {
             let connection = self
                 .seeing(|later| later.has_acknowledgement_to(address))
@@ -99,6 +125,10 @@ impl Group for OpenGroup {
         received_at_ms: i64,
     ) -> Result<Vec<Earlier>, StoreError> {
         call()?;
+        let lacks = |known: &Known| known.lacks_alike(sketch) && !self.later.has_alike(sketch);
+        if self.known().is_some_and(lacks) {
+            return Ok(Vec::new());
+        }
         bounded(async {
             let connection = self.seeing(|later| later.has_alike(sketch)).await?;
             likeness::earlier(connection, sketch, received_at_ms).await
@@ -109,7 +139,7 @@ impl Group for OpenGroup {
     async fn settle(
         &mut self,
         settlement: Settlement,
-        composer: &dyn Compose,
+        composer: Arc<dyn Compose>,
     ) -> Result<Option<Case>, StoreError> {
         call()?;
         if settlement.sketch.is_some() && !self.swept {

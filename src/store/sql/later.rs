@@ -2,14 +2,16 @@
 //!
 //! Whoever may be looking for one of them after all asks first ([`Later::has_thread`] and its like) and has them written.
 
+use super::cases::insert_cases;
+use super::opened::{Opened, Written, compose_all};
 use super::statement::{ROWS_MAX, Sql, Statement, insert, insert_chunks};
 use super::{Connection, folded, key, likeness, text};
 use crate::case::likeness::Sketch;
-use crate::case::{CaseField, Event, MailKind, MailOrder};
+use crate::case::{Case, CaseField, CaseNumber, Event, MailKind, MailOrder};
 use crate::outbox::compose::Composed;
 use crate::store::{OwnReference, StoreError, ThreadKeys, rows};
 use sqlx::QueryBuilder;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 /// Bytes of mail that wait, about: more is written at once.
 const MAIL_BYTES_MAX: usize = 2 << 20;
@@ -55,6 +57,13 @@ struct Reference {
 /// Rows that wait to be written. What is dropped is not written.
 #[derive(Default)]
 pub(super) struct Later {
+    /// New cases that may still come.
+    to_come: usize,
+    /// Row ids for new cases.
+    ids: VecDeque<i64>,
+    opened: Vec<Opened>,
+    /// Something was written.
+    is_written: bool,
     /// The last number taken of each year; its row in the database is locked since the first.
     numbers: BTreeMap<i64, i64>,
     events: Vec<(i64, Event)>,
@@ -69,8 +78,51 @@ pub(super) struct Later {
 }
 
 impl Later {
+    /// For a group that opens so many cases at most.
+    pub(super) fn of_cases(to_come: usize) -> Self {
+        Self {
+            to_come,
+            ..Self::default()
+        }
+    }
+
+    /// Gives a new case its row id and its number.
+    pub(super) async fn number(
+        &mut self,
+        connection: &mut Connection,
+        case: &mut Case,
+    ) -> Result<(), StoreError> {
+        let count = self
+            .next_number(connection, i64::from(case.number.year))
+            .await?;
+        case.number.count =
+            u64::try_from(count).map_err(|_| rows::broken("case_counter", count))?;
+        case.id = self.next_id(connection).await?;
+        Ok(())
+    }
+
+    /// A row id that no case has. Ids are taken for all cases that may come, in one go.
+    async fn next_id(&mut self, connection: &mut Connection) -> Result<i64, StoreError> {
+        if self.ids.is_empty() {
+            // An id that waits would be counted as free.
+            if !self.opened.is_empty() {
+                self.write(connection).await?;
+            }
+            let wanted = i64::try_from(self.to_come.max(1)).unwrap_or(i64::MAX);
+            let ids: Vec<i64> = sqlx::query_scalar(free_case_ids!())
+                .bind(wanted)
+                .fetch_all(connection)
+                .await?;
+            self.ids = ids.into();
+        }
+        self.to_come = self.to_come.saturating_sub(1);
+        self.ids
+            .pop_front()
+            .ok_or_else(|| StoreError::Broken("no id for a case".to_owned()))
+    }
+
     /// The next case number of a year, without a gap.
-    pub(super) async fn next_number(
+    async fn next_number(
         &mut self,
         connection: &mut Connection,
         year: i64,
@@ -89,6 +141,12 @@ impl Later {
         };
         self.numbers.insert(year, next);
         Ok(next)
+    }
+
+    /// A new case, with the numbers that [`Self::number`] gave it.
+    pub(super) fn open(&mut self, opened: Opened) {
+        self.mail_bytes = self.mail_bytes.saturating_add(opened.mail_bytes());
+        self.opened.push(opened);
     }
 
     pub(super) fn history(&mut self, case_id: i64, events: Vec<Event>) {
@@ -155,7 +213,13 @@ impl Later {
                 .iter()
                 .any(|waits| folded(&waits.own.reference) == reference)
         };
-        keys.cited.iter().any(cited) || keys.own.as_ref().is_some_and(own)
+        let number = |number: &CaseNumber| {
+            let opened = &mut self.opened.iter();
+            opened.any(|waits| waits.change.case.number == *number)
+        };
+        keys.cited.iter().any(cited)
+            || keys.own.as_ref().is_some_and(own)
+            || keys.signed.iter().chain(&keys.tokens).any(number)
     }
 
     /// Whether a report of the same office, or with one of the files, waits.
@@ -168,27 +232,34 @@ impl Later {
 
     pub(super) fn has_acknowledgement_to(&self, address: &str) -> bool {
         let address = folded(address);
-        self.mails.iter().any(|waits| {
-            waits.order.kind == MailKind::Kvittering
-                && waits
-                    .composed
-                    .envelope
-                    .to
-                    .iter()
-                    .any(|to| folded(to) == address)
-        })
+        let ordered = self.opened.iter().flat_map(|waits| &waits.change.mails);
+        let composed = self.mails.iter().map(|waits| &waits.order);
+        ordered
+            .chain(composed)
+            .filter(|order| order.kind == MailKind::Kvittering)
+            .any(|order| order.to.iter().any(|to| folded(to) == address))
     }
 
-    pub(super) fn has_mail_of(&self, case_id: i64) -> bool {
-        self.mails.iter().any(|waits| waits.case_id == case_id)
+    /// Whether the case itself waits, or mail of it.
+    pub(super) fn has_case(&self, case_id: i64) -> bool {
+        let mut opened = self.opened.iter();
+        opened.any(|waits| waits.change.case.id == case_id)
+            || self.mails.iter().any(|waits| waits.case_id == case_id)
     }
 
     pub(super) const fn is_much(&self) -> bool {
         self.mail_bytes > MAIL_BYTES_MAX
     }
 
+    /// Whether anything was written, so that the database holds more than before the group.
+    pub(super) const fn is_written(&self) -> bool {
+        self.is_written
+    }
+
     /// Writes all that waits.
     pub(super) async fn write(&mut self, connection: &mut Connection) -> Result<(), StoreError> {
+        self.is_written |= self.waits();
+        let opened = compose_all(std::mem::take(&mut self.opened)).await?;
         for (year, last) in &self.numbers {
             sqlx::query("UPDATE case_counter SET last = $1 WHERE year = $2 AND last < $1")
                 .bind(last)
@@ -196,7 +267,15 @@ impl Later {
                 .execute(&mut *connection)
                 .await?;
         }
-        for statement in self.statements() {
+        let cases: Vec<&Case> = opened.iter().map(|written| &written.change.case).collect();
+        let mut statements = Vec::new();
+        insert_cases(&mut statements, &cases);
+        for written in opened {
+            self.written(written);
+        }
+        self.of_changes(&mut statements);
+        self.of_messages(&mut statements);
+        for statement in statements {
             statement.execute(&mut *connection).await?;
         }
         let mails = std::mem::take(&mut self.mails);
@@ -207,14 +286,26 @@ impl Later {
         Ok(())
     }
 
-    fn statements(&mut self) -> Vec<Statement> {
-        let mut statements = Vec::new();
-        self.of_cases(&mut statements);
-        self.of_messages(&mut statements);
-        statements
+    /// Every row belongs to what became of a message or to the history of a case.
+    const fn waits(&self) -> bool {
+        !(self.opened.is_empty() && self.events.is_empty() && self.told.is_empty())
     }
 
-    fn of_cases(&mut self, statements: &mut Vec<Statement>) {
+    fn written(&mut self, written: Written) {
+        let Written {
+            change,
+            mails,
+            now_ms,
+        } = written;
+        let case_id = change.case.id;
+        self.history(case_id, change.events);
+        self.fields(case_id, change.fields);
+        for (order, mail) in mails {
+            self.mail(case_id, order, mail, now_ms);
+        }
+    }
+
+    fn of_changes(&mut self, statements: &mut Vec<Statement>) {
         insert(
             statements,
             "INSERT INTO case_event (case_id, at_ms, kind, state, actor, on_behalf_of, reason, data) ",

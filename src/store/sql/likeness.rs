@@ -6,8 +6,6 @@ use crate::store::{StoreError, rows};
 use std::collections::BTreeMap;
 
 const DAY_MS: i64 = 86_400_000;
-/// Reports of one office within the window that are looked at, the newest: more is a machine.
-const EARLIER_MAX: i64 = 500;
 
 pub(super) fn to_bytes(hashes: &[u64]) -> Vec<u8> {
     hashes.iter().flat_map(|hash| hash.to_be_bytes()).collect()
@@ -71,14 +69,15 @@ pub(super) async fn earlier(
     }
     if !sketch.office.is_empty() && !sketch.shingles.is_empty() {
         let window = WINDOW_DAYS.saturating_mul(DAY_MS);
+        // The newest of an office: more within the window is a machine. The number stands in the text, since SQLite plans a
+        // statement anew for each value that is bound as a limit.
         let rows: Vec<OfficeRow> = sqlx::query_as(
             "SELECT c.id, c.year, c.count, c.merged_into, l.shingles, l.numbers FROM case_likeness l JOIN cases c ON c.id = l.case_id \
-             WHERE l.office = $1 AND l.received_at_ms BETWEEN $2 AND $3 ORDER BY c.id DESC LIMIT $4",
+             WHERE l.office = $1 AND l.received_at_ms BETWEEN $2 AND $3 ORDER BY c.id DESC LIMIT 500",
         )
         .bind(key(&sketch.office))
         .bind(received_at_ms.saturating_sub(window))
         .bind(received_at_ms.saturating_add(window))
-        .bind(EARLIER_MAX)
         .fetch_all(&mut *connection)
         .await?;
         for row in rows {

@@ -7,6 +7,7 @@
 //!
 //! A method of the port is one transaction: [`read!`] and [`write!`] open and end it.
 
+mod ahead;
 mod cases;
 mod group;
 mod intake;
@@ -14,6 +15,7 @@ mod kept;
 mod later;
 mod likeness;
 mod nodes;
+mod opened;
 mod outbox;
 mod reports;
 mod returned;

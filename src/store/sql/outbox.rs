@@ -1,5 +1,6 @@
 //! The outbox: rows written with the change they belong to, claimed by lease, results per recipient.
 
+use super::statement::{ROWS_MAX, asking};
 use super::{Connection, cases, folded, key, returned};
 use crate::case::{EventKind, MailKind, undeliverable};
 use crate::outbox::retry::{FURTHEST_MS, Next, UNKNOWN_PAUSE_MS};
@@ -7,6 +8,7 @@ use crate::outbox::{Delivery, Envelope, RecipientOutcome, Reply};
 use crate::store::rows;
 use crate::store::{Claimed, OutboxRow, StoreError};
 use serde_json::json;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Times further ahead than this were written before the clock was set back; several nodes are never so far apart.
 const CLOCK_SLACK_MS: i64 = 2 * 3_600_000;
@@ -31,16 +33,40 @@ pub(super) async fn acknowledgements_since(
     address: &str,
     since_ms: i64,
 ) -> Result<u32, StoreError> {
-    let count: i64 = sqlx::query_scalar(
-        "SELECT count(*) FROM outbox_recipient r JOIN outbox o ON o.id = r.outbox_id \
-         WHERE lower(r.address) = $1 AND o.kind = 'kvittering' AND o.created_at_ms > $2 AND o.created_at_ms <= $3",
-    )
-    .bind(folded(address))
-    .bind(since_ms)
-    .bind(since_ms.saturating_add(CLOCK_SLACK_MS))
-    .fetch_one(&mut *connection)
-    .await?;
-    Ok(u32::try_from(count).unwrap_or(u32::MAX))
+    let counted = acknowledgements(connection, BTreeSet::from([folded(address)]), since_ms).await?;
+    Ok(counted.into_values().next().unwrap_or_default())
+}
+
+/// How many acknowledgements each of these addresses got since then, all folded.
+pub(super) async fn acknowledgements(
+    connection: &mut Connection,
+    addresses: BTreeSet<String>,
+    since_ms: i64,
+) -> Result<BTreeMap<String, u32>, StoreError> {
+    let addresses: Vec<String> = addresses.into_iter().collect();
+    let mut counted = BTreeMap::new();
+    for addresses in addresses.chunks(ROWS_MAX) {
+        let mut statement = asking(addresses);
+        statement
+            .push(
+                "SELECT name, (SELECT count(*) FROM outbox_recipient r JOIN outbox o ON o.id = r.outbox_id \
+                 WHERE lower(r.address) = asked.name AND o.kind = 'kvittering' AND o.created_at_ms > ",
+            )
+            .push_bind(since_ms)
+            .push(" AND o.created_at_ms <= ")
+            .push_bind(since_ms.saturating_add(CLOCK_SLACK_MS))
+            .push(") FROM asked");
+        let rows: Vec<(String, i64)> = statement
+            .build_query_as()
+            .persistent(addresses.len() == 1)
+            .fetch_all(&mut *connection)
+            .await?;
+        counted.extend(
+            rows.into_iter()
+                .map(|(address, count)| (address, u32::try_from(count).unwrap_or(u32::MAX))),
+        );
+    }
+    Ok(counted)
 }
 
 rows::row! {

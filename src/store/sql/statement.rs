@@ -22,6 +22,16 @@ pub(super) fn push_list<'t, T: Encode<'t, Sql> + Type<Sql>>(
     statement.push(")");
 }
 
+/// The beginning of a statement that goes through a list of names: `asked`, with the column `name`.
+pub(super) fn asking(names: &[String]) -> QueryBuilder<Sql> {
+    let mut statement = QueryBuilder::new("WITH asked (name) AS (");
+    statement.push_values(names, |mut row, name| {
+        row.push_bind(name);
+    });
+    statement.push(") ");
+    statement
+}
+
 /// A statement with its values.
 pub(super) struct Statement {
     built: QueryBuilder<Sql>,
