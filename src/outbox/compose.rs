@@ -7,9 +7,9 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use lettre::Address;
 use lettre::message::header::{
-    ContentDisposition, ContentTransferEncoding, ContentType, HeaderName, HeaderValue,
+    self, ContentDisposition, ContentTransferEncoding, ContentType, HeaderName, HeaderValue,
 };
-use lettre::message::{Body, Mailbox, MultiPart, SinglePart};
+use lettre::message::{Body, Mailbox, Mailboxes, MultiPart, SinglePart};
 use sha2::{Digest, Sha256};
 
 use crate::case::{CaseNumber, MailKind};
@@ -239,16 +239,17 @@ fn write(identity: &Identity, letter: Letter<'_>) -> Result<Composed, ComposeErr
     let from = address(&identity.address).ok_or(ComposeError::BadIdentity("address"))?;
     let to = recipients(&draft.to)?;
     let name = one_line(&identity.name);
+    let sender = Mailbox::new((!name.is_empty()).then_some(name), from.clone());
+    let recipients = to.iter().map(|address| Mailbox::new(None, address.clone()));
+    let envelope = lettre::address::Envelope::new(Some(from.clone()), to.clone())
+        .map_err(|error| ComposeError::Build(error.to_string()))?;
+    // Given whole: the builder would read back what it has written to add to it, and to find the envelope.
     let mut builder = lettre::Message::builder()
-        .from(Mailbox::new(
-            (!name.is_empty()).then_some(name),
-            from.clone(),
-        ))
+        .header(header::From::from(Mailboxes::from(sender)))
+        .header(header::To::from(recipients.collect::<Mailboxes>()))
+        .envelope(envelope)
         .subject(subject)
         .message_id(Some(format!("<{message_id}>")));
-    for address in &to {
-        builder = builder.to(Mailbox::new(None, address.clone()));
-    }
     if let Some(id) = draft.in_reply_to.as_deref().and_then(citable) {
         builder = builder.in_reply_to(id);
     }
