@@ -627,6 +627,8 @@ pub trait Store: Send + Sync {
         lease_ms: i64,
         now_ms: i64,
     ) -> Result<Vec<Pending>, StoreError>;
+    /// How many messages are claimed now.
+    async fn claimed(&self, now_ms: i64) -> Result<i64, StoreError>;
     /// Frees what others had claimed, at start, when nobody else can be deciding; nothing where workers share the database.
     async fn release_claims(&self) -> Result<(), StoreError>;
     /// Begins to store what becomes of these messages.

@@ -475,6 +475,27 @@ fn ingest_beside_the_worker_leaves_alone_what_the_worker_would() {
     assert_eq!(messages[1]["outcome"], "opened");
 }
 
+#[test]
+fn ingest_says_what_another_process_has_claimed() {
+    let installation = offline();
+    fs::write(installation.path().join("en.eml"), report(1)).unwrap();
+    let told = installation.run(["ingest", "en.eml"]);
+    assert_eq!(String::from_utf8_lossy(&told.stderr), "");
+    // As a process leaves it that is killed while it decides.
+    execute(
+        &installation,
+        "UPDATE message SET outcome = 'pending', attempts = 1, claimed_until_ms = 40000 + 1000 * strftime('%s', 'now')",
+    );
+    fs::write(installation.path().join("to.eml"), report(2)).unwrap();
+    let told = installation.run(["ingest", "to.eml"]);
+    let said = String::from_utf8_lossy(&told.stderr);
+    assert!(
+        said.contains("1 messages that were stored before are with another process"),
+        "{said}"
+    );
+    assert_eq!(installation.messages()[0]["outcome"], "pending");
+}
+
 /// The keys of a JSON object in the order in which they stand.
 struct Keys(Vec<String>);
 

@@ -60,6 +60,14 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
             new.len(),
             unreadable.len()
         );
+        // Not ours: all that this process claimed is decided.
+        let elsewhere = engine.store.claimed(engine.clock.now_ms()).await;
+        if let Some(count) = elsewhere.ok().filter(|count| *count > 0) {
+            anstream::eprintln!(
+                "linjevei: {count} messages that were stored before are with another process; what it leaves undecided because it \
+                 was killed, the worker or the next «linjevei ingest» decides, from a minute after"
+            );
+        }
         for why in &unreadable {
             anstream::eprintln!("linjevei: {why}");
         }

@@ -313,6 +313,7 @@ impl Engine {
             lock(undecided)
                 .claimed
                 .extend(found.iter().map(|pending| pending.id));
+            let is_suspect = found.iter().any(|pending| pending.attempts > 1);
             let in_force = self.rulebook.current();
             let claimed = found.into_iter().filter_map(|pending| {
                 Some(Claimed {
@@ -321,8 +322,23 @@ impl Engine {
                     _one: room.split(1)?,
                 })
             });
-            if to_read.send(claimed.collect()).await.is_err() {
+            let claimed: Vec<Claimed> = claimed.collect();
+            drop(room);
+            // One whose attempt never ended comes alone: if it kills the process, it shall kill nobody else's attempt.
+            let alone = if is_suspect {
+                let others = UNDER_WAY_MAX.saturating_sub(claimed.len());
+                under_way
+                    .acquire_many(u32::try_from(others).unwrap_or(u32::MAX))
+                    .await
+                    .ok()
+            } else {
+                None
+            };
+            if to_read.send(claimed).await.is_err() {
                 return Ok(());
+            }
+            if alone.is_some() {
+                let _decided = under_way.acquire().await;
             }
         }
     }

@@ -274,6 +274,7 @@ async fn taking_in(store: &SharedStore, heard: &mut Heard) {
         .of("give_back", store.give_back(&ids, Attempt::TakenBack))
         .await
         .unwrap();
+    heard.of("claimed", store.claimed(NOW)).await.unwrap();
     heard
         .of("release_claims", store.release_claims())
         .await

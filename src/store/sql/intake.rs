@@ -333,6 +333,17 @@ pub(super) async fn has_undecided(
     Ok(found.is_some())
 }
 
+/// Messages that somebody has claimed and not decided yet.
+pub(super) async fn claimed(connection: &mut Connection, now_ms: i64) -> Result<i64, StoreError> {
+    Ok(sqlx::query_scalar(
+        "SELECT count(*) FROM message WHERE outcome = 'pending' AND claimed_until_ms > $1 AND claimed_until_ms <= $2",
+    )
+    .bind(now_ms)
+    .bind(now_ms.saturating_add(CLAIM_MAX_MS))
+    .fetch_one(connection)
+    .await?)
+}
+
 rows::row! {
     struct PendingRow {
         id: i64,

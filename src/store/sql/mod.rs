@@ -291,6 +291,10 @@ impl Store for Database {
         Ok(Vec::new())
     }
 
+    async fn claimed(&self, now_ms: i64) -> Result<i64, StoreError> {
+        read!(self, |connection| intake::claimed(connection, now_ms))
+    }
+
     async fn release_claims(&self) -> Result<(), StoreError> {
         if self.shared_as().is_some() {
             return Ok(());
