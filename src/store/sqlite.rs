@@ -20,8 +20,8 @@ macro_rules! skip_locked {
 /// So many ids (`$1`) that no case has: nobody else writes before the transaction ends.
 macro_rules! free_case_ids {
     () => {
-        "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < $1) \
-         SELECT i + coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'cases'), 0) FROM n"
+        "WITH RECURSIVE wanted (number) AS (SELECT 1 UNION ALL SELECT number + 1 FROM wanted WHERE number < $1) \
+         SELECT number + coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'cases'), 0) FROM wanted"
     };
 }
 

@@ -35,8 +35,9 @@ const OF_OPEN: [&str; 9] = [
     "outbox_undelivered",
 ];
 /// Tables that do not grow with the number of cases, and names of what a statement has found itself.
-const SMALL: [&str; 10] = [
+const SMALL: [&str; 11] = [
     "asked",
+    "wanted",
     "setting",
     "node",
     "source_lease",
