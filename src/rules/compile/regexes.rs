@@ -1,6 +1,7 @@
 //! Regular expressions of rules: read and bounded when the rules load, compiled one by one only when [`Traces`] have found
 //! that they may stand in a text.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::OnceLock;
 
@@ -9,7 +10,7 @@ use regex_syntax::hir::{Hir, HirKind};
 use toml::Spanned;
 
 use super::Compiler;
-use super::traces::Traces;
+use super::traces::{Collector, Traces};
 use crate::rules::model::Zones;
 use crate::rules::raw::Text;
 
@@ -26,31 +27,29 @@ pub(in crate::rules) struct Pattern {
     pub(in crate::rules) rules: Vec<usize>,
     /// The zones in which one of the rules looks for it.
     pub(in crate::rules) zones: Zones,
-    /// As the engine gets it.
-    source: String,
-    hir: Hir,
     compiled: OnceLock<Option<Regex>>,
 }
 
 impl Pattern {
-    fn new(raw: &str, source: String, hir: Hir) -> Self {
+    fn new(raw: &str) -> Self {
         Self {
             raw: raw.to_owned(),
             rules: Vec::new(),
             zones: Zones::default(),
-            source,
-            hir,
             compiled: OnceLock::new(),
         }
+    }
+
+    fn compile(&self) -> Option<Regex> {
+        let source = source(&self.raw);
+        RegexBuilder::new(&source).unicode(false).build().ok()
     }
 
     /// Where it stands first in a folded text, if one of its matches lies in the range (which has a byte more at its end);
     /// it is known that none begins before it.
     pub(in crate::rules) fn find(&self, folded: &str, range: &Range<usize>) -> Option<usize> {
-        let compiled = self
-            .compiled
-            .get_or_init(|| RegexBuilder::new(&self.source).unicode(false).build().ok());
-        let (compiled, text) = (compiled.as_ref()?, folded.as_bytes());
+        let compiled = self.compiled.get_or_init(|| self.compile()).as_ref()?;
+        let text = folded.as_bytes();
         let within = text.get(..range.end).filter(|_| range.end < text.len());
         if within.is_some_and(|within| !compiled.is_match_at(within, range.start)) {
             return None;
@@ -61,13 +60,41 @@ impl Pattern {
     }
 }
 
-/// What all patterns leave in a text that they match; `None` when they would be too large.
-pub(super) fn traces(patterns: &[Pattern]) -> Option<Traces> {
-    let weights = patterns.iter().map(|pattern| weight(&pattern.hir));
-    if weights.fold(0, usize::saturating_add) > WEIGHTS_MAX {
-        return None;
+/// All patterns so far, and what they leave in a text that they match.
+#[derive(Debug, Default)]
+pub(super) struct Patterns {
+    list: Vec<Pattern>,
+    numbers: BTreeMap<String, usize>,
+    traces: Collector,
+    weight: usize,
+}
+
+impl Patterns {
+    /// The number of the pattern, the same for the same text; or what is wrong with it and what to do.
+    fn add(&mut self, raw: &str) -> Result<usize, (&'static str, String)> {
+        if let Some(number) = self.numbers.get(raw) {
+            return Ok(*number);
+        }
+        let hir = read(raw)?;
+        let number = self.list.len();
+        self.weight = self.weight.saturating_add(weight(&hir));
+        // Of a set that will be refused nothing more is collected.
+        if !self.too_large() {
+            self.traces.add(&hir);
+        }
+        self.list.push(Pattern::new(raw));
+        self.numbers.insert(raw.to_owned(), number);
+        Ok(number)
     }
-    Some(Traces::new(patterns.iter().map(|pattern| &pattern.hir)))
+
+    /// Whether they would be too large together.
+    pub(super) const fn too_large(&self) -> bool {
+        self.weight > WEIGHTS_MAX
+    }
+
+    pub(super) fn finish(self) -> (Vec<Pattern>, Traces) {
+        (self.list, self.traces.finish())
+    }
 }
 
 /// The pattern as the engine gets it. Folded text has small letters only, so only a pattern with capitals needs to be told
@@ -119,22 +146,14 @@ impl Compiler {
         let mut numbers = Vec::new();
         for text in list.into_iter().flat_map(Spanned::get_ref) {
             let raw = text.get_ref();
-            let number = match self.pattern_numbers.get(raw) {
-                Some(number) => *number,
-                None => match read(raw) {
-                    Ok((source, hir)) => {
-                        let number = self.patterns.len();
-                        self.patterns.push(Pattern::new(raw, source, hir));
-                        self.pattern_numbers.insert(raw.clone(), number);
-                        number
-                    }
-                    Err((message, help)) => {
-                        self.fault(file, text.span(), message, help);
-                        continue;
-                    }
-                },
+            let number = match self.patterns.add(raw) {
+                Ok(number) => number,
+                Err((message, help)) => {
+                    self.fault(file, text.span(), message, help);
+                    continue;
+                }
             };
-            if let Some(pattern) = self.patterns.get_mut(number)
+            if let Some(pattern) = self.patterns.list.get_mut(number)
                 && pattern.rules.last() != Some(&rule)
             {
                 pattern.rules.push(rule);
@@ -145,8 +164,8 @@ impl Compiler {
     }
 }
 
-/// The pattern as the engine gets it, and what that means; or what is wrong with it and what to do.
-fn read(raw: &str) -> Result<(String, Hir), (&'static str, String)> {
+/// What the pattern means; or what is wrong with it and what to do.
+fn read(raw: &str) -> Result<Hir, (&'static str, String)> {
     if raw
         .chars()
         .any(|c| matches!(c, 'æ' | 'ø' | 'å' | 'Æ' | 'Ø' | 'Å'))
@@ -154,12 +173,11 @@ fn read(raw: &str) -> Result<(String, Hir), (&'static str, String)> {
         let help = "regulære uttrykk leser foldet tekst: skriv ae, oe og aa";
         return Err(("æ, ø og å treffer aldri her", help.to_owned()));
     }
-    let source = source(raw);
     let parsed = regex_syntax::ParserBuilder::new()
         .unicode(false)
         .utf8(false)
         .build()
-        .parse(&source);
+        .parse(&source(raw));
     let hir = parsed.map_err(|error| {
         let text = error.to_string();
         let reason = text.lines().last().unwrap_or_default();
@@ -174,7 +192,7 @@ fn read(raw: &str) -> Result<(String, Hir), (&'static str, String)> {
         let help = "bruk færre eller mindre gjentakelser";
         return Err(("det regulære uttrykket er for stort", help.to_owned()));
     }
-    Ok((source, hir))
+    Ok(hir)
 }
 
 /// The pattern with each space of it standing for a line feed too, so that a line break does not break what it looks for.
@@ -234,8 +252,6 @@ fn regex_advice(reason: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use proptest::prelude::*;
 
     use super::*;
@@ -280,14 +296,11 @@ mod tests {
             ]), 0..40),
         ) {
             let text = words.concat();
-            let patterns: Vec<Pattern> = EXPRESSIONS
-                .iter()
-                .map(|raw| {
-                    let (source, hir) = read(raw).unwrap();
-                    Pattern::new(raw, source, hir)
-                })
-                .collect();
-            let traces = traces(&patterns).unwrap();
+            let mut patterns = Patterns::default();
+            for raw in EXPRESSIONS {
+                patterns.add(raw).unwrap();
+            }
+            let (patterns, traces) = patterns.finish();
             let mut found: BTreeMap<usize, usize> = BTreeMap::new();
             traces.find(&text, &mut Room::default(), |number, range| {
                 if !found.contains_key(&number) && let Some(at) = patterns[number].find(&text, &range) {
@@ -359,8 +372,8 @@ mod tests {
             (r"\Aplan", "plan", Some(0)),
             ("plan", "ingen", None),
         ] {
-            let (source, hir) = read(pattern).unwrap();
-            let pattern = Pattern::new(pattern, source, hir);
+            read(pattern).unwrap();
+            let pattern = Pattern::new(pattern);
             assert_eq!(
                 pattern.find(folded, &(0..folded.len())),
                 at,
