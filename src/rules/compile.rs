@@ -25,8 +25,8 @@ use super::raw::{self, Text};
 use crate::diagnostic::{Fault, Faults, line_column, parse_toml_partial, quoted, suggest};
 
 pub(super) use regexes::Pattern;
-pub(super) use traces::Room;
 use regexes::Patterns;
+pub(super) use traces::Room;
 use traces::Traces;
 
 /// The files of a rule set: relative path → text.
@@ -310,6 +310,8 @@ impl Compiler {
         if !self.faults.is_empty() {
             return Err(self.faults);
         }
+        // What was read is not needed any more, and what follows finds room there.
+        drop(files);
         let (mut patterns, traces) = self.patterns.finish();
         let lexicon = match self.builder.build() {
             Ok(lexicon) => lexicon,

@@ -598,7 +598,9 @@ mod tests {
     #[test]
     fn what_lies_too_far_apart_is_not_shown() {
         let hir = read("ikke[^.]{0,10}sendt");
-        let traces = Traces::new([&hir].into_iter());
+        let mut traces = Collector::default();
+        traces.add(&hir);
+        let traces = traces.finish();
         for (text, expected) in [
             ("ikke var sendt", vec![(0, 0..14)]),
             ("sendt ikke", Vec::new()),
