@@ -5,6 +5,7 @@ use crate::config::{Config, SourceConfig};
 use crate::failpoint;
 use crate::intake;
 use crate::worker::health::HealthLimits;
+use crate::worker::reloading::RuleFolders as _;
 use crate::worker::supervisor::{self, Service, Watched};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -62,6 +63,11 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     setup::runtime()?.block_on(async {
         setup::data_folder(&config.data)?;
         let _lock = setup::worker_lock(&config.data)?;
+        let folders = Arc::new(setup::Folders {
+            rules: config.rules.clone(),
+            templates: config.templates.clone(),
+        });
+        let fingerprint = folders.fingerprint();
         let mut engine = setup::engine(&config).await?;
         failpoint::pass("start.opened");
         setup::live_since(&mut engine, &config).await?;
@@ -71,10 +77,6 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
             version = env!("CARGO_PKG_VERSION"),
             "starting"
         );
-        let folders = Arc::new(setup::Folders {
-            rules: config.rules.clone(),
-            templates: config.templates.clone(),
-        });
         let soft = CancellationToken::new();
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
@@ -83,6 +85,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
             engine,
             sources,
             folders,
+            fingerprint,
             retention: setup::retention(&config),
             health: health(&config).await?,
             grace: config.grace,
