@@ -1,6 +1,6 @@
 //! `linjevei run`: the worker.
 
-use super::{ConfigPath, Failure, logging, setup};
+use super::{ConfigPath, Failure, arenas, logging, setup};
 use crate::config::{Config, SourceConfig};
 use crate::failpoint;
 use crate::intake;
@@ -57,6 +57,7 @@ async fn health(config: &Config) -> Result<Option<(TcpListener, HealthLimits)>, 
 }
 
 pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
+    arenas::keep_few();
     logging::start(logging::Noise::Work);
     let config = setup::config(&args.config.config)?;
     let sources = sources(&config)?;
