@@ -55,6 +55,7 @@ pub(super) use row;
 
 row! {
     /// A row of `cases` as the database holds it.
+    #[derive(serde::Deserialize)]
     pub(super) struct CaseRow {
         pub id: i64,
         pub year: i64,
