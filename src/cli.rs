@@ -1,5 +1,6 @@
 //! The command line: one file a command; [`main`] turns the outcome into a message and an exit code.
 
+mod arenas;
 mod case_form;
 mod cases;
 mod chase;

@@ -665,6 +665,8 @@ pub trait Store: Send + Sync {
         files: &RuleFiles,
         now_ms: i64,
     ) -> Result<(), StoreError>;
+    /// The files of a rule set that was kept.
+    async fn ruleset_files(&self, hash: &str) -> Result<Option<RuleFiles>, StoreError>;
     /// A case by its number.
     async fn case(&self, number: CaseNumber) -> Result<Option<Case>, StoreError>;
     /// Cases, by due date and number.

@@ -1902,6 +1902,9 @@ async fn small_things_are_kept(kit: Kit) {
             .await
             .unwrap();
     }
+    let kept = async |hash| store.ruleset_files(hash).await.unwrap();
+    assert_eq!(kept("sha256:a").await, Some(files));
+    assert_eq!(kept("sha256:b").await, None);
     let reconciled = |source: &str, differences| Reconciled {
         source: source.to_owned(),
         at_ms: NOW,

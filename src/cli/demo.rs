@@ -102,7 +102,7 @@ impl Demo {
         let engine = Engine {
             store: crate::store::open(&DatabaseConfig::Sqlite(data.join("linjevei.db"))).await?,
             clock: Arc::<ManualClock>::clone(&clock),
-            rulebook: Rulebook::new(rules, templates, files),
+            rulebook: Rulebook::new(rules, templates),
             identity: Arc::new(Identity {
                 address: "samhandlingsavvik@so-hf.example".to_owned(),
                 name: "Samhandlingsavdelingen, Sykehuset Østfold".to_owned(),

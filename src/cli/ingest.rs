@@ -1,6 +1,6 @@
 //! `linjevei ingest`: messages from files or standard input.
 
-use super::{ConfigPath, Failure, logging, setup};
+use super::{ConfigPath, Failure, arenas, logging, setup};
 use crate::intake::MailSource;
 use crate::intake::files::{StreamSource, open_path};
 use crate::worker::{Engine, TakenIn, WorkError};
@@ -21,6 +21,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
+    arenas::keep_few();
     logging::start(logging::Noise::Warnings);
     let config = setup::config(&args.config.config)?;
     setup::runtime()?.block_on(async {

@@ -1,10 +1,11 @@
 //! `linjevei run`: the worker.
 
-use super::{ConfigPath, Failure, logging, setup};
+use super::{ConfigPath, Failure, arenas, logging, setup};
 use crate::config::{Config, SourceConfig};
 use crate::failpoint;
 use crate::intake;
 use crate::worker::health::HealthLimits;
+use crate::worker::reloading::RuleFolders as _;
 use crate::worker::supervisor::{self, Service, Watched};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -56,12 +57,18 @@ async fn health(config: &Config) -> Result<Option<(TcpListener, HealthLimits)>, 
 }
 
 pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
+    arenas::keep_few();
     logging::start(logging::Noise::Work);
     let config = setup::config(&args.config.config)?;
     let sources = sources(&config)?;
     setup::runtime()?.block_on(async {
         setup::data_folder(&config.data)?;
         let _lock = setup::worker_lock(&config.data)?;
+        let folders = Arc::new(setup::Folders {
+            rules: config.rules.clone(),
+            templates: config.templates.clone(),
+        });
+        let fingerprint = folders.fingerprint();
         let mut engine = setup::engine(&config).await?;
         failpoint::pass("start.opened");
         setup::live_since(&mut engine, &config).await?;
@@ -71,10 +78,6 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
             version = env!("CARGO_PKG_VERSION"),
             "starting"
         );
-        let folders = Arc::new(setup::Folders {
-            rules: config.rules.clone(),
-            templates: config.templates.clone(),
-        });
         let soft = CancellationToken::new();
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
@@ -83,6 +86,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
             engine,
             sources,
             folders,
+            fingerprint,
             retention: setup::retention(&config),
             health: health(&config).await?,
             grace: config.grace,

@@ -220,7 +220,7 @@ pub(super) async fn engine(config: &Config) -> Result<Engine, Failure> {
     Ok(Engine {
         store,
         clock,
-        rulebook: Rulebook::new(rules, templates, files),
+        rulebook: Rulebook::new(rules, templates),
         identity: Arc::new(config.identity.clone()),
         keys: Arc::new(keys),
         policy: Arc::new(policy(config)),

@@ -25,6 +25,7 @@ use super::raw::{self, Text};
 use crate::diagnostic::{Fault, Faults, line_column, parse_toml_partial, quoted, suggest};
 
 pub(super) use regexes::Pattern;
+use regexes::Patterns;
 pub(super) use traces::Room;
 use traces::Traces;
 
@@ -177,8 +178,7 @@ struct Compiler {
     /// Where the id of each rule stands.
     places: Vec<Place>,
     examples: Vec<Example>,
-    patterns: Vec<Pattern>,
-    pattern_numbers: BTreeMap<String, usize>,
+    patterns: Patterns,
     /// A file was left out whole.
     left_out: bool,
     /// Where faults of form stand, by file.
@@ -299,8 +299,7 @@ impl Compiler {
                 "skriv minst én [[parties]]",
             ));
         }
-        let traces = regexes::traces(&self.patterns);
-        if traces.is_none() {
+        if self.patterns.too_large() {
             let name = files.first().map_or("", |(name, _)| name.as_str());
             self.faults.push(Fault::whole(
                 name,
@@ -308,9 +307,12 @@ impl Compiler {
                 "bruk vanlige ord der det går",
             ));
         }
-        let Some(traces) = traces.filter(|_| self.faults.is_empty()) else {
+        if !self.faults.is_empty() {
             return Err(self.faults);
-        };
+        }
+        // What was read is not needed any more, and what follows finds room there.
+        drop(files);
+        let (mut patterns, traces) = self.patterns.finish();
         let lexicon = match self.builder.build() {
             Ok(lexicon) => lexicon,
             Err(bad) => return Err(vec![Fault::whole("", bad.0, "")]),
@@ -327,7 +329,6 @@ impl Compiler {
                 rule.negatable = false;
             }
         }
-        let mut patterns = self.patterns;
         let mut pattern_zones = Zones::default();
         for pattern in &mut patterns {
             for rule in &pattern.rules {
@@ -454,7 +455,8 @@ impl Compiler {
                     self.terms.push(Term {
                         raw: text.get_ref().clone(),
                         has_cue: false,
-                        uses: Vec::new(),
+                        // Most have one.
+                        uses: Vec::with_capacity(1),
                     });
                 }
                 if let Some(term) = self.terms.get_mut(at)

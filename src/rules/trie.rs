@@ -81,6 +81,7 @@ impl Trie {
                 *slot = node;
             }
         }
+        nodes.shrink_to_fit();
         Self { nodes }
     }
 

@@ -6,13 +6,34 @@ use crate::case::{
 };
 use crate::rules::{Language, ReporterSource, WhyNot};
 use jiff::civil::Date;
+use std::ops::RangeFrom;
 
 /// Columns of `cases`, in the order in which [`CaseRow`] lists them.
 pub(super) const CASE_COLUMNS: &str = "id, year, count, version, state, kind, direction, destination, copies, category, severity, \
      reporter_address, reporter_source, reporter_party, reporter_message_id, language, reference, received_at_ms, received_day, \
      due_day, created_at_ms, sent_at_ms, answered_at_ms, closed_at_ms, acknowledgement, told_party, reminder, attention, message_id, merged_into, duplicate_of";
 
-/// A row whose columns are read by name into the fields of the same names.
+/// The next column of a row, which must have the name. To look one up by its name takes as long as to read it; to see that it
+/// is the one that is expected takes nothing.
+pub(super) fn next_column<'r, R, T>(
+    row: &'r R,
+    places: &mut RangeFrom<usize>,
+    name: &str,
+) -> sqlx::Result<T>
+where
+    R: sqlx::Row,
+    usize: sqlx::ColumnIndex<R>,
+    T: sqlx::Decode<'r, R::Database> + sqlx::Type<R::Database>,
+{
+    let place = places.next().unwrap_or(usize::MAX);
+    let column = row.columns().get(place);
+    if column.is_none_or(|column| sqlx::Column::name(column) != name) {
+        return Err(sqlx::Error::ColumnNotFound(name.to_owned()));
+    }
+    row.try_get(place)
+}
+
+/// A row whose columns are read in their order into the fields, which have the same names.
 macro_rules! row {
     ($(#[$meta:meta])* $visibility:vis struct $name:ident { $($field_visibility:vis $field:ident: $type:ty,)* }) => {
         $(#[$meta])*
@@ -20,11 +41,12 @@ macro_rules! row {
 
         impl<'r, R: sqlx::Row> sqlx::FromRow<'r, R> for $name
         where
-            &'static str: sqlx::ColumnIndex<R>,
+            usize: sqlx::ColumnIndex<R>,
             $($type: sqlx::Decode<'r, R::Database> + sqlx::Type<R::Database>,)*
         {
             fn from_row(row: &'r R) -> sqlx::Result<Self> {
-                Ok(Self { $($field: row.try_get(stringify!($field))?,)* })
+                let mut places = 0..;
+                Ok(Self { $($field: $crate::store::rows::next_column(row, &mut places, stringify!($field))?,)* })
             }
         }
     };
@@ -33,6 +55,7 @@ pub(super) use row;
 
 row! {
     /// A row of `cases` as the database holds it.
+    #[derive(serde::Deserialize)]
     pub(super) struct CaseRow {
         pub id: i64,
         pub year: i64,

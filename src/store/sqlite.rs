@@ -25,6 +25,20 @@ macro_rules! free_case_ids {
     };
 }
 
+/// The function that makes a JSON array of values.
+macro_rules! json_array {
+    () => {
+        "json_array"
+    };
+}
+
+/// The function that makes a JSON array of rows.
+macro_rules! json_rows {
+    () => {
+        "json_group_array"
+    };
+}
+
 /// The clock of the database, Unix milliseconds.
 macro_rules! clock_ms {
     () => {

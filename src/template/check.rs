@@ -63,7 +63,7 @@ pub(super) fn compile(files: &BTreeMap<String, String>) -> Result<Environment<'s
         }
     }
     if list.is_empty() {
-        return Ok(environment);
+        return Ok(on_demand(sources));
     }
     list.sort_by(|a, b| {
         (&a.file, a.span.start, &a.message).cmp(&(&b.file, b.span.start, &b.message))
@@ -71,6 +71,14 @@ pub(super) fn compile(files: &BTreeMap<String, String>) -> Result<Environment<'s
     list.dedup();
     faults.list = list;
     Err(faults)
+}
+
+/// Each of the checked templates is compiled again when it is first rendered: most are not for a long time, and compiled they
+/// take ten times the memory.
+fn on_demand(sources: BTreeMap<String, String>) -> Environment<'static> {
+    let mut environment = environment();
+    environment.set_loader(move |name| Ok(sources.get(name).cloned()));
+    environment
 }
 
 fn is_template(file: &str) -> bool {

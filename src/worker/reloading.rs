@@ -78,20 +78,24 @@ pub(super) struct Reloader {
 }
 
 impl Reloader {
-    /// Starts from the set that the engine has in force.
-    pub(super) async fn start(engine: Engine, folders: Arc<dyn RuleFolders>) -> Self {
+    /// Starts from the set that the engine has in force; with the fingerprint from before that was read, an edit made while
+    /// starting is loaded too.
+    pub(super) async fn start(
+        engine: Engine,
+        folders: Arc<dyn RuleFolders>,
+        fingerprint: u64,
+    ) -> Self {
         let hash = engine.rulebook.current().rules.hash().to_owned();
         let state = RulesInForce {
             hash,
             since_ms: engine.clock.now_ms(),
             refused: None,
         };
-        // Something else than any look, so that an edit made while starting is loaded too.
         let mut reloader = Self {
             engine,
             folders,
-            handled: 0,
-            seen: 0,
+            handled: fingerprint,
+            seen: fingerprint,
             state,
         };
         reloader.remember().await;
@@ -157,14 +161,8 @@ impl Reloader {
                     return;
                 }
                 if hash != self.state.hash {
-                    info!(
-                        ruleset = hash,
-                        changes = changes(
-                            &self.engine.rulebook.current().rule_files,
-                            &loaded.rule_files
-                        ),
-                        "new rules are in force"
-                    );
+                    let changes = self.changes(&loaded.rule_files).await;
+                    info!(ruleset = hash, changes, "new rules are in force");
                     self.state.since_ms = now_ms;
                 } else if self.state.refused.is_some() {
                     info!(
@@ -172,14 +170,20 @@ impl Reloader {
                         "the rules in the folder are those in force again"
                     );
                 }
-                self.engine
-                    .rulebook
-                    .replace(loaded.rules, loaded.templates, loaded.rule_files);
+                self.engine.rulebook.replace(loaded.rules, loaded.templates);
                 self.state.hash = hash;
                 self.state.refused = None;
             }
         }
         self.remember().await;
+    }
+
+    /// What is different from the set in force, whose files the store keeps: in memory they would be held for nothing else.
+    async fn changes(&self, after: &RuleFiles) -> String {
+        match self.engine.store.ruleset_files(&self.state.hash).await {
+            Ok(before) => changes(&before.unwrap_or_default(), after),
+            Err(error) => format!("not known: {error}"),
+        }
     }
 
     async fn remember(&mut self) {

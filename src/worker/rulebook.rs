@@ -1,6 +1,6 @@
 //! Rules and templates in force: swapped as a whole, or not at all.
 
-use crate::rules::{RuleFiles, RuleSet};
+use crate::rules::RuleSet;
 use crate::template::Templates;
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -11,8 +11,6 @@ pub struct InForce {
     pub rules: Arc<RuleSet>,
     /// The templates.
     pub templates: Arc<Templates>,
-    /// The files that the rules were compiled from.
-    pub rule_files: Arc<RuleFiles>,
 }
 
 /// What is in force now; shared by all loops.
@@ -21,10 +19,8 @@ pub struct Rulebook(Arc<RwLock<InForce>>);
 
 impl Rulebook {
     /// Puts a first set in force.
-    pub fn new(rules: RuleSet, templates: Templates, rule_files: RuleFiles) -> Self {
-        Self(Arc::new(RwLock::new(in_force(
-            rules, templates, rule_files,
-        ))))
+    pub fn new(rules: RuleSet, templates: Templates) -> Self {
+        Self(Arc::new(RwLock::new(in_force(rules, templates))))
     }
 
     /// The set in force.
@@ -36,16 +32,14 @@ impl Rulebook {
     }
 
     /// Puts another set in force.
-    pub fn replace(&self, rules: RuleSet, templates: Templates, rule_files: RuleFiles) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) =
-            in_force(rules, templates, rule_files);
+    pub fn replace(&self, rules: RuleSet, templates: Templates) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = in_force(rules, templates);
     }
 }
 
-fn in_force(rules: RuleSet, templates: Templates, rule_files: RuleFiles) -> InForce {
+fn in_force(rules: RuleSet, templates: Templates) -> InForce {
     InForce {
         rules: Arc::new(rules),
         templates: Arc::new(templates),
-        rule_files: Arc::new(rule_files),
     }
 }

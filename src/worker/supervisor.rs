@@ -53,6 +53,8 @@ pub struct Service {
     pub sources: Vec<Watched>,
     /// Rules and templates, to be reloaded.
     pub folders: Arc<dyn RuleFolders>,
+    /// Their fingerprint, taken before what the engine has in force was read from them.
+    pub fingerprint: u64,
     /// How long content is kept.
     pub retention: Retention,
     /// Where somebody may ask how it is, and when something is too old; `None`: nowhere.
@@ -96,6 +98,7 @@ pub async fn run(worker: Service, soft: CancellationToken) -> Result<(), LoopLos
         engine,
         sources,
         folders,
+        fingerprint,
         retention,
         health,
         grace,
@@ -179,7 +182,7 @@ pub async fn run(worker: Service, soft: CancellationToken) -> Result<(), LoopLos
     let beat = pulse("upkeep", UPKEEP_EVERY);
     loops.spawn(upkeep.run(bell.gone_through.subscribe(), beat, soft.clone()));
     let beat = pulse("reload", Duration::ZERO);
-    let reloader = Reloader::start(engine, folders).await;
+    let reloader = Reloader::start(engine, folders, fingerprint).await;
     loops.spawn(reloader.run(soft.clone(), beat));
     service::ready();
     info!(sources = watched, "linjevei is running");

@@ -1,19 +1,19 @@
 //! The first messages after a start, or after edited rules, would take up to a quarter of a second each: regular expressions
-//! fill their tables while they are used, and once for each of several threads. A sample is read and classified beforehand, when
-//! the worker has been up for a moment, so that the first report is acknowledged as quickly as the thousandth.
+//! fill their tables while they are used, many of them once for each thread. A sample is read and classified beforehand, when the
+//! worker has been up for a moment, so that the first report is acknowledged as quickly as the thousandth: on the threads that
+//! will read it, since each more would hold half a megabyte for nothing.
 
 use super::Engine;
 use crate::message::{Limits, parse};
 use crate::rules::{ClassifyContext, RuleSet};
 use std::sync::Arc;
+use std::thread::available_parallelism;
 use std::time::Duration;
-use tokio::sync::oneshot;
+use tokio::task::JoinSet;
 use tracing::debug;
 
 /// Time between a start and the warming, and between two looks whether there are other rules. A start has better things to do.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
-/// The tables are kept by thread, in eight groups; reading a message takes a thread, and two more inside it.
-const ROUNDS: usize = 8;
 /// Text as reports have it: a letter, HTML, a form, a quoted mail.
 const SAMPLE: &str = include_str!("warming/sample.eml");
 
@@ -27,27 +27,25 @@ pub(super) async fn keep_warm(engine: Engine) {
             continue;
         }
         rules.hash().clone_into(&mut warm);
-        for _ in 0..ROUNDS {
-            round(Arc::clone(&rules), engine.limits.clone()).await;
-        }
+        warm_up(&rules, &engine.limits).await;
         debug!("warmed up");
     }
 }
 
-/// Once, on a thread of its own, which holds up no end of the program.
-async fn round(rules: Arc<RuleSet>, limits: Limits) {
-    let (done, wait) = oneshot::channel();
-    let spawned = std::thread::Builder::new().spawn(move || {
-        if let Ok(message) = parse(SAMPLE.as_bytes(), &limits) {
-            rules.classify(&message, &ClassifyContext::default());
-        }
-        // Nobody waits any more when the program ends.
-        done.send(()).ok();
-    });
-    // Without a thread, or when it failed, the first messages take a little longer, and nothing else happens.
-    if spawned.is_ok() {
-        wait.await.ok();
+/// On as many threads at once as read messages when a few of them come together. They are those that work has been done on
+/// last, and the next messages go to them again.
+async fn warm_up(rules: &Arc<RuleSet>, limits: &Limits) {
+    let mut rounds = JoinSet::new();
+    for _ in 0..available_parallelism().map_or(1, usize::from) {
+        let (rules, limits) = (Arc::clone(rules), limits.clone());
+        rounds.spawn_blocking(move || {
+            if let Ok(message) = parse(SAMPLE.as_bytes(), &limits) {
+                rules.classify(&message, &ClassifyContext::default());
+            }
+        });
     }
+    // When it failed, the first messages take a little longer, and nothing else happens.
+    while rounds.join_next().await.is_some() {}
 }
 
 #[cfg(test)]

@@ -181,9 +181,9 @@ pub fn morning(day: &str) -> i64 {
     oslo_at(day.parse().unwrap(), 9)
 }
 
-fn rulebook(files: BTreeMap<String, String>) -> Rulebook {
-    let rules = RuleSet::compile(&files).unwrap();
-    Rulebook::new(rules, Templates::compile(&shipped()).unwrap(), files)
+fn rulebook(files: &BTreeMap<String, String>) -> Rulebook {
+    let rules = RuleSet::compile(files).unwrap();
+    Rulebook::new(rules, Templates::compile(&shipped()).unwrap())
 }
 
 pub struct House {
@@ -220,7 +220,7 @@ impl House {
 
     pub async fn with(day: &str, policy: Policy) -> Self {
         let files = BTreeMap::from([("regler.toml".to_owned(), RULES.to_owned())]);
-        Self::with_rulebook(day, policy, rulebook(files)).await
+        Self::with_rulebook(day, policy, rulebook(&files)).await
     }
 
     /// One of many with the same rules, which are compiled once a program and not to be replaced.
@@ -228,7 +228,7 @@ impl House {
         static COMPILED: OnceLock<Rulebook> = OnceLock::new();
         let compiled = COMPILED.get_or_init(|| {
             let files = BTreeMap::from([("regler.toml".to_owned(), RULES.to_owned())]);
-            rulebook(files)
+            rulebook(&files)
         });
         // In memory: many of them would wait for the disk most of the time.
         let dir = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
@@ -251,7 +251,7 @@ impl House {
                     let name = path.file_name().unwrap().to_string_lossy().into_owned();
                     (name, std::fs::read_to_string(&path).unwrap())
                 });
-            rulebook(files.collect())
+            rulebook(&files.collect())
         });
         Self::with_rulebook(day, Policy::default(), compiled.clone()).await
     }

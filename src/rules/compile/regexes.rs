@@ -1,15 +1,18 @@
 //! Regular expressions of rules: read and bounded when the rules load, compiled one by one only when [`Traces`] have found
 //! that they may stand in a text.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, TryLockError};
 
-use regex::bytes::{Regex, RegexBuilder};
+use regex_automata::Input;
+use regex_automata::meta;
+use regex_automata::util::syntax;
 use regex_syntax::hir::{Hir, HirKind};
 use toml::Spanned;
 
 use super::Compiler;
-use super::traces::Traces;
+use super::traces::{Collector, Traces};
 use crate::rules::model::Zones;
 use crate::rules::raw::Text;
 
@@ -19,27 +22,86 @@ const WEIGHT_MAX: usize = 10_000;
 const WEIGHTS_MAX: usize = 1_000_000;
 
 /// A regular expression with the rules that use it.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(in crate::rules) struct Pattern {
     /// As the rule has it.
     pub(in crate::rules) raw: String,
     pub(in crate::rules) rules: Vec<usize>,
     /// The zones in which one of the rules looks for it.
     pub(in crate::rules) zones: Zones,
-    /// As the engine gets it.
-    source: String,
-    hir: Hir,
-    compiled: OnceLock<Option<Regex>>,
+    compiled: OnceLock<Option<Compiled>>,
+}
+
+/// How many messages may be looked at in one expression at the same moment before one of them has to begin anew.
+const TABLES: usize = 8;
+/// Bytes that the automaton of one expression may have, and the table that it fills while it is used.
+const AUTOMATON_BYTES_MAX: usize = 10 << 20;
+const TABLE_BYTES_MAX: usize = 2 << 20;
+
+/// An expression as the engine runs it. `regex` would keep a table for each of many threads, however few are at work; here
+/// the first table is used as long as it is free, so that there is mostly one, and it is warm for every thread.
+#[derive(Debug)]
+struct Compiled {
+    automaton: meta::Regex,
+    tables: [Mutex<Option<Box<meta::Cache>>>; TABLES],
+}
+
+impl Compiled {
+    /// Of bytes, with the limits of `regex`.
+    fn new(source: &str) -> Option<Self> {
+        let automaton = meta::Builder::new()
+            .syntax(syntax::Config::new().unicode(false).utf8(false))
+            .configure(
+                meta::Config::new()
+                    .utf8_empty(false)
+                    .nfa_size_limit(Some(AUTOMATON_BYTES_MAX))
+                    .hybrid_cache_capacity(TABLE_BYTES_MAX),
+            )
+            .build(source)
+            .ok()?;
+        Some(Self {
+            automaton,
+            tables: Default::default(),
+        })
+    }
+
+    /// Works with a table that nobody else uses.
+    fn with_table<T>(&self, work: impl FnOnce(&mut meta::Cache) -> T) -> T {
+        let new = || Box::new(self.automaton.create_cache());
+        for table in &self.tables {
+            match table.try_lock() {
+                Ok(mut table) => return work(table.get_or_insert_with(new)),
+                Err(TryLockError::Poisoned(poisoned)) => {
+                    // Whoever used it fell while the table was being filled.
+                    let mut table = poisoned.into_inner();
+                    return work(table.insert(new()));
+                }
+                Err(TryLockError::WouldBlock) => {}
+            }
+        }
+        work(&mut new())
+    }
+
+    fn is_match(&self, text: &[u8], start: usize) -> bool {
+        let input = Input::new(text).range(start..).earliest(true);
+        self.with_table(|table| self.automaton.search_half_with(table, &input))
+            .is_some()
+    }
+
+    /// Where the first match begins.
+    fn find(&self, text: &[u8], start: usize) -> Option<usize> {
+        let input = Input::new(text).range(start..);
+        self.with_table(|table| self.automaton.search_with(table, &input))
+            .map(|found| found.start())
+    }
 }
 
 impl Pattern {
-    fn new(raw: &str, source: String, hir: Hir) -> Self {
+    fn new(raw: &str) -> Self {
         Self {
             raw: raw.to_owned(),
             rules: Vec::new(),
             zones: Zones::default(),
-            source,
-            hir,
             compiled: OnceLock::new(),
         }
     }
@@ -49,25 +111,53 @@ impl Pattern {
     pub(in crate::rules) fn find(&self, folded: &str, range: &Range<usize>) -> Option<usize> {
         let compiled = self
             .compiled
-            .get_or_init(|| RegexBuilder::new(&self.source).unicode(false).build().ok());
-        let (compiled, text) = (compiled.as_ref()?, folded.as_bytes());
+            .get_or_init(|| Compiled::new(&source(&self.raw)))
+            .as_ref()?;
+        let text = folded.as_bytes();
         let within = text.get(..range.end).filter(|_| range.end < text.len());
-        if within.is_some_and(|within| !compiled.is_match_at(within, range.start)) {
+        if within.is_some_and(|within| !compiled.is_match(within, range.start)) {
             return None;
         }
         // The cut may have made the match, or have shortened what begins earlier.
-        let found = compiled.find_at(text, range.start)?;
-        Some(found.start())
+        compiled.find(text, range.start)
     }
 }
 
-/// What all patterns leave in a text that they match; `None` when they would be too large.
-pub(super) fn traces(patterns: &[Pattern]) -> Option<Traces> {
-    let weights = patterns.iter().map(|pattern| weight(&pattern.hir));
-    if weights.fold(0, usize::saturating_add) > WEIGHTS_MAX {
-        return None;
+/// All patterns so far, and what they leave in a text that they match.
+#[derive(Debug, Default)]
+pub(super) struct Patterns {
+    list: Vec<Pattern>,
+    numbers: BTreeMap<String, usize>,
+    traces: Collector,
+    weight: usize,
+}
+
+impl Patterns {
+    /// The number of the pattern, the same for the same text; or what is wrong with it and what to do.
+    fn add(&mut self, raw: &str) -> Result<usize, (&'static str, String)> {
+        if let Some(number) = self.numbers.get(raw) {
+            return Ok(*number);
+        }
+        let hir = read(raw)?;
+        let number = self.list.len();
+        self.weight = self.weight.saturating_add(weight(&hir));
+        // Of a set that will be refused nothing more is collected.
+        if !self.too_large() {
+            self.traces.add(&hir);
+        }
+        self.list.push(Pattern::new(raw));
+        self.numbers.insert(raw.to_owned(), number);
+        Ok(number)
     }
-    Some(Traces::new(patterns.iter().map(|pattern| &pattern.hir)))
+
+    /// Whether they would be too large together.
+    pub(super) const fn too_large(&self) -> bool {
+        self.weight > WEIGHTS_MAX
+    }
+
+    pub(super) fn finish(self) -> (Vec<Pattern>, Traces) {
+        (self.list, self.traces.finish())
+    }
 }
 
 /// The pattern as the engine gets it. Folded text has small letters only, so only a pattern with capitals needs to be told
@@ -119,22 +209,14 @@ impl Compiler {
         let mut numbers = Vec::new();
         for text in list.into_iter().flat_map(Spanned::get_ref) {
             let raw = text.get_ref();
-            let number = match self.pattern_numbers.get(raw) {
-                Some(number) => *number,
-                None => match read(raw) {
-                    Ok((source, hir)) => {
-                        let number = self.patterns.len();
-                        self.patterns.push(Pattern::new(raw, source, hir));
-                        self.pattern_numbers.insert(raw.clone(), number);
-                        number
-                    }
-                    Err((message, help)) => {
-                        self.fault(file, text.span(), message, help);
-                        continue;
-                    }
-                },
+            let number = match self.patterns.add(raw) {
+                Ok(number) => number,
+                Err((message, help)) => {
+                    self.fault(file, text.span(), message, help);
+                    continue;
+                }
             };
-            if let Some(pattern) = self.patterns.get_mut(number)
+            if let Some(pattern) = self.patterns.list.get_mut(number)
                 && pattern.rules.last() != Some(&rule)
             {
                 pattern.rules.push(rule);
@@ -145,8 +227,8 @@ impl Compiler {
     }
 }
 
-/// The pattern as the engine gets it, and what that means; or what is wrong with it and what to do.
-fn read(raw: &str) -> Result<(String, Hir), (&'static str, String)> {
+/// What the pattern means; or what is wrong with it and what to do.
+fn read(raw: &str) -> Result<Hir, (&'static str, String)> {
     if raw
         .chars()
         .any(|c| matches!(c, 'æ' | 'ø' | 'å' | 'Æ' | 'Ø' | 'Å'))
@@ -154,12 +236,11 @@ fn read(raw: &str) -> Result<(String, Hir), (&'static str, String)> {
         let help = "regulære uttrykk leser foldet tekst: skriv ae, oe og aa";
         return Err(("æ, ø og å treffer aldri her", help.to_owned()));
     }
-    let source = source(raw);
     let parsed = regex_syntax::ParserBuilder::new()
         .unicode(false)
         .utf8(false)
         .build()
-        .parse(&source);
+        .parse(&source(raw));
     let hir = parsed.map_err(|error| {
         let text = error.to_string();
         let reason = text.lines().last().unwrap_or_default();
@@ -174,7 +255,7 @@ fn read(raw: &str) -> Result<(String, Hir), (&'static str, String)> {
         let help = "bruk færre eller mindre gjentakelser";
         return Err(("det regulære uttrykket er for stort", help.to_owned()));
     }
-    Ok((source, hir))
+    Ok(hir)
 }
 
 /// The pattern with each space of it standing for a line feed too, so that a line break does not break what it looks for.
@@ -234,9 +315,8 @@ fn regex_advice(reason: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use proptest::prelude::*;
+    use regex::bytes::RegexBuilder;
 
     use super::*;
     use crate::rules::compile::Room;
@@ -280,14 +360,11 @@ mod tests {
             ]), 0..40),
         ) {
             let text = words.concat();
-            let patterns: Vec<Pattern> = EXPRESSIONS
-                .iter()
-                .map(|raw| {
-                    let (source, hir) = read(raw).unwrap();
-                    Pattern::new(raw, source, hir)
-                })
-                .collect();
-            let traces = traces(&patterns).unwrap();
+            let mut patterns = Patterns::default();
+            for raw in EXPRESSIONS {
+                patterns.add(raw).unwrap();
+            }
+            let (patterns, traces) = patterns.finish();
             let mut found: BTreeMap<usize, usize> = BTreeMap::new();
             traces.find(&text, &mut Room::default(), |number, range| {
                 if !found.contains_key(&number) && let Some(at) = patterns[number].find(&text, &range) {
@@ -359,8 +436,8 @@ mod tests {
             (r"\Aplan", "plan", Some(0)),
             ("plan", "ingen", None),
         ] {
-            let (source, hir) = read(pattern).unwrap();
-            let pattern = Pattern::new(pattern, source, hir);
+            read(pattern).unwrap();
+            let pattern = Pattern::new(pattern);
             assert_eq!(
                 pattern.find(folded, &(0..folded.len())),
                 at,

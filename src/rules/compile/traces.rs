@@ -6,7 +6,6 @@
 //! ASCII letter, digit or `_` is a space, and a space stands before and after the text. So a trace may be there where the
 //! expression does not match, never the other way round.
 
-use std::collections::BTreeMap;
 use std::ops::Range;
 
 use regex_syntax::hir::{Class, Hir, HirKind, Look, Repetition};
@@ -377,50 +376,80 @@ pub(in crate::rules) struct Room {
     ends: Vec<u32>,
 }
 
-impl Traces {
-    /// Of expressions in the order of their numbers.
-    pub(super) fn new<'a>(expressions: impl Iterator<Item = &'a Hir>) -> Self {
-        let mut strings: BTreeMap<Vec<u8>, Vec<User>> = BTreeMap::new();
-        let mut places: Vec<Place> = Vec::new();
-        let mut traceless = Vec::new();
-        for (pattern, hir) in expressions.enumerate() {
-            let (steps, rest) = steps(hir);
-            let mut left = steps.len();
-            if left == 0 {
-                traceless.push(pattern);
-            }
-            let mut whole = 0_usize;
-            for (at, step) in steps.into_iter().enumerate() {
-                left = left.saturating_sub(1);
-                whole = whole.saturating_add(step.reach);
-                for string in step.strings {
-                    strings.entry(string).or_default().push(User {
-                        place: narrow(places.len()),
-                        is_first: at == 0,
-                    });
-                }
-                places.push(Place {
-                    pattern: narrow(pattern),
-                    reach: narrow(step.reach),
-                    last: (left == 0).then_some((narrow(whole), narrow(rest))),
-                });
-            }
+/// Collects the traces of expressions, each of which may be forgotten at once: read, they are the largest part of a rule set.
+#[derive(Debug, Default)]
+pub(super) struct Collector {
+    /// All strings, end to end: tens of thousands of small pieces among what stays would leave holes behind.
+    letters: Vec<u8>,
+    /// Where each lies in there, and the step that it is one of.
+    strings: Vec<(Range<usize>, User)>,
+    places: Vec<Place>,
+    traceless: Vec<usize>,
+    patterns: usize,
+}
+
+impl Collector {
+    /// Takes the next expression, in the order of their numbers.
+    pub(super) fn add(&mut self, hir: &Hir) {
+        let pattern = self.patterns;
+        self.patterns = pattern.saturating_add(1);
+        let (steps, rest) = steps(hir);
+        let mut left = steps.len();
+        if left == 0 {
+            self.traceless.push(pattern);
         }
-        let mut users = Vec::new();
-        let mut starts = vec![0];
-        for of_string in strings.values_mut() {
-            users.append(of_string);
-            starts.push(narrow(users.len()));
-        }
-        Self {
-            strings: Trie::new(strings.keys().map(Vec::as_slice)),
-            starts,
-            users,
-            places,
-            traceless,
+        let mut whole = 0_usize;
+        for (at, step) in steps.into_iter().enumerate() {
+            left = left.saturating_sub(1);
+            whole = whole.saturating_add(step.reach);
+            let user = User {
+                place: narrow(self.places.len()),
+                is_first: at == 0,
+            };
+            for string in step.strings {
+                let start = self.letters.len();
+                self.letters.extend_from_slice(&string);
+                self.strings.push((start..self.letters.len(), user));
+            }
+            self.places.push(Place {
+                pattern: narrow(pattern),
+                reach: narrow(step.reach),
+                last: (left == 0).then_some((narrow(whole), narrow(rest))),
+            });
         }
     }
 
+    /// All that were taken.
+    pub(super) fn finish(mut self) -> Traces {
+        let letters = self.letters;
+        let string = |range: &Range<usize>| letters.get(range.clone()).unwrap_or_default();
+        // Steps with the same string stay in their order.
+        self.strings
+            .sort_by(|(one, _), (other, _)| string(one).cmp(string(other)));
+        let mut different = Vec::new();
+        let mut users = Vec::with_capacity(self.strings.len());
+        let mut starts = vec![0];
+        for same in self
+            .strings
+            .chunk_by(|(one, _), (other, _)| string(one) == string(other))
+        {
+            different.extend(same.first().map(|(range, _)| string(range)));
+            users.extend(same.iter().map(|(_, user)| *user));
+            starts.push(narrow(users.len()));
+        }
+        starts.shrink_to_fit();
+        self.places.shrink_to_fit();
+        Traces {
+            strings: Trie::new(different.into_iter()),
+            starts,
+            users,
+            places: self.places,
+            traceless: self.traceless,
+        }
+    }
+}
+
+impl Traces {
     /// Shows the places of a folded text at which an expression may match: its number, and a range that holds the match.
     /// Matches of the expression that are in none of the ranges shown before begin in this one or later; after a range
     /// that ends with the text, no more of that expression is shown.
@@ -569,7 +598,9 @@ mod tests {
     #[test]
     fn what_lies_too_far_apart_is_not_shown() {
         let hir = read("ikke[^.]{0,10}sendt");
-        let traces = Traces::new([&hir].into_iter());
+        let mut traces = Collector::default();
+        traces.add(&hir);
+        let traces = traces.finish();
         for (text, expected) in [
             ("ikke var sendt", vec![(0, 0..14)]),
             ("sendt ikke", Vec::new()),

@@ -24,6 +24,20 @@ pub(super) async fn ruleset(
     Ok(())
 }
 
+pub(super) async fn ruleset_files(
+    connection: &mut Connection,
+    hash: &str,
+) -> Result<Option<RuleFiles>, StoreError> {
+    let files: Option<String> = sqlx::query_scalar("SELECT files FROM ruleset WHERE hash = $1")
+        .bind(hash)
+        .fetch_optional(connection)
+        .await?;
+    files
+        .map(|json| serde_json::from_str(&json))
+        .transpose()
+        .map_err(|error| StoreError::Broken(format!("files of a rule set: {error}")))
+}
+
 pub(super) async fn setting(
     connection: &mut Connection,
     name: &str,

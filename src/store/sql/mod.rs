@@ -389,6 +389,10 @@ impl Store for Database {
         ))
     }
 
+    async fn ruleset_files(&self, hash: &str) -> Result<Option<RuleFiles>, StoreError> {
+        read!(self, |connection| kept::ruleset_files(connection, hash))
+    }
+
     async fn case(&self, number: CaseNumber) -> Result<Option<Case>, StoreError> {
         read!(self, |connection| cases::by_number(connection, number))
     }

@@ -17,13 +17,13 @@ rows::row! {
     struct AccountRow {
         source: String,
         seen: i64,
+        gone: i64,
+        checked_at_ms: i64,
         opened: i64,
         joined: i64,
         duplicate: i64,
         left_alone: i64,
         pending: i64,
-        gone: i64,
-        checked_at_ms: i64,
     }
 }
 
