@@ -502,6 +502,33 @@ impl Campaign {
             let claimed_until_ms = self.scene.database.left(now_ms).claimed_until_ms;
             self.scene.offset_ms += (claimed_until_ms - now_ms).max(0) + MINUTE_MS;
         }
+        self.work_off();
+        // What could not be read for a while did not add up; an hour later it is counted again.
+        let adds_up = |database: &Database| {
+            let snapshot = database.snapshot([i64::MAX; 4]);
+            snapshot.differences.values().all(|count| *count == 0)
+        };
+        if !adds_up(&self.scene.database) {
+            self.scene.offset_ms += HOUR_MS + MINUTE_MS;
+            let worker = self.scene.start(0, "");
+            wait_until(Duration::from_secs(30), || adds_up(&self.scene.database));
+            worker.stop();
+            // In that hour more mail may have fallen due.
+            self.work_off();
+        }
+        self.ledger.at_rest(&self.scene, self.round);
+        self.stop_if_wrong();
+        self.people_flag();
+        let figures = &self.ledger.figures;
+        eprintln!(
+            "round {}: at rest, {figures:?}, {} kills",
+            self.round,
+            self.random_kills + self.kills.values().sum::<usize>()
+        );
+    }
+
+    /// Workers run, and the clock goes on, until nothing is left to do.
+    fn work_off(&mut self) {
         for _ in 0..20 {
             let before = self.scene.database.left(self.scene.now_ms());
             let workers: Vec<Worker> = (0..self.scene.nodes.len())
@@ -533,26 +560,6 @@ impl Campaign {
             };
             self.scene.offset_ms += (next - self.scene.now_ms()).max(0) + 1000;
         }
-        // What could not be read for a while did not add up; an hour later it is counted again.
-        let adds_up = |database: &Database| {
-            let snapshot = database.snapshot([i64::MAX; 4]);
-            snapshot.differences.values().all(|count| *count == 0)
-        };
-        if !adds_up(&self.scene.database) {
-            self.scene.offset_ms += HOUR_MS + MINUTE_MS;
-            let worker = self.scene.start(0, "");
-            wait_until(Duration::from_secs(30), || adds_up(&self.scene.database));
-            worker.stop();
-        }
-        self.ledger.at_rest(&self.scene, self.round);
-        self.stop_if_wrong();
-        self.people_flag();
-        let figures = &self.ledger.figures;
-        eprintln!(
-            "round {}: at rest, {figures:?}, {} kills",
-            self.round,
-            self.random_kills + self.kills.values().sum::<usize>()
-        );
     }
 
     /// People read and mark mail in the mailboxes that are theirs.
