@@ -3,25 +3,23 @@
 //! Cut narrowly. A report about a letter that came to the wrong receiver uses the words of a disclaimer, so a paragraph
 //! goes only when it speaks of this mail *and* of secrecy or receiver *and* tells the reader what to do.
 
-use super::zones::compile;
+use super::zones::{begins_as, compile};
 use regex::Regex;
 use std::sync::LazyLock;
 
 /// A disclaimer shows what it is in so many lines.
 const DISCLAIMER_LINES_MAX: usize = 15;
 
-/// The text without noise, trimmed.
-pub(crate) fn remove(text: &str) -> String {
-    let mut kept: Vec<&str> = Vec::new();
-    let mut paragraph: Vec<&str> = Vec::new();
-    for line in text.split('\n').chain(std::iter::once("")) {
-        if line.trim().is_empty() {
-            kept.extend(clean_paragraph(&paragraph));
-            paragraph.clear();
-            kept.push(line);
-        } else {
-            paragraph.push(line);
-        }
+/// The text of these lines without noise, trimmed.
+pub(crate) fn remove(lines: &[&str]) -> String {
+    let mut kept: Vec<&str> = Vec::with_capacity(lines.len());
+    for paragraph in lines.split_inclusive(|line| line.trim().is_empty()) {
+        let (end, filled) = match paragraph.split_last() {
+            Some((end, filled)) if end.trim().is_empty() => (Some(*end), filled),
+            _ => (None, paragraph),
+        };
+        clean_paragraph(filled, &mut kept);
+        kept.extend(end);
     }
     // A signature mark or a rule that has nothing below it any more.
     while let Some(last) = kept.last() {
@@ -32,19 +30,19 @@ pub(crate) fn remove(text: &str) -> String {
             break;
         }
     }
-    kept.join("\n")
-        .trim_matches(['\n', '\r'])
-        .trim_end()
-        .to_owned()
+    let text = kept.join("\n");
+    match text.trim_start_matches(['\n', '\r']).trim_end() {
+        trimmed if trimmed.len() < text.len() => trimmed.to_owned(),
+        _ => text,
+    }
 }
 
-/// The lines of a paragraph without disclaimer and device lines.
-fn clean_paragraph<'a>(lines: &[&'a str]) -> Vec<&'a str> {
-    let mut kept: Vec<&str> = Vec::new();
+/// Appends the lines of a paragraph without disclaimer and device lines.
+fn clean_paragraph<'a>(lines: &[&'a str], kept: &mut Vec<&'a str>) {
     for (index, line) in lines.iter().enumerate() {
         let bare = line.trim();
         // Few lines are noise: one look tells for most of them.
-        if !NOISE.is_match(bare) {
+        if !begins_as(bare, &BEGINNINGS) || !NOISE.is_match(bare) {
             kept.push(line);
             continue;
         }
@@ -59,7 +57,6 @@ fn clean_paragraph<'a>(lines: &[&'a str]) -> Vec<&'a str> {
             kept.push(line);
         }
     }
-    kept
 }
 
 fn is_disclaimer(text: &str) -> bool {
@@ -72,6 +69,66 @@ fn is_ornament(line: &str) -> bool {
             .chars()
             .all(|c| matches!(c, '_' | '-' | '*' | '=' | '─' | '~'))
 }
+
+/// How the lines begin that [`NOISE`] matches.
+const BEGINNINGS: [&str; 56] = [
+    "*",
+    "_",
+    "«",
+    "(",
+    "[",
+    "denne ",
+    "dette ",
+    "innholdet i",
+    "informasjonen i",
+    "opplysning",
+    "innhaldet i",
+    "har du",
+    "er du",
+    "dersom du",
+    "hvis du",
+    "om du",
+    "viss du",
+    "konfidensialitet",
+    "ansvarsfra",
+    "taushetsplikt",
+    "disclaimer",
+    "confidentiality",
+    "this ",
+    "the information",
+    "the content",
+    "if you",
+    "sendt ",
+    "send ",
+    "sent ",
+    "skickat ",
+    "skrevet ",
+    "skrive ",
+    "få outlook",
+    "hent outlook",
+    "last ned",
+    "get outlook",
+    "tenk",
+    "spar",
+    "ta hensyn",
+    "please consider",
+    "consider the",
+    "ekstern",
+    "external",
+    "advarsel",
+    "obs",
+    "nb",
+    "merk",
+    "vær oppmerksom",
+    "ver merksam",
+    "caution",
+    "warning",
+    "ikke klikk",
+    "ikkje klikk",
+    "do not click",
+    "du får",
+    "you don",
+];
 
 /// One of the three below.
 static NOISE: LazyLock<Regex> =
@@ -131,6 +188,11 @@ const BANNERS: &str = r"(?ix)^(?:
 mod tests {
     use super::*;
 
+    fn removed(text: &str) -> String {
+        let lines: Vec<&str> = text.split('\n').collect();
+        remove(&lines)
+    }
+
     #[test]
     fn disclaimers_go() {
         let own = "Vi mottok epikrisen for sent.\n\nMvh Kari";
@@ -146,17 +208,17 @@ mod tests {
             "Tenk på miljøet før du skriver ut denne e-posten",
         ] {
             assert_eq!(
-                remove(&format!("{own}\n\n{disclaimer}")),
+                removed(&format!("{own}\n\n{disclaimer}")),
                 own,
                 "{disclaimer}"
             );
             assert_eq!(
-                remove(&format!("{own}\n-- \n{disclaimer}\n")),
+                removed(&format!("{own}\n-- \n{disclaimer}\n")),
                 own,
                 "{disclaimer}"
             );
             assert_eq!(
-                remove(&format!("{own}\n{disclaimer}\n")),
+                removed(&format!("{own}\n{disclaimer}\n")),
                 own,
                 "{disclaimer}"
             );
@@ -170,7 +232,7 @@ mod tests {
             "ADVARSEL: Denne e-posten er sendt fra en ekstern avsender.",
             "CAUTION: This email originated from outside the organization.",
         ] {
-            assert_eq!(remove(&format!("{banner}\n\nHei\n")), "Hei");
+            assert_eq!(removed(&format!("{banner}\n\nHei\n")), "Hei");
         }
     }
 
@@ -184,7 +246,7 @@ mod tests {
             "Denne e-posten gjelder en fortrolig henvendelse fra pasienten om utskrivingen.",
             "Obs: melding om utskrivning kom ikke.",
         ] {
-            assert_eq!(remove(report), report);
+            assert_eq!(removed(report), report);
         }
     }
 }

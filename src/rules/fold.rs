@@ -18,18 +18,17 @@ const HYPHEN_PARTS_MAX: usize = 4;
 const WORD_BYTES_MAX: usize = 256;
 
 /// Words after which a full stop ends no sentence, folded.
-const ABBREVIATIONS: [&str; 58] = [
+const ABBREVIATIONS: [&str; 70] = [
     "adr", "ang", "ansv", "apr", "aug", "avd", "beh", "bl", "ca", "des", "dr", "dvs", "eks",
     "ekskl", "ekskl", "epikr", "ev", "evt", "febr", "feb", "feks", "fom", "forb", "gr", "henv",
     "hhv", "hj", "iht", "inkl", "innl", "int", "jan", "jf", "jfr", "jnr", "kl", "lab", "maks",
     "max", "med", "mfl", "mht", "min", "mnd", "mrk", "mv", "nov", "nr", "obs", "okt", "osv", "pas",
-    "pga", "pkt", "ref", "sept", "sign", "tlf",
+    "pga", "pkt", "ref", "sept", "sign", "tlf", "pasj", "spl", "sykepl", "tom", "undert", "us",
+    "utskr", "vedr", "vha", "vs", "op", "resp",
 ];
 
-/// Further ones; two lists only because the first is long enough.
-const MORE_ABBREVIATIONS: [&str; 12] = [
-    "pasj", "spl", "sykepl", "tom", "undert", "us", "utskr", "vedr", "vha", "vs", "op", "resp",
-];
+/// None of them has more bytes.
+const ABBREVIATION_BYTES_MAX: usize = 6;
 
 /// Words before which «14.» is a date and no end of a sentence, folded.
 const MONTHS: [&str; 16] = [
@@ -375,7 +374,7 @@ fn number(text: &str, breaks: &ClauseBreaks, words: &mut Words) {
         let gap = previous.map_or(Gap::Nothing, |before| {
             match text.get(before.end..token.start).unwrap_or_default() {
                 // Between most words.
-                " " => Gap::Nothing,
+                " " | "\n" => Gap::Nothing,
                 between => gap(word(before), between, word(token), breaks.comma),
             }
         });
@@ -408,6 +407,18 @@ fn number(text: &str, breaks: &ClauseBreaks, words: &mut Words) {
 }
 
 fn gap(before: &str, between: &str, after: &str, comma: bool) -> Gap {
+    match between {
+        ", " | ",\n" if comma => Gap::Clause,
+        ", " | ",\n" => Gap::Nothing,
+        ". " | ".\n" if is_stop(before, after) => Gap::Sentence,
+        ". " | ".\n" => Gap::Nothing,
+        "\n\n" | ".\n\n" => Gap::Sentence,
+        _ => rare_gap(before, between, after, comma),
+    }
+}
+
+/// Any gap, also one that [`gap`] knows at a glance.
+fn rare_gap(before: &str, between: &str, after: &str, comma: bool) -> Gap {
     let mut signs = between.chars().filter(|c| !is_invisible(*c));
     match (signs.next(), signs.next()) {
         (None, _) | (Some(' ' | '\n'), None) => return Gap::Nothing,
@@ -424,28 +435,33 @@ fn gap(before: &str, between: &str, after: &str, comma: bool) -> Gap {
         _ => {}
     }
     let spaced = between.chars().any(char::is_whitespace);
-    let digits = |word: &str| word.bytes().all(|byte| byte.is_ascii_digit());
     if between.contains(['!', '?']) || between.matches('\n').count() > 1 || is_list_item(between) {
         return Gap::Sentence;
     }
-    let mut clause = false;
-    if spaced && between.contains('.') {
-        let abbreviation = before.len() == 1 && !digits(before)
-            || ABBREVIATIONS.contains(&before)
-            || MORE_ABBREVIATIONS.contains(&before);
-        let date = digits(before) && (digits(after) || MONTHS.contains(&after));
-        if !abbreviation && !date {
-            return Gap::Sentence;
-        }
+    if spaced && between.contains('.') && is_stop(before, after) {
+        return Gap::Sentence;
     }
-    clause |= between.contains([';', '|']);
+    let mut clause = between.contains([';', '|']);
     clause |= spaced && between.contains(':');
-    clause |= comma && between.contains(',') && !(digits(before) && digits(after) && !spaced);
+    clause |= comma && between.contains(',') && !(is_number(before) && is_number(after) && !spaced);
     clause |= between
         .split(char::is_whitespace)
         .any(|part| matches!(part, "-" | "–" | "—"))
         && spaced;
     if clause { Gap::Clause } else { Gap::Nothing }
+}
+
+/// Whether a full stop between these words, with a space behind it, ends a sentence.
+fn is_stop(before: &str, after: &str) -> bool {
+    if is_number(before) {
+        return !is_number(after) && !MONTHS.contains(&after);
+    }
+    let is_short = before.len() <= ABBREVIATION_BYTES_MAX;
+    before.len() != 1 && !(is_short && ABBREVIATIONS.contains(&before))
+}
+
+fn is_number(word: &str) -> bool {
+    word.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// Whether a new line begins with a bullet.

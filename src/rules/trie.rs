@@ -25,7 +25,8 @@ struct Node {
 const COMMON: u8 = 29;
 
 /// The symbol of a common byte.
-const fn common(byte: u8) -> Option<u8> {
+#[inline]
+pub(super) const fn common(byte: u8) -> Option<u8> {
     match byte {
         b' ' => Some(0),
         b'0' => Some(1),
@@ -85,6 +86,7 @@ impl Trie {
     }
 
     /// Where a string goes on with the byte.
+    #[inline]
     pub(super) fn step(&self, place: Place, byte: u8) -> Option<Place> {
         if let Some(symbol) = common(byte) {
             return self.next(place, symbol);
@@ -94,15 +96,19 @@ impl Trie {
     }
 
     /// The string that ends there.
+    #[inline]
     pub(super) fn string(&self, place: Place) -> Option<u32> {
         self.node(place)?.string.checked_sub(1)
     }
 
+    #[inline]
     fn node(&self, place: Place) -> Option<&Node> {
         self.nodes.get(usize::try_from(place.0).ok()?)
     }
 
-    fn next(&self, place: Place, symbol: u8) -> Option<Place> {
+    /// Where a string goes on with the symbol of a [`common`] byte.
+    #[inline]
+    pub(super) fn next(&self, place: Place, symbol: u8) -> Option<Place> {
         let node = self.node(place)?;
         let bit = bit(symbol);
         if node.next & bit == 0 {
