@@ -42,7 +42,7 @@ fn clean_paragraph<'a>(lines: &[&'a str], kept: &mut Vec<&'a str>) {
     for (index, line) in lines.iter().enumerate() {
         let bare = line.trim();
         // Few lines are noise: one look tells for most of them.
-        if !begins_as(bare, &BEGINNINGS) || !NOISE.is_match(bare) {
+        if !may_be_noise(bare) || !NOISE.is_match(bare) {
             kept.push(line);
             continue;
         }
@@ -70,65 +70,63 @@ fn is_ornament(line: &str) -> bool {
             .all(|c| matches!(c, '_' | '-' | '*' | '=' | '─' | '~'))
 }
 
-/// How the lines begin that [`NOISE`] matches.
-const BEGINNINGS: [&str; 56] = [
-    "*",
-    "_",
-    "«",
-    "(",
-    "[",
-    "denne ",
-    "dette ",
-    "innholdet i",
-    "informasjonen i",
-    "opplysning",
-    "innhaldet i",
-    "har du",
-    "er du",
-    "dersom du",
-    "hvis du",
-    "om du",
-    "viss du",
-    "konfidensialitet",
-    "ansvarsfra",
-    "taushetsplikt",
-    "disclaimer",
-    "confidentiality",
-    "this ",
-    "the information",
-    "the content",
-    "if you",
-    "sendt ",
-    "send ",
-    "sent ",
-    "skickat ",
-    "skrevet ",
-    "skrive ",
-    "få outlook",
-    "hent outlook",
-    "last ned",
-    "get outlook",
-    "tenk",
-    "spar",
-    "ta hensyn",
-    "please consider",
-    "consider the",
-    "ekstern",
-    "external",
-    "advarsel",
-    "obs",
-    "nb",
-    "merk",
-    "vær oppmerksom",
-    "ver merksam",
-    "caution",
-    "warning",
-    "ikke klikk",
-    "ikkje klikk",
-    "do not click",
-    "du får",
-    "you don",
-];
+/// How the lines begin that [`NOISE`] matches, by their first letter.
+const fn beginnings(first: u8) -> &'static [&'static str] {
+    match first {
+        b'*' | b'_' | b'(' | b'[' | 0x80.. => &[""],
+        b'a' => &["advarsel", "ansvarsfra"],
+        b'c' => &["caution", "confidentiality", "consider the"],
+        b'd' => &[
+            "denne e",
+            "denne m",
+            "dette e",
+            "dette m",
+            "dersom du",
+            "disclaimer",
+            "do not click",
+            "du får",
+        ],
+        b'e' => &["ekstern", "er du", "external"],
+        b'f' => &["få outlook"],
+        b'g' => &["get outlook"],
+        b'h' => &["har du", "hent outlook", "hvis du"],
+        b'i' => &[
+            "if you",
+            "ikke klikk",
+            "ikkje klikk",
+            "informasjonen i",
+            "innhaldet i",
+            "innholdet i",
+        ],
+        b'k' => &["konfidensialitet"],
+        b'l' => &["last ned"],
+        b'm' => &["merk"],
+        b'n' => &["nb"],
+        b'o' => &["obs", "om du", "opplysningene i", "opplysningane i"],
+        b'p' => &["please consider"],
+        b's' => &[
+            "send ", "sendt ", "sent ", "skickat ", "skrevet ", "skrive ", "spar ",
+        ],
+        b't' => &[
+            "ta hensyn",
+            "taushetsplikt",
+            "tenk ",
+            "the content",
+            "the information",
+            "this ",
+        ],
+        b'v' => &["ver merksam", "viss du", "vær oppmerksom"],
+        b'w' => &["warning"],
+        b'y' => &["you don"],
+        _ => &[],
+    }
+}
+
+/// Whether a line may be noise, as far as its first letters tell.
+fn may_be_noise(line: &str) -> bool {
+    let first = line.bytes().next().unwrap_or_default();
+    begins_as(line, beginnings(first.to_ascii_lowercase()))
+}
 
 /// One of the three below.
 static NOISE: LazyLock<Regex> =

@@ -619,7 +619,9 @@ impl Compiler {
     fn own(&mut self, file: &str, own: &raw::Own) {
         for text in &own.addresses {
             if self.address(file, text) {
-                self.directory.own_addresses.insert(plain(text.get_ref()));
+                self.directory
+                    .own_addresses
+                    .insert(plain(text.get_ref()).into_owned());
             }
         }
         for text in &own.domains {

@@ -5,6 +5,7 @@
 //! known and not of our own organisation; else From. An address that takes no answer, our own addresses and the portal's
 //! are never used.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use super::directory::{Directory, plain};
@@ -30,10 +31,8 @@ const DEAF: [&str; 10] = [
 /// Whether the address says that it takes no answer.
 pub(super) fn is_deaf(address: &str) -> bool {
     let local = address.split_once('@').map_or(address, |(local, _)| local);
-    let local: String = fold_word(local)
-        .chars()
-        .filter(char::is_ascii_alphanumeric)
-        .collect();
+    let mut local = fold_word(local);
+    local.retain(|c| c.is_ascii_alphanumeric());
     DEAF.iter().any(|word| local.contains(word))
 }
 
@@ -136,7 +135,7 @@ fn is_mail_label(text: &str) -> bool {
 }
 
 fn in_pieces(directory: &Directory, pieces: &[&ZoneText]) -> Option<String> {
-    let mut all: Vec<String> = Vec::new();
+    let mut all: Vec<Cow<'_, str>> = Vec::new();
     for piece in pieces {
         // Text taken from a PDF has the label and its value on two lines.
         let mut label_above = false;
@@ -151,14 +150,15 @@ fn in_pieces(directory: &Directory, pieces: &[&ZoneText]) -> Option<String> {
                 if labelled {
                     return Some(address.to_owned());
                 }
-                if !all.contains(&plain(address)) {
-                    all.push(plain(address));
+                let address = plain(address);
+                if !all.contains(&address) {
+                    all.push(address);
                 }
             }
         }
     }
     match all.as_slice() {
-        [one] => Some(one.clone()),
+        [one] => Some(one.to_string()),
         _ => None,
     }
 }
