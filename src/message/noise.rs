@@ -224,6 +224,75 @@ mod tests {
     }
 
     #[test]
+    fn the_first_letters_rule_out_no_noise() {
+        for line in [
+            "Denne e-posten",
+            "*Denne mailen",
+            "«Dette er en e-post",
+            "DETTE MELDINGEN er",
+            "Innholdet i denne e-posten",
+            "(Informasjonen i dette mail",
+            "Opplysningene i denne meldingen",
+            "Opplysningane i denne meldinga",
+            "Innhaldet i denne e-posten",
+            "Har du mottatt denne e-posten",
+            "Er du ikke rett mottaker av denne e-posten",
+            "Er du riktig mottaker av e-posten",
+            "Dersom du har mottatt e-posten",
+            "Hvis du fått meldingen",
+            "Om du har fått mail",
+            "Viss du motteke meldinga",
+            "Konfidensialitetserklæring: x",
+            "Ansvarsfraskrivelse",
+            "_Taushetsplikt:",
+            "Disclaimer",
+            "Confidentiality notice",
+            "This email is",
+            "The information contained in this e-mail",
+            "The contents of this message",
+            "If you have received",
+            "If you are not the",
+            "Sendt fra min iPhone",
+            "Send frå mobilen",
+            "Sent from my Samsung",
+            "\u{17f}ent from my Samsung",
+            "Skickat från min iPhone",
+            "S\u{212a}revet med mobil",
+            "Skrive via Outlook",
+            "Få Outlook for iOS",
+            "Hent Outlook for Android",
+            "Last ned Outlook for Mac",
+            "Get Outlook for iOS",
+            "Tenk på miljøet",
+            "Tenk miljø",
+            "Spar miljøet",
+            "Ta hensyn til miljøet",
+            "Please consider the environment",
+            "Consider the environment",
+            "[EKSTERN E-POST]",
+            "Ekstern avsender:",
+            "External",
+            "Advarsel: e-post fra ekstern avsender",
+            "Obs! Melding utenfra: external",
+            "NB! E-posten er ekstern",
+            "Merk: e-post utenfor",
+            "Vær oppmerksom på e-post utenfor",
+            "VÆR OPPMERKSOM: e-post utenfor",
+            "Ver merksam: e-post utanfrå",
+            "Caution: this mail is external",
+            "Warning: message from outside",
+            "Ikke klikk på lenker",
+            "Do not click links",
+            "Ikkje klikk på lenkjer",
+            "Du får ikke ofte e-post fra x",
+            "You don't often get email from x",
+        ] {
+            assert!(NOISE.is_match(line), "{line}");
+            assert!(may_be_noise(line), "{line}");
+        }
+    }
+
+    #[test]
     fn banners_go() {
         for banner in [
             "[EKSTERN E-POST]",

@@ -653,6 +653,36 @@ mod tests {
     }
 
     #[test]
+    fn marks_of_forwarding() {
+        for line in [
+            "---------- Videresendt melding ---------",
+            "-- videresendt av Kari",
+            "_____ Vidaresend e-post",
+            "— — Forwarded message —",
+            "**Forwarded by Kari",
+            "----- Vidarebefordrat meddelande -----",
+            "----- Weitergeleitete Nachricht -----",
+            "Start på videresendt melding:",
+            "Begynnelse på vidaresendt e-post:",
+            "BYRJING PÅ VIDARESENDT MELDING",
+            "Videresendt melding:",
+            "\u{17f}tart på videresendt melding:",
+            "Begin forwarded message:",
+        ] {
+            assert!(is_forward_mark(line), "{line}");
+        }
+        for line in [
+            "Start på dagen",
+            "-----",
+            "Forwarded message",
+            "Sendt av Kari",
+            "",
+        ] {
+            assert!(!is_forward_mark(line), "{line}");
+        }
+    }
+
+    #[test]
     fn replies_of_many_programs() {
         let cases = [
             // Outlook, bokmål, nynorsk and English, with and without the line of underscores.

@@ -178,8 +178,6 @@ pub(crate) struct Builder {
 }
 
 /// Words of the rules. A message cannot add to it, so it needs no hash that withstands chosen keys.
-pub(super) type WordMap<K, T> = HashMap<K, T, BuildHasherDefault<WordHasher>>;
-/// Like [`WordMap`].
 pub(super) type WordSet<K> = HashSet<K, BuildHasherDefault<WordHasher>>;
 
 /// A hash that is quick for short words: eight bytes at a time, each added and multiplied by an odd number.

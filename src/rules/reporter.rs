@@ -7,6 +7,9 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
+use std::sync::LazyLock;
+
+use aho_corasick::AhoCorasick;
 
 use super::directory::{Directory, plain};
 use super::fold::fold_word;
@@ -28,12 +31,17 @@ const DEAF: [&str; 10] = [
     "bounce",
 ];
 
+/// All of them at once.
+static DEAF_WORDS: LazyLock<Option<AhoCorasick>> = LazyLock::new(|| AhoCorasick::new(DEAF).ok());
+
 /// Whether the address says that it takes no answer.
 pub(super) fn is_deaf(address: &str) -> bool {
     let local = address.split_once('@').map_or(address, |(local, _)| local);
     let mut local = fold_word(local);
     local.retain(|c| c.is_ascii_alphanumeric());
-    DEAF.iter().any(|word| local.contains(word))
+    DEAF_WORDS
+        .as_ref()
+        .is_some_and(|words| words.is_match(&local))
 }
 
 fn usable(directory: &Directory, address: &str) -> bool {

@@ -85,6 +85,13 @@ impl Trie {
         Self { nodes }
     }
 
+    /// The string that is the same as this one.
+    pub(super) fn find(&self, string: &[u8]) -> Option<u32> {
+        let mut bytes = string.iter();
+        let end = bytes.try_fold(Place::default(), |place, byte| self.step(place, *byte))?;
+        self.string(end)
+    }
+
     /// Where a string goes on with the byte.
     #[inline]
     pub(super) fn step(&self, place: Place, byte: u8) -> Option<Place> {
