@@ -256,7 +256,7 @@ mod tests {
             "Send frå mobilen",
             "Sent from my Samsung",
             "\u{17f}ent from my Samsung",
-            "Skickat från min iPhone",
+            "Skickat via min iPhone",
             "S\u{212a}revet med mobil",
             "Skrive via Outlook",
             "Få Outlook for iOS",
