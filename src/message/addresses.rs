@@ -1,6 +1,8 @@
 //! Address headers (RFC 5322 section 3.4) → checked addresses, and Message-IDs (section 3.6.4).
 
+use super::names::is_invisible;
 use super::{Address, parser, text, words};
+use std::borrow::Cow;
 
 /// At most this many addresses of one header are read.
 const ADDRESSES_MAX: usize = 500;
@@ -21,10 +23,7 @@ pub(crate) struct Addresses {
 /// counts is for the receiver to guess, and forgers live on that.
 pub(crate) fn addresses(raw: &[u8]) -> Addresses {
     let (value, repaired) = words::normalise_header(raw);
-    let value: String = value
-        .chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect();
+    let value = without_controls(value);
     let mut found = Addresses {
         repaired,
         ..Addresses::default()
@@ -39,6 +38,15 @@ pub(crate) fn addresses(raw: &[u8]) -> Addresses {
         found.list.push(one);
     }
     found
+}
+
+/// The text with a space for each control letter.
+fn without_controls(text: Cow<'_, str>) -> Cow<'_, str> {
+    if !text.contains(char::is_control) {
+        return text;
+    }
+    let visible = text.chars().map(|c| if c.is_control() { ' ' } else { c });
+    Cow::Owned(visible.collect())
 }
 
 /// Splits at commas and semicolons outside quotes, comments and angle brackets; a group's name is dropped.
@@ -78,6 +86,12 @@ fn segments(value: &str) -> Vec<&str> {
 }
 
 fn mailbox(segment: &str) -> Address {
+    if let Some((shown, address)) = plain_mailbox(segment) {
+        return Address {
+            name: name(shown),
+            address: address.to_owned(),
+        };
+    }
     let bare = blank_quotes(&words::strip_comments(segment));
     let angles = bare.matches('<').count();
     let signs = bare.matches('@').count();
@@ -115,14 +129,38 @@ fn mailbox(segment: &str) -> Address {
     }
 }
 
+/// Name and address of most mailboxes: `local@domain`, `Name <local@domain>` or `"Name" <local@domain>`, of signs that mean
+/// nothing but themselves.
+fn plain_mailbox(segment: &str) -> Option<(&str, &str)> {
+    let is_plain = |text: &str, signs: &str| {
+        let mut letters = text.chars();
+        letters.all(|c| c.is_ascii_alphanumeric() || signs.contains(c))
+    };
+    let (shown, address) = match segment.strip_suffix('>') {
+        Some(rest) => rest.split_once('<')?,
+        None => ("", segment),
+    };
+    if !is_plain(address, "@.-_+") || !is_addr_spec(address) {
+        return None;
+    }
+    let shown = shown.trim_end_matches(' ');
+    let inside = shown
+        .strip_prefix('"')
+        .and_then(|rest| rest.strip_suffix('"'));
+    let is_plain = match inside {
+        Some(quoted) => is_plain(quoted, " -_.,&/æøåÆØÅ"),
+        None => is_plain(shown, " -_æøåÆØÅ"),
+    };
+    is_plain.then_some((inside.unwrap_or(shown), address))
+}
+
 /// A display name, decoded and free of quotes and invisible letters.
 fn name(text: &str) -> String {
-    let decoded = words::decode_words(text);
-    let visible: String = decoded
-        .chars()
-        .filter(|c| !super::names::is_invisible(*c))
-        .collect();
-    let mut shown = text::one_line(&visible)
+    let mut decoded = words::decode_words(text);
+    if decoded.contains(is_invisible) {
+        decoded = Cow::Owned(decoded.chars().filter(|c| !is_invisible(*c)).collect());
+    }
+    let mut shown = text::one_line(&decoded)
         .trim_matches(['"', '\'', ' '])
         .to_owned();
     text::truncate(&mut shown, 300);

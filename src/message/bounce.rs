@@ -2,7 +2,7 @@
 
 use super::parts::{Content, Entity, header_line};
 use super::zones::compile;
-use super::{BounceReport, Mark, addresses, marks};
+use super::{BounceReport, Mark, Zone, addresses, marks};
 use regex::Regex;
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
@@ -19,7 +19,7 @@ pub(crate) fn find(
     root: &Entity,
     known: &BTreeSet<Mark>,
     subject: &str,
-    text: &str,
+    body: &[(Zone, String)],
 ) -> Option<BounceReport> {
     let parts = Parts::of(root);
     let is_report = !parts.status.is_empty() || marks::report_type(root) == "delivery-status";
@@ -33,11 +33,14 @@ pub(crate) fn find(
     let is_system_class = root
         .text("Content-Class")
         .is_some_and(|value| value.to_lowercase().contains("content-classes:dsn"));
-    // Looking through the text is dear: last, and only in mail from a system.
-    let looks_like = || SUBJECT.is_match(subject) || TEXT.is_match(text);
-    let is_bounce =
-        is_report || !failed_header.is_empty() || is_system_class || (from_system && looks_like());
-    if !is_bounce {
+    let is_surely = is_report || !failed_header.is_empty() || is_system_class;
+    if !is_surely && !from_system {
+        return None;
+    }
+    let text: Vec<&str> = body.iter().map(|(_, text)| text.as_str()).collect();
+    let text = text.join("\n");
+    let text = text.as_str();
+    if !is_surely && !SUBJECT.is_match(subject) && !TEXT.is_match(text) {
         return None;
     }
     let mut report = BounceReport::default();

@@ -48,8 +48,7 @@ pub(super) fn build(raw: &[u8], limits: &Limits) -> Result<(Message, Vec<File>),
         is_report,
         &mut message.defects,
     );
-    let text: Vec<&str> = parts.body.iter().map(|(_, text)| text.as_str()).collect();
-    message.bounce = bounce::find(&root, &message.marks, &message.subject, &text.join("\n"));
+    message.bounce = bounce::find(&root, &message.marks, &message.subject, &parts.body);
     if message.bounce.is_some() {
         message.marks.insert(Mark::Bounce);
     }

@@ -5,16 +5,17 @@
 
 use super::parser;
 use encoding_rs::{Encoding, UTF_8, UTF_16BE, UTF_16LE, WINDOWS_1252};
+use std::borrow::Cow;
 
 /// Text and whether the declared charset had to be overruled.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Decoded {
-    pub(crate) text: String,
+pub(crate) struct Decoded<'a> {
+    pub(crate) text: Cow<'a, str>,
     pub(crate) repaired: bool,
 }
 
 /// Decodes `bytes` as the declared charset, or as what they evidently are.
-pub(crate) fn decode(bytes: &[u8], declared: Option<&str>) -> Decoded {
+pub(crate) fn decode<'a>(bytes: &'a [u8], declared: Option<&str>) -> Decoded<'a> {
     let label = declared.map(normalise_label).unwrap_or_default();
     if let Some((encoding, skip)) = Encoding::for_bom(bytes)
         && (encoding == UTF_8 || encoding == UTF_16LE || encoding == UTF_16BE)
@@ -22,24 +23,24 @@ pub(crate) fn decode(bytes: &[u8], declared: Option<&str>) -> Decoded {
         let body = bytes.get(skip..).unwrap_or_default();
         let (text, broken) = encoding.decode_without_bom_handling(body);
         return Decoded {
-            text: text.into_owned(),
+            text,
             repaired: broken,
         };
     }
     if bytes.is_ascii() && !is_stateful(&label) {
         return Decoded {
-            text: String::from_utf8_lossy(bytes).into_owned(),
+            text: String::from_utf8_lossy(bytes),
             repaired: false,
         };
     }
     match kind(&label) {
         Kind::Unicode => match std::str::from_utf8(bytes) {
             Ok(text) => Decoded {
-                text: text.to_owned(),
+                text: Cow::Borrowed(text),
                 repaired: false,
             },
             Err(_) => Decoded {
-                text: mixed(bytes),
+                text: Cow::Owned(mixed(bytes)),
                 repaired: true,
             },
         },
@@ -47,40 +48,40 @@ pub(crate) fn decode(bytes: &[u8], declared: Option<&str>) -> Decoded {
             // Non-ASCII that happens to be valid UTF-8 is UTF-8: in Western text the odds of that are negligible.
             if let Ok(text) = std::str::from_utf8(bytes) {
                 return Decoded {
-                    text: text.to_owned(),
+                    text: Cow::Borrowed(text),
                     repaired: declared.is_some(),
                 };
             }
             let (text, _) = western(&label).decode_without_bom_handling(bytes);
             Decoded {
-                text: text.into_owned(),
+                text,
                 repaired: kind(&label) == Kind::Unknown,
             }
         }
         Kind::Dos => Decoded {
-            text: dos(bytes, &label),
+            text: Cow::Owned(dos(bytes, &label)),
             repaired: false,
         },
         Kind::Other(encoding) => {
             let (text, broken) = encoding.decode_without_bom_handling(bytes);
             if broken && let Ok(utf8) = std::str::from_utf8(bytes) {
                 return Decoded {
-                    text: utf8.to_owned(),
+                    text: Cow::Borrowed(utf8),
                     repaired: true,
                 };
             }
             Decoded {
-                text: text.into_owned(),
+                text,
                 repaired: broken,
             }
         }
         Kind::Rare => match parser::rare_charset(&label, bytes) {
             Some(text) => Decoded {
-                text,
+                text: Cow::Owned(text),
                 repaired: false,
             },
             None => Decoded {
-                text: mixed(bytes),
+                text: Cow::Owned(mixed(bytes)),
                 repaired: true,
             },
         },
@@ -88,7 +89,7 @@ pub(crate) fn decode(bytes: &[u8], declared: Option<&str>) -> Decoded {
 }
 
 /// A header or file name with raw 8-bit bytes: UTF-8 where it is valid, else Windows-1252.
-pub(crate) fn decode_unlabelled(bytes: &[u8]) -> Decoded {
+pub(crate) fn decode_unlabelled(bytes: &[u8]) -> Decoded<'_> {
     decode(bytes, None)
 }
 
@@ -216,7 +217,7 @@ mod tests {
         for (bytes, label, repaired) in cases {
             let decoded = decode(bytes, label);
             assert_eq!(
-                (decoded.text.as_str(), decoded.repaired),
+                (&*decoded.text, decoded.repaired),
                 ("Spørsmål om ærlig", repaired),
                 "{label:?}"
             );

@@ -244,7 +244,7 @@ fn nested(
                 ..Extracted::of_text(&text)
             };
         }
-        Kind::Text => Ok(Found::whole(charset::decode(bytes, None).text)),
+        Kind::Text => Ok(Found::whole(charset::decode(bytes, None).text.into_owned())),
     };
     match found {
         Ok(found) => {

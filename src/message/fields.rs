@@ -4,9 +4,10 @@
 //! header block is no field. Each label belongs to a [`FieldName`]. A value stands behind its label, or below it until the
 //! next label, empty line or closing; in a table beside it.
 
-use super::zones::compile;
+use super::zones::{compile, compile_set};
 use super::{Message, Zone, identity_numbers, text};
-use regex::Regex;
+use memchr::memchr2;
+use regex::{Regex, RegexSet};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -137,12 +138,8 @@ impl FieldName {
         if label.len() > LABEL_BYTES_MAX || !LABELS.is_match(label) {
             return None;
         }
-        let groups = LABELS.captures(label)?;
-        Self::ALL
-            .into_iter()
-            .zip(1..)
-            .find(|(_, group)| groups.get(*group).is_some())
-            .map(|(name, _)| name)
+        let first = LABELS.matches(label).iter().next()?;
+        Self::ALL.get(first).copied()
     }
 
     /// The wordings of its label.
@@ -306,21 +303,29 @@ fn kept(found: Vec<(String, String)>) -> Vec<(String, String)> {
 /// Label and value of a line; the value is empty when it stands below.
 fn field(line: &str) -> Option<(&str, &str)> {
     let line = line.trim_matches(['|', ' ']);
-    if let Some(found) = line
-        .split_once([':', '?'])
-        .and_then(|(name, value)| labelled(name, value))
+    if let Some(found) =
+        split_at(line, [b':', b'?']).and_then(|(name, value)| labelled(name, value))
     {
         return Some(found);
     }
     // Beside its label in a table, which needs no colon.
-    let (name, value) = line.split_once(['\t', '|'])?;
+    let (name, value) = split_at(line, CELL)?;
     labelled(name, value).filter(|(_, value)| !value.is_empty() && !is_heading(line))
+}
+
+/// What parts the cells of a table.
+const CELL: [u8; 2] = [b'\t', b'|'];
+
+/// What stands before and after the first of two ASCII signs. Each line is searched for some that few lines have.
+fn split_at(line: &str, [one, other]: [u8; 2]) -> Option<(&str, &str)> {
+    let (before, rest) = line.split_at_checked(memchr2(one, other, line.as_bytes())?)?;
+    Some((before, rest.get(1..)?))
 }
 
 /// Whether labels stand beside each other above the columns of a table.
 fn is_heading(line: &str) -> bool {
-    line.split_once(['\t', '|']).is_some_and(|(name, rest)| {
-        let second = rest.split(['\t', '|']).next().unwrap_or_default();
+    split_at(line, CELL).is_some_and(|(name, rest)| {
+        let second = split_at(rest, CELL).map_or(rest, |(second, _)| second);
         labelled(name, "").is_some() && labelled(second, "").is_some()
     })
 }
@@ -348,13 +353,10 @@ fn labelled<'a>(name: &'a str, value: &'a str) -> Option<(&'a str, &'a str)> {
     ))
 }
 
-/// All labels; the group tells which field it is.
-static LABELS: LazyLock<Regex> = LazyLock::new(|| {
-    let groups: Vec<String> = FieldName::ALL
-        .iter()
-        .map(|name| format!("({})", name.wordings()))
-        .collect();
-    compile(&format!("(?ix)^(?:{})$", groups.join("|")))
+/// The labels of each field, in the order of [`FieldName::ALL`].
+static LABELS: LazyLock<RegexSet> = LazyLock::new(|| {
+    let labels = FieldName::ALL.map(|name| format!("(?ix)^(?:{})$", name.wordings()));
+    compile_set(&labels)
 });
 
 /// The line that ends a form above a signature.

@@ -3,25 +3,23 @@
 //! Cut narrowly. A report about a letter that came to the wrong receiver uses the words of a disclaimer, so a paragraph
 //! goes only when it speaks of this mail *and* of secrecy or receiver *and* tells the reader what to do.
 
-use super::zones::compile;
+use super::zones::{begins_as, compile};
 use regex::Regex;
 use std::sync::LazyLock;
 
 /// A disclaimer shows what it is in so many lines.
 const DISCLAIMER_LINES_MAX: usize = 15;
 
-/// The text without noise, trimmed.
-pub(crate) fn remove(text: &str) -> String {
-    let mut kept: Vec<&str> = Vec::new();
-    let mut paragraph: Vec<&str> = Vec::new();
-    for line in text.split('\n').chain(std::iter::once("")) {
-        if line.trim().is_empty() {
-            kept.extend(clean_paragraph(&paragraph));
-            paragraph.clear();
-            kept.push(line);
-        } else {
-            paragraph.push(line);
-        }
+/// The text of these lines without noise, trimmed.
+pub(crate) fn remove(lines: &[&str]) -> String {
+    let mut kept: Vec<&str> = Vec::with_capacity(lines.len());
+    for paragraph in lines.split_inclusive(|line| line.trim().is_empty()) {
+        let (end, filled) = match paragraph.split_last() {
+            Some((end, filled)) if end.trim().is_empty() => (Some(*end), filled),
+            _ => (None, paragraph),
+        };
+        clean_paragraph(filled, &mut kept);
+        kept.extend(end);
     }
     // A signature mark or a rule that has nothing below it any more.
     while let Some(last) = kept.last() {
@@ -32,19 +30,19 @@ pub(crate) fn remove(text: &str) -> String {
             break;
         }
     }
-    kept.join("\n")
-        .trim_matches(['\n', '\r'])
-        .trim_end()
-        .to_owned()
+    let text = kept.join("\n");
+    match text.trim_start_matches(['\n', '\r']).trim_end() {
+        trimmed if trimmed.len() < text.len() => trimmed.to_owned(),
+        _ => text,
+    }
 }
 
-/// The lines of a paragraph without disclaimer and device lines.
-fn clean_paragraph<'a>(lines: &[&'a str]) -> Vec<&'a str> {
-    let mut kept: Vec<&str> = Vec::new();
+/// Appends the lines of a paragraph without disclaimer and device lines.
+fn clean_paragraph<'a>(lines: &[&'a str], kept: &mut Vec<&'a str>) {
     for (index, line) in lines.iter().enumerate() {
         let bare = line.trim();
         // Few lines are noise: one look tells for most of them.
-        if !NOISE.is_match(bare) {
+        if !may_be_noise(bare) || !NOISE.is_match(bare) {
             kept.push(line);
             continue;
         }
@@ -59,7 +57,6 @@ fn clean_paragraph<'a>(lines: &[&'a str]) -> Vec<&'a str> {
             kept.push(line);
         }
     }
-    kept
 }
 
 fn is_disclaimer(text: &str) -> bool {
@@ -71,6 +68,64 @@ fn is_ornament(line: &str) -> bool {
         && line
             .chars()
             .all(|c| matches!(c, '_' | '-' | '*' | '=' | '─' | '~'))
+}
+
+/// How the lines begin that [`NOISE`] matches, by their first letter.
+const fn beginnings(first: u8) -> &'static [&'static str] {
+    match first {
+        b'*' | b'_' | b'(' | b'[' | 0x80.. => &[""],
+        b'a' => &["advarsel", "ansvarsfra"],
+        b'c' => &["caution", "confidentiality", "consider the"],
+        b'd' => &[
+            "denne e",
+            "denne m",
+            "dette e",
+            "dette m",
+            "dersom du",
+            "disclaimer",
+            "do not click",
+            "du får",
+        ],
+        b'e' => &["ekstern", "er du", "external"],
+        b'f' => &["få outlook"],
+        b'g' => &["get outlook"],
+        b'h' => &["har du", "hent outlook", "hvis du"],
+        b'i' => &[
+            "if you",
+            "ikke klikk",
+            "ikkje klikk",
+            "informasjonen i",
+            "innhaldet i",
+            "innholdet i",
+        ],
+        b'k' => &["konfidensialitet"],
+        b'l' => &["last ned"],
+        b'm' => &["merk"],
+        b'n' => &["nb"],
+        b'o' => &["obs", "om du", "opplysningene i", "opplysningane i"],
+        b'p' => &["please consider"],
+        b's' => &[
+            "send ", "sendt ", "sent ", "skickat ", "skrevet ", "skrive ", "spar ",
+        ],
+        b't' => &[
+            "ta hensyn",
+            "taushetsplikt",
+            "tenk ",
+            "the content",
+            "the information",
+            "this ",
+        ],
+        b'v' => &["ver merksam", "viss du", "vær oppmerksom"],
+        b'w' => &["warning"],
+        b'y' => &["you don"],
+        _ => &[],
+    }
+}
+
+/// Whether a line may be noise, as far as its first letters tell.
+fn may_be_noise(line: &str) -> bool {
+    let first = line.bytes().next().unwrap_or_default();
+    begins_as(line, beginnings(first.to_ascii_lowercase()))
 }
 
 /// One of the three below.
@@ -131,6 +186,11 @@ const BANNERS: &str = r"(?ix)^(?:
 mod tests {
     use super::*;
 
+    fn removed(text: &str) -> String {
+        let lines: Vec<&str> = text.split('\n').collect();
+        remove(&lines)
+    }
+
     #[test]
     fn disclaimers_go() {
         let own = "Vi mottok epikrisen for sent.\n\nMvh Kari";
@@ -146,20 +206,89 @@ mod tests {
             "Tenk på miljøet før du skriver ut denne e-posten",
         ] {
             assert_eq!(
-                remove(&format!("{own}\n\n{disclaimer}")),
+                removed(&format!("{own}\n\n{disclaimer}")),
                 own,
                 "{disclaimer}"
             );
             assert_eq!(
-                remove(&format!("{own}\n-- \n{disclaimer}\n")),
+                removed(&format!("{own}\n-- \n{disclaimer}\n")),
                 own,
                 "{disclaimer}"
             );
             assert_eq!(
-                remove(&format!("{own}\n{disclaimer}\n")),
+                removed(&format!("{own}\n{disclaimer}\n")),
                 own,
                 "{disclaimer}"
             );
+        }
+    }
+
+    #[test]
+    fn the_first_letters_rule_out_no_noise() {
+        for line in [
+            "Denne e-posten",
+            "*Denne mailen",
+            "«Dette er en e-post",
+            "DETTE MELDINGEN er",
+            "Innholdet i denne e-posten",
+            "(Informasjonen i dette mail",
+            "Opplysningene i denne meldingen",
+            "Opplysningane i denne meldinga",
+            "Innhaldet i denne e-posten",
+            "Har du mottatt denne e-posten",
+            "Er du ikke rett mottaker av denne e-posten",
+            "Er du riktig mottaker av e-posten",
+            "Dersom du har mottatt e-posten",
+            "Hvis du fått meldingen",
+            "Om du har fått mail",
+            "Viss du motteke meldinga",
+            "Konfidensialitetserklæring: x",
+            "Ansvarsfraskrivelse",
+            "_Taushetsplikt:",
+            "Disclaimer",
+            "Confidentiality notice",
+            "This email is",
+            "The information contained in this e-mail",
+            "The contents of this message",
+            "If you have received",
+            "If you are not the",
+            "Sendt fra min iPhone",
+            "Send frå mobilen",
+            "Sent from my Samsung",
+            "\u{17f}ent from my Samsung",
+            "Skickat via min iPhone",
+            "S\u{212a}revet med mobil",
+            "Skrive via Outlook",
+            "Få Outlook for iOS",
+            "Hent Outlook for Android",
+            "Last ned Outlook for Mac",
+            "Get Outlook for iOS",
+            "Tenk på miljøet",
+            "Tenk miljø",
+            "Spar miljøet",
+            "Ta hensyn til miljøet",
+            "Please consider the environment",
+            "Consider the environment",
+            "[EKSTERN E-POST]",
+            "Ekstern avsender:",
+            "External",
+            "Advarsel: e-post fra ekstern avsender",
+            "Obs! Melding utenfra: external",
+            "NB! E-posten er ekstern",
+            "Merk: e-post utenfor",
+            "Vær oppmerksom på e-post utenfor",
+            "VÆR OPPMERKSOM: e-post utenfor",
+            "Ver merksam: e-post utanfrå",
+            "Caution: this mail is external",
+            "Warning: message from outside",
+            "Ikke klikk på lenker",
+            "Do not click links",
+            "Ikkje klikk på lenkjer",
+            "Du får ikke ofte e-post fra x",
+            "You don't often get email from x",
+        ] {
+            assert!(NOISE.is_match(line), "{line}");
+            assert!(may_be_noise(line), "{line}");
         }
     }
 
@@ -170,7 +299,7 @@ mod tests {
             "ADVARSEL: Denne e-posten er sendt fra en ekstern avsender.",
             "CAUTION: This email originated from outside the organization.",
         ] {
-            assert_eq!(remove(&format!("{banner}\n\nHei\n")), "Hei");
+            assert_eq!(removed(&format!("{banner}\n\nHei\n")), "Hei");
         }
     }
 
@@ -184,7 +313,7 @@ mod tests {
             "Denne e-posten gjelder en fortrolig henvendelse fra pasienten om utskrivingen.",
             "Obs: melding om utskrivning kom ikke.",
         ] {
-            assert_eq!(remove(report), report);
+            assert_eq!(removed(report), report);
         }
     }
 }

@@ -74,7 +74,8 @@ impl Entity {
 
     /// The topmost value of the named field as text.
     pub(crate) fn text(&self, name: &str) -> Option<String> {
-        self.first(name).map(|value| words::decode_header(value).0)
+        self.first(name)
+            .map(|value| words::decode_header(value).0.into_owned())
     }
 
     /// The parts directly below.
@@ -352,6 +353,7 @@ impl Scanner<'_> {
     /// Header fields up to the empty line, the next delimiter, or the first line that cannot be a header.
     fn fields(&mut self) -> Vec<Field> {
         let mut fields: Vec<Field> = Vec::new();
+        let source = Arc::clone(&self.source);
         loop {
             let before = self.position;
             let Some(line) = self.line() else { break };
@@ -359,7 +361,6 @@ impl Scanner<'_> {
                 self.hit = Some(hit);
                 break;
             }
-            let source = Arc::clone(&self.source);
             let text = source.get(line.start..line.text_end).unwrap_or_default();
             if text.is_empty() {
                 break;
@@ -401,8 +402,10 @@ impl Scanner<'_> {
                 }
             }
         }
-        for field in &mut fields {
-            field.value = field.value.trim_ascii().to_vec();
+        for Field { value, .. } in &mut fields {
+            value.truncate(value.trim_ascii_end().len());
+            let blank = value.len().saturating_sub(value.trim_ascii_start().len());
+            value.drain(..blank);
         }
         fields
     }

@@ -2,14 +2,15 @@
 
 use super::Message;
 use super::zones::{Thread, compile};
-use regex::Regex;
+use regex::{Match, Regex};
+use std::borrow::Cow;
 use std::sync::LazyLock;
 
 /// Our token and the prefixes of replies and forwards taken out.
 pub(crate) fn bare(subject: &str) -> String {
-    let without = TOKEN.replace_all(subject, " ");
+    let without = without_token(subject);
     let mut rest = without.trim();
-    while let Some(found) = PREFIX.find(rest) {
+    while let Some(found) = prefix(&PREFIX, rest) {
         rest = rest.get(found.end()..).unwrap_or_default().trim_start();
     }
     rest.split_whitespace().collect::<Vec<_>>().join(" ")
@@ -17,11 +18,11 @@ pub(crate) fn bare(subject: &str) -> String {
 
 /// Whether the message hands on, answers, or begins. The topmost prefix counts: «VS: SV: …» is a forward.
 pub(crate) fn thread(message: &Message) -> Thread {
-    let subject = TOKEN.replace_all(&message.subject, " ");
+    let subject = without_token(&message.subject);
     let subject = subject.trim();
-    if FORWARD.is_match(subject) {
+    if prefix(&FORWARD, subject).is_some() {
         Thread::Forward
-    } else if REPLY.is_match(subject)
+    } else if prefix(&REPLY, subject).is_some()
         || !message.in_reply_to.is_empty()
         || !message.references.is_empty()
     {
@@ -29,6 +30,20 @@ pub(crate) fn thread(message: &Message) -> Thread {
     } else {
         Thread::New
     }
+}
+
+/// The subject with a space for each token of ours, which begins with a bracket as few subjects do.
+fn without_token(subject: &str) -> Cow<'_, str> {
+    if subject.contains('[') {
+        TOKEN.replace_all(subject, " ")
+    } else {
+        Cow::Borrowed(subject)
+    }
+}
+
+/// A prefix of the subject; all of them end with a colon.
+fn prefix<'a>(expression: &Regex, subject: &'a str) -> Option<Match<'a>> {
+    subject.contains(':').then(|| expression.find(subject))?
 }
 
 static TOKEN: LazyLock<Regex> = LazyLock::new(|| compile(r"(?i)\[\s*SAK-\d{4}-\d{6,}\s*\]"));

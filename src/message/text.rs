@@ -18,19 +18,26 @@ fn composed(text: String) -> String {
 /// Almost all text is composed already, and seeing that costs a small part of composing it.
 fn is_composed(text: &str) -> bool {
     // No letter before U+0300 decomposes or combines, and none of them has a byte from 0xcc on.
-    text.bytes().all(|byte| byte < 0xcc) || is_nfc_quick(text.chars()) == IsNormalized::Yes
+    let last = text.bytes().fold(0, u8::max);
+    last < 0xcc || is_nfc_quick(text.chars().filter(|c| !is_sign(*c))) == IsNormalized::Yes
+}
+
+/// Dashes, quotation marks, bullets: they neither decompose nor combine, and part what stands around them.
+const fn is_sign(c: char) -> bool {
+    matches!(c, '\u{2010}'..='\u{2027}')
 }
 
 /// Line ends become `\n`; NUL and other control letters go; NFC.
 pub(crate) fn clean(text: &str) -> String {
     let mut kept = String::with_capacity(text.len());
     let mut rest = text;
-    while let Some((before, odd)) = rest.find(is_odd).and_then(|at| rest.split_at_checked(at)) {
+    while let Some((before, odd)) = find_odd(rest).and_then(|at| rest.split_at_checked(at)) {
         kept.push_str(before);
         let mut letters = odd.chars();
         match letters.next() {
             Some('\r') if letters.as_str().starts_with('\n') => {}
             Some('\r' | '\u{b}' | '\u{c}' | '\u{85}' | '\u{2028}' | '\u{2029}') => kept.push('\n'),
+            Some(plain) if !is_odd(plain) => kept.push(plain),
             _ => {}
         }
         rest = letters.as_str();
@@ -46,6 +53,23 @@ fn is_odd(c: char) -> bool {
         '\u{2028}' | '\u{2029}' | '\u{feff}' => true,
         other => other.is_control(),
     }
+}
+
+/// Where the first letter begins that may be odd, as its first byte tells.
+fn find_odd(text: &str) -> Option<usize> {
+    const FEW: usize = 32;
+    let may_be_odd = |byte: &u8| match byte {
+        b'\n' | b'\t' => false,
+        0..=0x1f | 0x7f | 0xc2 | 0xe2 | 0xef => true,
+        _ => false,
+    };
+    // Many bytes at a time first.
+    let is_plain = |few: &&[u8]| !few.iter().fold(false, |odd, byte| odd | may_be_odd(byte));
+    let bytes = text.as_bytes();
+    let plain = bytes.chunks(FEW).take_while(is_plain).count();
+    let from = plain.saturating_mul(FEW);
+    let found = bytes.get(from..)?.iter().position(may_be_odd)?;
+    Some(from.saturating_add(found))
 }
 
 /// A header value on one line.

@@ -433,7 +433,7 @@ impl Walk<'_> {
         if decoded.repaired {
             self.defects.insert(Defect::Charset);
         }
-        decoded.text
+        decoded.text.into_owned()
     }
 }
 

@@ -7,20 +7,21 @@ use super::charset;
 use super::transfer::{lenient_base64, lenient_quoted_printable};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use std::borrow::Cow;
 
 /// A header value as text: raw 8-bit bytes and encoded words decoded. The flag tells that the charset was a lie.
-pub(crate) fn decode_header(raw: &[u8]) -> (String, bool) {
+pub(crate) fn decode_header(raw: &[u8]) -> (Cow<'_, str>, bool) {
     let value = charset::decode_unlabelled(raw);
     let mut repaired = value.repaired;
     if !value.text.contains(WORD_START) {
         return (value.text, repaired);
     }
-    let text = replace_words(&value.text, &mut repaired, std::borrow::ToOwned::to_owned);
-    (text, repaired)
+    let text = replace_words(&value.text, &mut repaired, str::to_owned);
+    (Cow::Owned(text), repaired)
 }
 
 /// A header value in which each run of encoded words has become one word in UTF-8, for a parser of structure.
-pub(crate) fn normalise_header(raw: &[u8]) -> (String, bool) {
+pub(crate) fn normalise_header(raw: &[u8]) -> (Cow<'_, str>, bool) {
     let value = charset::decode_unlabelled(raw);
     let mut repaired = value.repaired;
     if !value.text.contains(WORD_START) {
@@ -29,12 +30,16 @@ pub(crate) fn normalise_header(raw: &[u8]) -> (String, bool) {
     let text = replace_words(&value.text, &mut repaired, |decoded| {
         format!("=?utf-8?B?{}?=", BASE64_STANDARD.encode(decoded))
     });
-    (text, repaired)
+    (Cow::Owned(text), repaired)
 }
 
 /// Decodes encoded words in text.
-pub(crate) fn decode_words(text: &str) -> String {
-    replace_words(text, &mut false, std::borrow::ToOwned::to_owned)
+pub(crate) fn decode_words(text: &str) -> Cow<'_, str> {
+    if text.contains(WORD_START) {
+        Cow::Owned(replace_words(text, &mut false, str::to_owned))
+    } else {
+        Cow::Borrowed(text)
+    }
 }
 
 struct Word<'a> {
@@ -214,7 +219,7 @@ fn join_plain(pieces: &[&Piece]) -> (String, bool) {
         joined.push_str(&piece.value);
     }
     let mut repaired = false;
-    let text = replace_words(&joined, &mut repaired, std::borrow::ToOwned::to_owned);
+    let text = replace_words(&joined, &mut repaired, str::to_owned);
     (text, repaired)
 }
 
@@ -251,7 +256,7 @@ fn join_extended(pieces: &[&Piece]) -> (String, bool) {
         }
     }
     let decoded = charset::decode(&bytes, (!label.is_empty()).then_some(label.as_str()));
-    (decoded.text, decoded.repaired)
+    (decoded.text.into_owned(), decoded.repaired)
 }
 
 fn percent_decode(value: &str) -> Vec<u8> {

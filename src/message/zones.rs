@@ -6,7 +6,7 @@
 //! the subject's prefix does, or the mark above the block.
 
 use super::{Address, Forwarded, Zone, addresses, noise};
-use regex::Regex;
+use regex::{Regex, RegexSet};
 use std::sync::LazyLock;
 
 /// What the headers say about a mail that has an earlier one below.
@@ -33,6 +33,8 @@ const FORWARDED_MAX: usize = 50;
 const PIECES_MAX: usize = 500;
 /// A header block is at most so many lines long.
 const BLOCK_LINES_MAX: usize = 30;
+/// A label of a header block has at most so many bytes.
+const LABEL_BYTES_MAX: usize = 40;
 /// An attribution line is broken into at most so many lines.
 const ATTRIBUTION_LINES_MAX: usize = 4;
 
@@ -47,6 +49,7 @@ pub(crate) fn split(text: &str, thread: Thread) -> Split {
         forwarded: Vec::new(),
         introduced: false,
         has_text: false,
+        may_attribute: ATTRIBUTING.is_match(text) || text.contains("--"),
     };
     reader.read();
     let Reader {
@@ -55,7 +58,7 @@ pub(crate) fn split(text: &str, thread: Thread) -> Split {
     let mut texts: Vec<(Zone, String)> = Vec::new();
     let mut count = 0_usize;
     for (zone, lines) in pieces {
-        let text = noise::remove(&lines.join("\n"));
+        let text = noise::remove(&lines);
         if text.is_empty() {
             continue;
         }
@@ -87,6 +90,8 @@ struct Reader<'a> {
     introduced: bool,
     /// The sender has written something himself.
     has_text: bool,
+    /// There may be an attribution line somewhere.
+    may_attribute: bool,
 }
 
 impl<'a> Reader<'a> {
@@ -186,7 +191,11 @@ impl<'a> Reader<'a> {
 
     /// «Den tir. 24. feb. 2026 kl. 22:17 skrev Kari <kari@…>:», in one to four lines.
     fn attribution(&mut self, index: usize) -> Option<usize> {
-        if self.zone != Zone::New {
+        if self.zone != Zone::New || !self.may_attribute {
+            return None;
+        }
+        let (_, first) = unquote(self.lines.get(index)?);
+        if !may_be_attribution(first.trim()) {
             return None;
         }
         let mut joined = String::new();
@@ -195,16 +204,13 @@ impl<'a> Reader<'a> {
                 self.lines
                     .get(index.saturating_add(count).saturating_sub(1))?,
             );
-            if bare.trim().is_empty() && count == 1 || joined.len() > 600 {
+            if joined.len() > 600 {
                 return None;
             }
             if !joined.is_empty() {
                 joined.push(' ');
             }
             joined.push_str(bare.trim());
-            if count == 1 && !may_be_attribution(&joined) {
-                return None;
-            }
             if joined.ends_with(':') || is_lotus(&joined) {
                 let after = index.saturating_add(count);
                 let quote_follows = self
@@ -338,7 +344,12 @@ fn label(line: &str) -> Option<(Label, &str)> {
     let (_, line) = unquote(line);
     let line = line.trim().trim_start_matches('*');
     let (name, value) = line.split_once(':')?;
-    let name = name.trim().trim_end_matches('*').trim().to_lowercase();
+    let name = name.trim().trim_end_matches('*').trim();
+    // No label is longer, however its letters are written.
+    if name.len() > LABEL_BYTES_MAX {
+        return None;
+    }
+    let name = name.to_lowercase();
     let label = match name.as_str() {
         "fra" | "frå" | "from" | "från" | "von" => Label::From,
         "sendt" | "sent" | "dato" | "date" | "skickat" | "gesendet" | "datum" => Label::Date,
@@ -474,11 +485,35 @@ fn inner_address(value: &str) -> Address {
 
 /// A line that can only introduce a mail that is handed on.
 fn is_forward_mark(line: &str) -> bool {
+    const BEGINNINGS: [&str; 9] = [
+        "videresend",
+        "vidaresend",
+        "forwarded ",
+        "vidarebefordrat",
+        "weitergeleitete",
+        "start på",
+        "begynnelse på",
+        "byrjing på",
+        "begin forwarded",
+    ];
     let line = line.trim();
-    // Most lines are ruled out by their first letter, here and below.
-    let may_be =
-        |c: char| matches!(c, '-' | '_' | '*' | 's' | 'S' | 'b' | 'B' | 'v' | 'V') || !c.is_ascii();
-    line.starts_with(may_be) && FORWARD_MARK.is_match(line)
+    let is_ornament = |c: char| c.is_whitespace() || matches!(c, '-' | '–' | '—' | '_' | '*');
+    begins_as(line.trim_start_matches(is_ornament), &BEGINNINGS) && FORWARD_MARK.is_match(line)
+}
+
+/// Whether the text may begin as one of these, whatever the case of its letters. It rules out what an expression that
+/// begins so cannot match, at a small part of its cost; letters beyond ASCII are left to the expression.
+pub(crate) fn begins_as(text: &str, beginnings: &[&str]) -> bool {
+    let may_be = |beginning: &&str| {
+        let same = text
+            .bytes()
+            .zip(beginning.bytes())
+            .take_while(|(letter, wanted)| letter.eq_ignore_ascii_case(wanted))
+            .count();
+        let next = text.as_bytes().get(same);
+        same == beginning.len() || next.is_some_and(|letter| !letter.is_ascii())
+    };
+    beginnings.iter().any(may_be)
 }
 
 /// «-----Opprinnelig melding-----»: Outlook sets it in replies and forwards alike.
@@ -532,6 +567,10 @@ static STAMP: LazyLock<Regex> = LazyLock::new(|| {
     )
 });
 
+/// One of its verbs must stand in a text that holds an attribution line, if not the two hyphens of [`LOTUS`].
+static ATTRIBUTING: LazyLock<Regex> =
+    LazyLock::new(|| compile(r"(?i)skrev|skreiv|wrote|schrieb|écrit|scritto"));
+
 /// The verb of an attribution line. The sign for Kelvin is a capital k, too.
 static WROTE: LazyLock<Regex> =
     LazyLock::new(|| compile(r"[sS][kK\x{212a}][rR][eE][iI]?[vV]|[wW][rR][oO][tT][eE]"));
@@ -548,10 +587,13 @@ fn may_be_attribution(line: &str) -> bool {
         "den ", "på ", "on ", "man", "tir", "tys", "ons", "tor", "fre", "lør", "lau", "søn", "mon",
         "tue", "wed", "thu", "fri", "sat", "sun",
     ];
-    // No start has more letters.
-    let start: String = line.chars().take(4).flat_map(char::to_lowercase).collect();
-    start.starts_with(|c: char| c.is_ascii_digit())
-        || STARTS.iter().any(|known| start.starts_with(known))
+    // Without regard to case; none of them is changed by it in length.
+    let starts = |known: &&str| {
+        let start = line.chars().flat_map(char::to_lowercase);
+        start.take(known.chars().count()).eq(known.chars())
+    };
+    line.starts_with(|c: char| c.is_ascii_digit())
+        || begins_as(line, &STARTS) && STARTS.iter().any(starts)
         || WROTE.is_match(line)
         || is_lotus(line)
 }
@@ -562,6 +604,15 @@ fn is_attribution(joined: &str) -> bool {
 
 fn is_lotus(line: &str) -> bool {
     line.contains("--") && LOTUS.is_match(line)
+}
+
+/// Compiles constant patterns, as [`compile`] does.
+pub(crate) fn compile_set(patterns: &[String]) -> RegexSet {
+    #[expect(
+        clippy::expect_used,
+        reason = "constant patterns, each compiled by a test"
+    )]
+    RegexSet::new(patterns).expect("constant patterns")
 }
 
 /// Compiles a constant pattern. Each is used by a test, so a faulty one cannot be released.
@@ -599,6 +650,36 @@ mod tests {
                 .map(|f| format!("[{},{},{}]", f.from.name, f.from.address, f.subject)),
         );
         all.join("|")
+    }
+
+    #[test]
+    fn marks_of_forwarding() {
+        for line in [
+            "---------- Videresendt melding ---------",
+            "-- videresendt av Kari",
+            "_____ Vidaresend e-post",
+            "— — Forwarded message —",
+            "**Forwarded by Kari",
+            "----- Vidarebefordrat meddelande -----",
+            "----- Weitergeleitete Nachricht -----",
+            "Start på videresendt melding:",
+            "Begynnelse på vidaresendt e-post:",
+            "BYRJING PÅ VIDARESENDT MELDING",
+            "Videresendt melding:",
+            "\u{17f}tart på videresendt melding:",
+            "Begin forwarded message:",
+        ] {
+            assert!(is_forward_mark(line), "{line}");
+        }
+        for line in [
+            "Start på dagen",
+            "-----",
+            "Forwarded message",
+            "Sendt av Kari",
+            "",
+        ] {
+            assert!(!is_forward_mark(line), "{line}");
+        }
     }
 
     #[test]

@@ -20,7 +20,9 @@ use super::directory::{Directory, plain};
 use super::examples::{Example, ExampleMail};
 use super::fold::{ClauseBreaks, fold_word, tokenise};
 use super::lexicon::{Builder, Lexicon, Style};
-use super::model::{Entry, Rule, Settings, Term, TermKind, Threshold, Use, Zones, term_at};
+use super::model::{
+    Entry, Rule, Settings, Term, TermKind, Threshold, Use, ZONES_OF_NAMES, Zones, term_at,
+};
 use super::raw::{self, Text};
 use crate::diagnostic::{Fault, Faults, line_column, parse_toml_partial, quoted, suggest};
 
@@ -54,6 +56,8 @@ pub struct RuleSet {
     pub(super) lexicon: Lexicon,
     pub(super) patterns: Vec<Pattern>,
     pub(super) traces: Traces,
+    /// Zones in which anything is looked for.
+    pub(super) zones: Zones,
     /// Zones in which regular expressions are looked for.
     pub(super) pattern_zones: Zones,
     /// Rules without words: always looked at.
@@ -338,6 +342,11 @@ impl Compiler {
             }
             pattern_zones = pattern_zones.with(pattern.zones);
         }
+        let zones = rules
+            .iter()
+            .fold(Zones::of(&ZONES_OF_NAMES), |zones, rule| {
+                zones.with(rule.zones)
+            });
         let wordless = rules
             .iter()
             .enumerate()
@@ -353,6 +362,7 @@ impl Compiler {
             lexicon,
             patterns,
             traces,
+            zones,
             pattern_zones,
             wordless,
             strengths: self.strengths,
@@ -611,7 +621,9 @@ impl Compiler {
     fn own(&mut self, file: &str, own: &raw::Own) {
         for text in &own.addresses {
             if self.address(file, text) {
-                self.directory.own_addresses.insert(plain(text.get_ref()));
+                self.directory
+                    .own_addresses
+                    .insert(plain(text.get_ref()).into_owned());
             }
         }
         for text in &own.domains {

@@ -46,7 +46,8 @@ struct Found {
 impl RuleSet {
     /// What the rules say of a message. Pure: the same message, rule set and context give the same verdict.
     pub fn classify(&self, message: &Message, context: &ClassifyContext) -> Verdict {
-        let (views, facts, truncated) = look(self, message);
+        let (mut views, facts, truncated) = look(self, message);
+        views.retain(|view| self.zones.has(view.zone));
         let mut room = Room::default();
         let scans: Vec<Scan> = views
             .iter()

@@ -1,5 +1,6 @@
 //! The directory of parties: who belongs to whom, and which addresses are our own.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Party, PartyKind};
@@ -52,8 +53,9 @@ pub struct Portal {
 impl Portal {
     /// Whether it sends from this address: a listed one, or one in a domain of its own.
     pub(super) fn sends_from(&self, address: &str) -> bool {
-        self.addresses.contains(&plain(address))
-            || domain(address).is_some_and(|domain| self.domains.contains(&domain))
+        let (address, domain) = (plain(address), domain(address));
+        self.addresses.iter().any(|known| *known == address)
+            || domain.is_some_and(|domain| self.domains.iter().any(|known| *known == domain))
     }
 }
 
@@ -71,22 +73,28 @@ pub struct Directory {
 }
 
 /// An address as it is compared: lower case, without a +tag.
-pub(super) fn plain(address: &str) -> String {
-    let lower = address.trim().to_lowercase();
-    match lower.rsplit_once('@') {
-        Some((local, domain)) => match local.split_once('+') {
-            Some((before, _)) => format!("{before}@{domain}"),
-            None => lower,
-        },
+pub(super) fn plain(address: &str) -> Cow<'_, str> {
+    let lower = lower(address.trim());
+    let parts = lower.rsplit_once('@');
+    match parts.and_then(|(local, domain)| Some((local.split_once('+')?.0, domain))) {
+        Some((before, domain)) => Cow::Owned(format!("{before}@{domain}")),
         None => lower,
     }
 }
 
-fn domain(address: &str) -> Option<String> {
-    address
-        .trim()
-        .rsplit_once('@')
-        .map(|(_, domain)| domain.to_lowercase())
+fn domain(address: &str) -> Option<Cow<'_, str>> {
+    let (_, domain) = address.trim().rsplit_once('@')?;
+    Some(lower(domain))
+}
+
+/// The text in lower case, as most addresses are.
+fn lower(text: &str) -> Cow<'_, str> {
+    let is_lower = |byte: u8| byte.is_ascii() && !byte.is_ascii_uppercase();
+    if text.bytes().all(is_lower) {
+        Cow::Borrowed(text)
+    } else {
+        Cow::Owned(text.to_lowercase())
+    }
 }
 
 impl Directory {
@@ -124,10 +132,10 @@ impl Directory {
     }
 
     pub(super) fn index_of_address(&self, address: &str) -> Option<usize> {
-        if let Some(index) = self.by_address.get(&plain(address)) {
+        if let Some(index) = self.by_address.get(&*plain(address)) {
             return Some(*index);
         }
-        let owners = self.by_domain.get(&domain(address)?)?;
+        let owners = self.by_domain.get(&*domain(address)?)?;
         match owners.iter().collect::<Vec<_>>().as_slice() {
             [one] => Some(**one),
             _ => None,
@@ -139,7 +147,7 @@ impl Directory {
         if let Some(party) = self.party_of_address(address) {
             return Some(party.kind);
         }
-        let owners = self.by_domain.get(&domain(address)?)?;
+        let owners = self.by_domain.get(&*domain(address)?)?;
         let mut kinds = owners
             .iter()
             .filter_map(|index| self.parties.get(*index))
@@ -156,18 +164,18 @@ impl Directory {
 
     /// Whether this installation sends from or watches the address; a +tag and letter case are ignored.
     pub fn is_own(&self, address: &str) -> bool {
-        self.own_addresses.contains(&plain(address))
+        self.own_addresses.contains(&*plain(address))
     }
 
     /// Whether the address is one of the own organisation: [`Directory::is_own`], or in one of its domains.
     pub fn is_own_organisation(&self, address: &str) -> bool {
         self.is_own(address)
-            || domain(address).is_some_and(|domain| self.own_domains.contains(&domain))
+            || domain(address).is_some_and(|domain| self.own_domains.contains(&*domain))
     }
 
     /// Whether a Message-ID (without angle brackets) has a right-hand side that we use.
     pub(super) fn is_own_message_id(&self, id: &str) -> bool {
-        domain(id).is_some_and(|domain| self.message_id_domains.contains(&domain))
+        domain(id).is_some_and(|domain| self.message_id_domains.contains(&*domain))
     }
 
     /// The samhandlingsavdeling, the place for doubt.

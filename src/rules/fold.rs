@@ -18,18 +18,17 @@ const HYPHEN_PARTS_MAX: usize = 4;
 const WORD_BYTES_MAX: usize = 256;
 
 /// Words after which a full stop ends no sentence, folded.
-const ABBREVIATIONS: [&str; 58] = [
+const ABBREVIATIONS: [&str; 70] = [
     "adr", "ang", "ansv", "apr", "aug", "avd", "beh", "bl", "ca", "des", "dr", "dvs", "eks",
     "ekskl", "ekskl", "epikr", "ev", "evt", "febr", "feb", "feks", "fom", "forb", "gr", "henv",
     "hhv", "hj", "iht", "inkl", "innl", "int", "jan", "jf", "jfr", "jnr", "kl", "lab", "maks",
     "max", "med", "mfl", "mht", "min", "mnd", "mrk", "mv", "nov", "nr", "obs", "okt", "osv", "pas",
-    "pga", "pkt", "ref", "sept", "sign", "tlf",
+    "pga", "pkt", "ref", "sept", "sign", "tlf", "pasj", "spl", "sykepl", "tom", "undert", "us",
+    "utskr", "vedr", "vha", "vs", "op", "resp",
 ];
 
-/// Further ones; two lists only because the first is long enough.
-const MORE_ABBREVIATIONS: [&str; 12] = [
-    "pasj", "spl", "sykepl", "tom", "undert", "us", "utskr", "vedr", "vha", "vs", "op", "resp",
-];
+/// None of them has more bytes.
+const ABBREVIATION_BYTES_MAX: usize = 6;
 
 /// Words before which «14.» is a date and no end of a sentence, folded.
 const MONTHS: [&str; 16] = [
@@ -190,55 +189,90 @@ pub(crate) const fn is_combining(c: char) -> bool {
     matches!(c, '\u{300}'..='\u{36f}')
 }
 
+/// For each byte the letter or digit that it is, small; 0 where it is none of ASCII.
+const LETTERS: [u8; 256] = letters();
+
+#[expect(
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
+    reason = "worked out by the compiler, which stops at a fault"
+)]
+const fn letters() -> [u8; 256] {
+    let mut letters = [0; 256];
+    let mut byte = 0;
+    while byte < letters.len() {
+        if (byte as u8).is_ascii_alphanumeric() {
+            letters[byte] = (byte as u8).to_ascii_lowercase();
+        }
+        byte += 1;
+    }
+    letters
+}
+
+/// The small form of a letter or digit of ASCII.
+#[inline]
+fn letter(byte: u8) -> Option<u8> {
+    let letter = LETTERS.get(usize::from(byte)).copied();
+    letter.filter(|letter| *letter != 0)
+}
+
 /// Appends the folded form of `c`.
-fn push_folded(out: &mut String, c: char) {
-    if c.is_ascii() {
-        out.push(c.to_ascii_lowercase());
+fn push_folded(out: &mut Vec<u8>, c: char) {
+    if let (true, Ok(byte)) = (c.is_ascii(), u8::try_from(c)) {
+        out.push(byte.to_ascii_lowercase());
         return;
     }
     for lower in c.to_lowercase() {
         match lower {
-            'æ' | 'ä' | 'ǽ' => out.push_str("ae"),
-            'ø' | 'ö' | 'ǿ' => out.push_str("oe"),
-            'å' => out.push_str("aa"),
-            'à'..='ã' => out.push('a'),
-            'è'..='ë' => out.push('e'),
-            'ì'..='ï' => out.push('i'),
-            'ñ' => out.push('n'),
-            'ò'..='õ' => out.push('o'),
-            'ù'..='ü' => out.push('u'),
-            'ç' => out.push('c'),
-            'ý' | 'ÿ' => out.push('y'),
-            'ß' => out.push_str("ss"),
+            'æ' | 'ä' | 'ǽ' => out.extend(b"ae"),
+            'ø' | 'ö' | 'ǿ' => out.extend(b"oe"),
+            'å' => out.extend(b"aa"),
+            'à'..='ã' => out.push(b'a'),
+            'è'..='ë' => out.push(b'e'),
+            'ì'..='ï' => out.push(b'i'),
+            'ñ' => out.push(b'n'),
+            'ò'..='õ' => out.push(b'o'),
+            'ù'..='ü' => out.push(b'u'),
+            'ç' => out.push(b'c'),
+            'ý' | 'ÿ' => out.push(b'y'),
+            'ß' => out.extend(b"ss"),
             mark if is_combining(mark) => push_mark(out, mark),
-            other => out.push(other),
+            other => out.extend(other.encode_utf8(&mut [0; 4]).bytes()),
         }
     }
 }
 
 /// A combining mark after a folded letter: the ring and the diaeresis change it, other marks do not.
-fn push_mark(out: &mut String, mark: char) {
-    match (mark, out.chars().next_back()) {
-        ('\u{30a}', Some('a')) => out.push('a'),
-        ('\u{308}', Some('a' | 'o')) => out.push('e'),
+fn push_mark(out: &mut Vec<u8>, mark: char) {
+    match (mark, out.last()) {
+        ('\u{30a}', Some(b'a')) => out.push(b'a'),
+        ('\u{308}', Some(b'a' | b'o')) => out.push(b'e'),
         _ => {}
     }
+}
+
+/// Folded letters as text: whole ones were appended.
+fn text_of(folded: Vec<u8>) -> String {
+    debug_assert!(std::str::from_utf8(&folded).is_ok(), "whole letters");
+    String::from_utf8(folded).unwrap_or_default()
 }
 
 /// The folded form of a whole text, punctuation kept: for regular expressions. White space becomes one space, or one line
 /// feed where it holds any. The second result tells for each byte of the first where it comes from in `text`.
 pub(crate) fn fold_text(text: &str) -> (String, Vec<u32>) {
-    let mut out = String::with_capacity(text.len());
+    let mut out = Vec::with_capacity(text.len());
     let mut places: Vec<u32> = Vec::with_capacity(text.len());
-    let mut space: Option<(char, usize)> = None;
+    let mut space: Option<(u8, u32)> = None;
     for (place, c) in text.char_indices() {
+        let place = u32::try_from(place).unwrap_or(u32::MAX);
         if is_invisible(c) {
             continue;
         }
         if c.is_whitespace() {
-            let kind = if c == '\n' { '\n' } else { ' ' };
+            let kind = if c == '\n' { b'\n' } else { b' ' };
             space = match space {
-                Some(('\n', at)) => Some(('\n', at)),
+                Some((b'\n', at)) => Some((b'\n', at)),
                 Some((_, at)) => Some((kind, at)),
                 None => Some((kind, place)),
             };
@@ -246,21 +280,23 @@ pub(crate) fn fold_text(text: &str) -> (String, Vec<u32>) {
         }
         if let Some((kind, at)) = space.take() {
             out.push(kind);
-            places.resize(out.len(), u32::try_from(at).unwrap_or(u32::MAX));
+            places.push(at);
         }
         push_folded(&mut out, c);
-        places.resize(out.len(), u32::try_from(place).unwrap_or(u32::MAX));
+        while places.len() < out.len() {
+            places.push(place);
+        }
     }
-    (out, places)
+    (text_of(out), places)
 }
 
 /// The folded form of one word or name.
 pub(crate) fn fold_word(word: &str) -> String {
-    let mut out = String::with_capacity(word.len());
+    let mut out = Vec::with_capacity(word.len());
     for c in word.chars().filter(|c| !is_invisible(*c)) {
         push_folded(&mut out, c);
     }
-    out
+    text_of(out)
 }
 
 /// The words of `text`, in order.
@@ -270,87 +306,117 @@ pub(crate) fn tokenise(text: &str, breaks: &ClauseBreaks) -> Words {
     words
 }
 
+/// Reads a text from left to right and keeps its words.
+struct Splitter<'a> {
+    text: &'a str,
+    /// As [`Words`] has it, in bytes.
+    line: Vec<u8>,
+    tokens: Vec<Token>,
+    /// The word that is read.
+    open: Option<Token>,
+}
+
 fn split_words(text: &str) -> Words {
     // Room for words of the usual length, within reason.
-    let mut words = Words {
-        line: String::with_capacity(text.len().saturating_add(text.len() / 8)),
+    let mut splitter = Splitter {
+        text,
+        line: Vec::with_capacity(text.len().saturating_add(text.len() / 8)),
         tokens: Vec::with_capacity((text.len() / 6).min(10_000)),
-        joined: Vec::new(),
+        open: None,
     };
-    words.line.push(' ');
-    let mut open: Option<Token> = None;
-    let mut rest = text;
-    while let Some(c) = rest.chars().next() {
-        let place = text.len().saturating_sub(rest.len());
-        if c.is_ascii() {
-            // Most text: as many letters, or other signs, as stand side by side.
-            let is_word = c.is_ascii_alphanumeric();
-            let run = rest
-                .bytes()
-                .take_while(|byte| byte.is_ascii() && byte.is_ascii_alphanumeric() == is_word)
-                .count();
-            let Some((run, after)) = rest.split_at_checked(run) else {
-                break;
-            };
-            rest = after;
-            if !is_word {
-                close(&mut open, &mut words);
-                continue;
-            }
-            let token = open.get_or_insert_with(|| begin(&words.line, place, c));
-            let start = words.line.len();
-            let room = WORD_BYTES_MAX.saturating_sub(start.saturating_sub(token.folded.start));
-            words.line.push_str(run.get(..room).unwrap_or(run));
-            if let Some(folded) = words.line.get_mut(start..) {
-                folded.make_ascii_lowercase();
-            }
-            token.end = place.saturating_add(run.len());
-            continue;
+    splitter.line.push(b' ');
+    let mut at = 0;
+    while let Some(byte) = text.as_bytes().get(at).copied() {
+        at = if byte.is_ascii() {
+            splitter.ascii(at, byte)
+        } else {
+            splitter.other(at)
+        };
+    }
+    splitter.close();
+    Words {
+        line: text_of(splitter.line),
+        tokens: splitter.tokens,
+        joined: Vec::new(),
+    }
+}
+
+impl Splitter<'_> {
+    /// Takes the letters of ASCII that stand side by side, or a sign, and says where it goes on.
+    fn ascii(&mut self, at: usize, first: u8) -> usize {
+        let next = at.saturating_add(1);
+        let Some(small) = letter(first) else {
+            self.close();
+            return next;
+        };
+        let start = self.line.len();
+        self.line.push(small);
+        let rest = self.text.as_bytes().get(next..).unwrap_or_default();
+        for byte in rest {
+            let Some(small) = letter(*byte) else { break };
+            self.line.push(small);
         }
-        let end = place.saturating_add(c.len_utf8());
-        rest = text.get(end..).unwrap_or_default();
+        let end = at.saturating_add(self.line.len().saturating_sub(start));
+        let token = self
+            .open
+            .get_or_insert_with(|| begin(start, at, first.is_ascii_uppercase()));
+        token.end = end;
+        let room = token.folded.start.saturating_add(WORD_BYTES_MAX);
+        self.line.truncate(room.max(start));
+        end
+    }
+
+    /// Takes a letter or sign beyond ASCII and says where it goes on.
+    fn other(&mut self, at: usize) -> usize {
+        let Some(c) = self.text.get(at..).and_then(|rest| rest.chars().next()) else {
+            return self.text.len();
+        };
+        let end = at.saturating_add(c.len_utf8());
         if is_invisible(c) {
             // A soft hyphen at the end of a line: the word goes on in the next line.
-            if c == '\u{ad}' && open.is_some() && rest.starts_with(['\n', '\r']) {
-                rest = rest.trim_start();
+            let rest = self.text.get(end..).unwrap_or_default();
+            if c == '\u{ad}' && self.open.is_some() && rest.starts_with(['\n', '\r']) {
+                return self.text.len().saturating_sub(rest.trim_start().len());
             }
         } else if is_combining(c) {
-            if let Some(token) = open.as_mut() {
-                push_mark(&mut words.line, c);
+            if let Some(token) = self.open.as_mut() {
+                push_mark(&mut self.line, c);
                 token.end = end;
             }
         } else if c.is_alphanumeric() {
-            let token = open.get_or_insert_with(|| begin(&words.line, place, c));
-            if words.line.len().saturating_sub(token.folded.start) < WORD_BYTES_MAX {
-                push_folded(&mut words.line, c);
+            let start = self.line.len();
+            let token = self
+                .open
+                .get_or_insert_with(|| begin(start, at, c.is_uppercase()));
+            if start.saturating_sub(token.folded.start) < WORD_BYTES_MAX {
+                push_folded(&mut self.line, c);
             }
             token.end = end;
         } else {
-            close(&mut open, &mut words);
+            self.close();
+        }
+        end
+    }
+
+    /// Ends the word that is read, if one is.
+    fn close(&mut self) {
+        if let Some(mut token) = self.open.take() {
+            token.folded.end = self.line.len();
+            self.line.push(b' ');
+            self.tokens.push(token);
         }
     }
-    close(&mut open, &mut words);
-    words
 }
 
-/// A word that begins with that character.
-fn begin(line: &str, place: usize, first: char) -> Token {
+/// A word that begins at these places of the line and of the text.
+const fn begin(line: usize, text: usize, capital: bool) -> Token {
     Token {
-        folded: line.len()..line.len(),
-        start: place,
-        end: place,
-        capital: first.is_uppercase(),
+        folded: line..line,
+        start: text,
+        end: text,
+        capital,
         sentence: 0,
         clause: 0,
-    }
-}
-
-/// Ends the word that is read, if one is.
-fn close(open: &mut Option<Token>, words: &mut Words) {
-    if let Some(mut token) = open.take() {
-        token.folded.end = words.line.len();
-        words.line.push(' ');
-        words.tokens.push(token);
     }
 }
 
@@ -375,7 +441,7 @@ fn number(text: &str, breaks: &ClauseBreaks, words: &mut Words) {
         let gap = previous.map_or(Gap::Nothing, |before| {
             match text.get(before.end..token.start).unwrap_or_default() {
                 // Between most words.
-                " " => Gap::Nothing,
+                " " | "\n" => Gap::Nothing,
                 between => gap(word(before), between, word(token), breaks.comma),
             }
         });
@@ -408,6 +474,17 @@ fn number(text: &str, breaks: &ClauseBreaks, words: &mut Words) {
 }
 
 fn gap(before: &str, between: &str, after: &str, comma: bool) -> Gap {
+    match between {
+        ", " | ",\n" if comma => Gap::Clause,
+        ". " | ".\n" if is_stop(before, after) => Gap::Sentence,
+        ", " | ",\n" | ". " | ".\n" => Gap::Nothing,
+        "\n\n" | ".\n\n" => Gap::Sentence,
+        _ => rare_gap(before, between, after, comma),
+    }
+}
+
+/// Any gap, also one that [`gap`] knows at a glance.
+fn rare_gap(before: &str, between: &str, after: &str, comma: bool) -> Gap {
     let mut signs = between.chars().filter(|c| !is_invisible(*c));
     match (signs.next(), signs.next()) {
         (None, _) | (Some(' ' | '\n'), None) => return Gap::Nothing,
@@ -424,28 +501,33 @@ fn gap(before: &str, between: &str, after: &str, comma: bool) -> Gap {
         _ => {}
     }
     let spaced = between.chars().any(char::is_whitespace);
-    let digits = |word: &str| word.bytes().all(|byte| byte.is_ascii_digit());
     if between.contains(['!', '?']) || between.matches('\n').count() > 1 || is_list_item(between) {
         return Gap::Sentence;
     }
-    let mut clause = false;
-    if spaced && between.contains('.') {
-        let abbreviation = before.len() == 1 && !digits(before)
-            || ABBREVIATIONS.contains(&before)
-            || MORE_ABBREVIATIONS.contains(&before);
-        let date = digits(before) && (digits(after) || MONTHS.contains(&after));
-        if !abbreviation && !date {
-            return Gap::Sentence;
-        }
+    if spaced && between.contains('.') && is_stop(before, after) {
+        return Gap::Sentence;
     }
-    clause |= between.contains([';', '|']);
+    let mut clause = between.contains([';', '|']);
     clause |= spaced && between.contains(':');
-    clause |= comma && between.contains(',') && !(digits(before) && digits(after) && !spaced);
+    clause |= comma && between.contains(',') && !(is_number(before) && is_number(after) && !spaced);
     clause |= between
         .split(char::is_whitespace)
         .any(|part| matches!(part, "-" | "–" | "—"))
         && spaced;
     if clause { Gap::Clause } else { Gap::Nothing }
+}
+
+/// Whether a full stop between these words, with a space behind it, ends a sentence.
+fn is_stop(before: &str, after: &str) -> bool {
+    if is_number(before) {
+        return !is_number(after) && !MONTHS.contains(&after);
+    }
+    let is_short = before.len() <= ABBREVIATION_BYTES_MAX;
+    before.len() != 1 && !(is_short && ABBREVIATIONS.contains(&before))
+}
+
+fn is_number(word: &str) -> bool {
+    word.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// Whether a new line begins with a bullet.

@@ -126,10 +126,10 @@ fn add(found: &mut Vec<Key>, stem: &str, letter: Option<u8>) {
     }
 }
 
-/// Whether a key of the word may be more than a beginning of it.
-pub(crate) fn may_elide(word: &str) -> bool {
+/// Whether a key of the word that these bytes begin may be more than a beginning of it.
+pub(crate) fn may_elide(mut word: impl Iterator<Item = u8>) -> bool {
     let mut before = 0;
-    word.bytes().any(|byte| {
+    word.any(|byte| {
         let found = before == b'e' && matches!(byte, b'l' | b'r');
         before = byte;
         found

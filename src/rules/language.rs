@@ -6,7 +6,7 @@ use regex::Regex;
 
 use super::directory::Directory;
 use super::fold::{Words, fold_text};
-use super::lexicon::WordMap;
+use super::trie::Trie;
 use super::view::View;
 use super::{Language, Reporter};
 use crate::message::{Zone, identity_numbers};
@@ -91,11 +91,19 @@ const BOKMAL: [&str; 36] = [
     "uten",
 ];
 
-static MARKERS: LazyLock<WordMap<&str, Language>> = LazyLock::new(|| {
-    let nynorsk = NYNORSK.into_iter().map(|word| (word, Language::Nynorsk));
-    let bokmal = BOKMAL.into_iter().map(|word| (word, Language::Bokmal));
-    nynorsk.chain(bokmal).collect()
-});
+/// The words of both, those of nynorsk first.
+static MARKERS: LazyLock<Trie> =
+    LazyLock::new(|| Trie::new(NYNORSK.iter().chain(&BOKMAL).map(|word| word.as_bytes())));
+
+/// The language that alone has the folded word.
+fn language_of(word: &str) -> Option<Language> {
+    let marker = usize::try_from(MARKERS.find(word.as_bytes())?).ok()?;
+    Some(if marker < NYNORSK.len() {
+        Language::Nynorsk
+    } else {
+        Language::Bokmal
+    })
+}
 
 /// The party's målform, else that of what the sender wrote: nynorsk when it has more words that only nynorsk has.
 pub(super) fn of(directory: &Directory, reporter: &Reporter, texts: &[Read<'_>]) -> Language {
@@ -107,7 +115,7 @@ pub(super) fn of(directory: &Directory, reporter: &Reporter, texts: &[Read<'_>])
     let mut bokmal = 0_usize;
     for (_, words) in texts.iter().filter(|(zone, _)| is_senders(*zone)) {
         for word in words.iter() {
-            match MARKERS.get(word) {
+            match language_of(word) {
                 Some(Language::Nynorsk) => nynorsk = nynorsk.saturating_add(1),
                 Some(Language::Bokmal) => bokmal = bokmal.saturating_add(1),
                 None => {}

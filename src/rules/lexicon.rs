@@ -178,8 +178,6 @@ pub(crate) struct Builder {
 }
 
 /// Words of the rules. A message cannot add to it, so it needs no hash that withstands chosen keys.
-pub(super) type WordMap<K, T> = HashMap<K, T, BuildHasherDefault<WordHasher>>;
-/// Like [`WordMap`].
 pub(super) type WordSet<K> = HashSet<K, BuildHasherDefault<WordHasher>>;
 
 /// A hash that is quick for short words: eight bytes at a time, each added and multiplied by an odd number.
@@ -196,11 +194,13 @@ impl WordHasher {
 }
 
 impl Hasher for WordHasher {
+    #[inline]
     fn finish(&self) -> u64 {
         // The upper bits are the good ones; the table looks at the lower ones first.
         self.0.rotate_left(26)
     }
 
+    #[inline]
     fn write(&mut self, bytes: &[u8]) {
         let (eights, rest) = bytes.as_chunks::<8>();
         for eight in eights {
@@ -213,6 +213,7 @@ impl Hasher for WordHasher {
         self.add(u64::from_le_bytes(last));
     }
 
+    #[inline]
     fn write_u8(&mut self, byte: u8) {
         self.add(u64::from(byte));
     }
@@ -596,8 +597,10 @@ impl Lexicon {
                 }
             }
         }
-        // A key is what was read of the word, or that and one letter more; for many words none can be among the strings.
-        if !has_forms && !may_elide(word) {
+        // A key is what was read of the word, or that and one letter more; for many words none can be among the strings. The
+        // letters that are left out of such a key stand right behind what it takes from the word.
+        let near = word.bytes().take(room.path.len().saturating_add(2));
+        if !has_forms && !may_elide(near) {
             return;
         }
         room.keys.clear();

@@ -80,6 +80,19 @@ pub(super) const ZONES_DEFAULT: [Zone; 6] = [
     Zone::Field,
 ];
 
+/// Zones in which names of the directory count: all but that of the headers.
+pub(super) const ZONES_OF_NAMES: [Zone; 9] = [
+    Zone::Subject,
+    Zone::New,
+    Zone::Quoted,
+    Zone::Forwarded,
+    Zone::Attachment,
+    Zone::AttachmentName,
+    Zone::Field,
+    Zone::Sender,
+    Zone::Recipient,
+];
+
 /// What a directory entry is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Entry {

@@ -5,7 +5,11 @@
 //! known and not of our own organisation; else From. An address that takes no answer, our own addresses and the portal's
 //! are never used.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
+use std::sync::LazyLock;
+
+use aho_corasick::AhoCorasick;
 
 use super::directory::{Directory, plain};
 use super::fold::fold_word;
@@ -27,14 +31,17 @@ const DEAF: [&str; 10] = [
     "bounce",
 ];
 
+/// All of them at once.
+static DEAF_WORDS: LazyLock<Option<AhoCorasick>> = LazyLock::new(|| AhoCorasick::new(DEAF).ok());
+
 /// Whether the address says that it takes no answer.
 pub(super) fn is_deaf(address: &str) -> bool {
     let local = address.split_once('@').map_or(address, |(local, _)| local);
-    let local: String = fold_word(local)
-        .chars()
-        .filter(char::is_ascii_alphanumeric)
-        .collect();
-    DEAF.iter().any(|word| local.contains(word))
+    let mut local = fold_word(local);
+    local.retain(|c| c.is_ascii_alphanumeric());
+    DEAF_WORDS
+        .as_ref()
+        .is_some_and(|words| words.is_match(&local))
 }
 
 fn usable(directory: &Directory, address: &str) -> bool {
@@ -136,7 +143,7 @@ fn is_mail_label(text: &str) -> bool {
 }
 
 fn in_pieces(directory: &Directory, pieces: &[&ZoneText]) -> Option<String> {
-    let mut all: Vec<String> = Vec::new();
+    let mut all: Vec<Cow<'_, str>> = Vec::new();
     for piece in pieces {
         // Text taken from a PDF has the label and its value on two lines.
         let mut label_above = false;
@@ -151,14 +158,15 @@ fn in_pieces(directory: &Directory, pieces: &[&ZoneText]) -> Option<String> {
                 if labelled {
                     return Some(address.to_owned());
                 }
-                if !all.contains(&plain(address)) {
-                    all.push(plain(address));
+                let address = plain(address);
+                if !all.contains(&address) {
+                    all.push(address);
                 }
             }
         }
     }
     match all.as_slice() {
-        [one] => Some(one.clone()),
+        [one] => Some(one.to_string()),
         _ => None,
     }
 }

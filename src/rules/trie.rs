@@ -25,7 +25,8 @@ struct Node {
 const COMMON: u8 = 29;
 
 /// The symbol of a common byte.
-const fn common(byte: u8) -> Option<u8> {
+#[inline]
+pub(super) const fn common(byte: u8) -> Option<u8> {
     match byte {
         b' ' => Some(0),
         b'0' => Some(1),
@@ -85,7 +86,15 @@ impl Trie {
         Self { nodes }
     }
 
+    /// The string that is the same as this one.
+    pub(super) fn find(&self, string: &[u8]) -> Option<u32> {
+        let mut bytes = string.iter();
+        let end = bytes.try_fold(Place::default(), |place, byte| self.step(place, *byte))?;
+        self.string(end)
+    }
+
     /// Where a string goes on with the byte.
+    #[inline]
     pub(super) fn step(&self, place: Place, byte: u8) -> Option<Place> {
         if let Some(symbol) = common(byte) {
             return self.next(place, symbol);
@@ -95,15 +104,19 @@ impl Trie {
     }
 
     /// The string that ends there.
+    #[inline]
     pub(super) fn string(&self, place: Place) -> Option<u32> {
         self.node(place)?.string.checked_sub(1)
     }
 
+    #[inline]
     fn node(&self, place: Place) -> Option<&Node> {
         self.nodes.get(usize::try_from(place.0).ok()?)
     }
 
-    fn next(&self, place: Place, symbol: u8) -> Option<Place> {
+    /// Where a string goes on with the symbol of a [`common`] byte.
+    #[inline]
+    pub(super) fn next(&self, place: Place, symbol: u8) -> Option<Place> {
         let node = self.node(place)?;
         let bit = bit(symbol);
         if node.next & bit == 0 {

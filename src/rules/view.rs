@@ -188,7 +188,10 @@ pub(super) fn look<'m>(set: &RuleSet, message: &'m Message) -> (Vec<View<'m>>, F
         if piece.zone == Zone::Sender && (portal.is_some() || inner.is_some()) {
             continue;
         }
-        if matches!(piece.zone, Zone::New | Zone::Forwarded | Zone::Attachment) && !is_cover(piece)
+        // Only of a portal's notice is it asked whether it says little.
+        if portal.is_some()
+            && matches!(piece.zone, Zone::New | Zone::Forwarded | Zone::Attachment)
+            && !is_cover(piece)
         {
             words = words.saturating_add(count_words(&text));
         }

@@ -62,7 +62,9 @@ impl<'a> Package<'a> {
             return Err(Unread::TooMuch);
         }
         self.left = self.left.saturating_sub(length);
-        Ok(super::charset::decode(&bytes, Some("utf-8")).text)
+        Ok(super::charset::decode(&bytes, Some("utf-8"))
+            .text
+            .into_owned())
     }
 }
 

@@ -215,7 +215,7 @@ impl<'a> Reader<'a> {
         };
         let text = match encoding_rs::Encoding::for_label(label.as_bytes()) {
             // A code page that the file names is right, even where the bytes could be UTF-8.
-            Some(encoding) => encoding.decode_without_bom_handling(&bytes).0.into_owned(),
+            Some(encoding) => encoding.decode_without_bom_handling(&bytes).0,
             None => charset::decode(&bytes, Some(&label)).text,
         };
         self.emit(&text);

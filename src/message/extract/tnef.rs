@@ -197,7 +197,9 @@ fn message_property(mail: &mut Mail, property: u16, value: Value<'_>, page: &str
         // PR_BODY_HTML
         0x1013 => {
             let source = match value {
-                Value::Binary(bytes) | Value::Object(bytes) => charset::decode(bytes, None).text,
+                Value::Binary(bytes) | Value::Object(bytes) => {
+                    charset::decode(bytes, None).text.into_owned()
+                }
                 other => other.text(page),
             };
             mail.html = html::to_text(&source, Limits::default().max_html).0;
@@ -242,7 +244,9 @@ fn string8(bytes: &[u8], page: &str) -> String {
         .iter()
         .position(|byte| *byte == 0)
         .unwrap_or(bytes.len());
-    charset::decode(bytes.get(..end).unwrap_or_default(), Some(page)).text
+    charset::decode(bytes.get(..end).unwrap_or_default(), Some(page))
+        .text
+        .into_owned()
 }
 
 fn code_page(number: u32) -> String {

@@ -124,7 +124,7 @@ impl Compiler {
             if !self.address(file, text) {
                 continue;
             }
-            let address = plain(text.get_ref());
+            let address = plain(text.get_ref()).into_owned();
             if addresses.contains(&address) {
                 continue;
             }
@@ -211,7 +211,7 @@ impl Compiler {
                 let mut addresses = Vec::new();
                 for text in &portal.addresses {
                     if self.address(file, text) {
-                        addresses.push(plain(text.get_ref()));
+                        addresses.push(plain(text.get_ref()).into_owned());
                     }
                 }
                 let domains = self.domains(file, &portal.domains);

@@ -46,6 +46,30 @@ const fn plain(byte: u8) -> u8 {
     }
 }
 
+/// The symbol of a byte in the alphabet of the traces, all of which the tree holds for common.
+fn symbol(byte: u8) -> u8 {
+    const SYMBOLS: [u8; 256] = symbols();
+    SYMBOLS.get(usize::from(byte)).copied().unwrap_or_default()
+}
+
+#[expect(
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
+    reason = "worked out by the compiler, which stops at a fault"
+)]
+const fn symbols() -> [u8; 256] {
+    let mut symbols = [0; 256];
+    let mut byte = 0;
+    while byte < symbols.len() {
+        if let Some(symbol) = trie::common(plain(byte as u8)) {
+            symbols[byte] = symbol;
+        }
+        byte += 1;
+    }
+    symbols
+}
+
 /// A string that a part of an expression matches.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default)]
 struct Piece {
@@ -368,7 +392,8 @@ const SETTLED: u32 = u32::MAX;
 /// Room for [`Traces::find`], so that it is taken once for many texts.
 #[derive(Debug, Default)]
 pub(in crate::rules) struct Room {
-    plain: Vec<u8>,
+    /// The text, as symbols of the tree of strings.
+    symbols: Vec<u8>,
     /// The strings that end at each of the next [`RING`] bytes.
     due: Vec<Vec<u32>>,
     /// Where each step ended last; 0 when it has not been met. Of a last step, how many bytes its expression was looked for
@@ -462,25 +487,25 @@ impl Traces {
         for pattern in &self.traceless {
             show(*pattern, 0..folded.len());
         }
-        room.plain.clear();
-        room.plain.push(b' ');
-        room.plain.extend(folded.bytes().map(plain));
-        room.plain.push(b' ');
+        room.symbols.clear();
+        room.symbols.push(symbol(b' '));
+        room.symbols.extend(folded.bytes().map(symbol));
+        room.symbols.push(symbol(b' '));
         room.ends.clear();
         room.ends.resize(self.places.len(), 0);
         room.due.resize_with(RING, Vec::new);
-        let Room { plain, due, ends } = room;
+        let Room { symbols, due, ends } = room;
         // A string is met where it begins and counts where it ends; of those that end together the longest comes first.
-        let mut rest = plain.as_slice();
-        for at in 0..=plain.len() {
+        let mut rest = symbols.as_slice();
+        for at in 0..=symbols.len() {
             if let Some(strings) = due.get_mut(at % RING).filter(|due| !due.is_empty()) {
                 for string in strings.drain(..) {
                     self.end(string, narrow(at), narrow(folded.len()), ends, &mut show);
                 }
             }
             let mut place = trie::Place::default();
-            for (byte, end) in rest.iter().zip(at.saturating_add(1)..) {
-                let Some(next) = self.strings.step(place, *byte) else {
+            for (symbol, end) in rest.iter().zip(at.saturating_add(1)..) {
+                let Some(next) = self.strings.next(place, *symbol) else {
                     break;
                 };
                 place = next;
