@@ -149,7 +149,7 @@ const STARTING: &str = r"(?ix)^[\s*_«(]*(?:
 
 static SECRECY: LazyLock<Regex> = LazyLock::new(|| {
     compile(
-        r"(?ix)\b(?:konfidensiel\w*|fortrolig\w*|taushets\w+|teieplikt\w*|tiltenkt\w*|tilsikta|adressat\w*|kun\ (?:ment|beregnet)|berre\ meint|rette?\ (?:mottaker|vedkommende)|feilaktig|ved\ en\ feil|ved\ ein\ feil|confidential|privileged|intended\ (?:recipient|only|solely|for)|in\ error)",
+        r"(?ix)\b(?:konfidensiel|fortrolig|taushets\w|teieplikt|tiltenkt|tilsikta|adressat|kun\ (?:ment|beregnet)|berre\ meint|rette?\ (?:mottaker|vedkommende)|feilaktig|ved\ en\ feil|ved\ ein\ feil|confidential|privileged|intended\ (?:recipient|only|solely|for)|in\ error)",
     )
 });
 
