@@ -27,9 +27,12 @@ pub(crate) fn decode<'a>(bytes: &'a [u8], declared: Option<&str>) -> Decoded<'a>
             repaired: broken,
         };
     }
-    if bytes.is_ascii() && !is_stateful(&label) {
+    if bytes.is_ascii()
+        && !is_stateful(&label)
+        && let Ok(text) = std::str::from_utf8(bytes)
+    {
         return Decoded {
-            text: String::from_utf8_lossy(bytes),
+            text: Cow::Borrowed(text),
             repaired: false,
         };
     }

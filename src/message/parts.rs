@@ -438,12 +438,12 @@ struct Line {
 
 /// `Name: value` or `Name : value` (RFC 5322 section 4.5.8).
 pub(crate) fn header_line(line: &[u8]) -> Option<(String, &[u8])> {
-    let colon = line.iter().position(|&byte| byte == b':')?;
+    let colon = memchr(b':', line)?;
     let (name, value) = line.split_at_checked(colon)?;
     let name = name.trim_ascii_end();
     let is_name = !name.is_empty() && name.len() <= 100 && name.iter().all(u8::is_ascii_graphic);
-    let value = value.strip_prefix(b":").unwrap_or(value);
-    is_name.then(|| (String::from_utf8_lossy(name).into_owned(), value))
+    let name = std::str::from_utf8(name).ok().filter(|_| is_name)?;
+    Some((name.to_owned(), value.strip_prefix(b":").unwrap_or(value)))
 }
 
 fn is_usual(name: &str) -> bool {
