@@ -7,4 +7,6 @@ pub(super) enum Turn {
     Claim = 1,
     /// Deleting content whose time is over.
     Delete = 2,
+    /// Storing what becomes of messages: what a group is compared with must be there until it is stored.
+    Group = 3,
 }

@@ -1,6 +1,6 @@
 //! Several settlements in one transaction.
 
-use super::super::bounded;
+use super::super::{bounded, take_turns};
 use super::ahead::Known;
 use super::later::Later;
 use super::{Connection, Transaction, call, cases, commit, intake, likeness, outbox, returned};
@@ -8,6 +8,7 @@ use crate::case::likeness::{Earlier, Sketch};
 use crate::case::surroundings::Thread;
 use crate::case::undeliverable::{DeadAddresses, SentMail};
 use crate::case::{Case, CaseNumber};
+use crate::store::turns::Turn;
 use crate::store::{Ahead, Compose, Group, ReturnKeys, Settlement, StoreError, ThreadKeys};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -31,6 +32,7 @@ impl OpenGroup {
         mut transaction: Transaction,
         messages: &[i64],
     ) -> Result<Self, StoreError> {
+        take_turns(&mut transaction, Turn::Group).await?;
         let open = intake::hold(&mut transaction, messages).await?;
         Ok(Self {
             transaction,
