@@ -35,9 +35,10 @@ const OF_OPEN: [&str; 9] = [
     "outbox_undelivered",
 ];
 /// Tables that do not grow with the number of cases, and names of what a statement has found itself.
-const SMALL: [&str; 11] = [
+const SMALL: [&str; 12] = [
     "asked",
     "wanted",
+    "sqlite_sequence",
     "setting",
     "node",
     "source_lease",
