@@ -1,6 +1,6 @@
 //! Several settlements in one transaction.
 
-use super::super::{bounded, take_turns};
+use super::super::bounded;
 use super::ahead::Known;
 use super::later::Later;
 use super::{Connection, Transaction, call, cases, commit, intake, likeness, outbox, returned};
@@ -32,7 +32,7 @@ impl OpenGroup {
         mut transaction: Transaction,
         messages: &[i64],
     ) -> Result<Self, StoreError> {
-        take_turns(&mut transaction, Turn::Group).await?;
+        super::super::take_turns(&mut transaction, Turn::Group).await?;
         let open = intake::hold(&mut transaction, messages).await?;
         Ok(Self {
             transaction,
