@@ -342,11 +342,9 @@ impl Compiler {
             }
             pattern_zones = pattern_zones.with(pattern.zones);
         }
-        let zones = rules
-            .iter()
-            .fold(Zones::of(&ZONES_OF_NAMES), |zones, rule| {
-                zones.with(rule.zones)
-            });
+        let zones = rules.iter().fold(Zones::of(ZONES_OF_NAMES), |zones, rule| {
+            zones.with(rule.zones)
+        });
         let wordless = rules
             .iter()
             .enumerate()

@@ -80,8 +80,8 @@ pub(super) const ZONES_DEFAULT: [Zone; 6] = [
     Zone::Field,
 ];
 
-/// Zones in which names of the directory count: all but that of the headers.
-pub(super) const ZONES_OF_NAMES: [Zone; 9] = [
+/// All zones; that of the headers stands last.
+pub(super) const ZONES: [Zone; 10] = [
     Zone::Subject,
     Zone::New,
     Zone::Quoted,
@@ -91,7 +91,11 @@ pub(super) const ZONES_OF_NAMES: [Zone; 9] = [
     Zone::Field,
     Zone::Sender,
     Zone::Recipient,
+    Zone::Header,
 ];
+
+/// Zones in which names of the directory count: all but that of the headers.
+pub(super) const ZONES_OF_NAMES: &[Zone] = ZONES.split_at(9).0;
 
 /// What a directory entry is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

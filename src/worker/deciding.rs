@@ -68,24 +68,6 @@ pub(super) struct Read {
     pub extracted: Vec<(usize, Extracted)>,
 }
 
-impl Settled {
-    fn tell(&self) {
-        let (row, what) = (self.message_id, self.what);
-        if let Some(returned) = &self.returned {
-            warn!(
-                outbox.id = returned.mail,
-                status = returned.status,
-                "a mail came back; see «linjevei outbox list»"
-            );
-        }
-        if let Some(case) = &self.case {
-            info!(message.row = row, case.id = %case.number, case.state = case.state.id(), "message {what} a case");
-        } else {
-            info!(message.row = row, reason = self.reason, "message {what}");
-        }
-    }
-}
-
 impl Read {
     const NOTHING: Self = Self {
         message: None,
@@ -194,6 +176,24 @@ struct Settled {
     reason: String,
     case: Option<Case>,
     returned: Option<Returned>,
+}
+
+impl Settled {
+    fn tell(&self) {
+        let (row, what) = (self.message_id, self.what);
+        if let Some(returned) = &self.returned {
+            warn!(
+                outbox.id = returned.mail,
+                status = returned.status,
+                "a mail came back; see «linjevei outbox list»"
+            );
+        }
+        if let Some(case) = &self.case {
+            info!(message.row = row, case.id = %case.number, case.state = case.state.id(), "message {what} a case");
+        } else {
+            info!(message.row = row, reason = self.reason, "message {what}");
+        }
+    }
 }
 
 /// What a round did not decide: tried again in the next one.

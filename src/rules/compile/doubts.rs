@@ -4,24 +4,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::Compiler;
 use crate::diagnostic::quoted;
-use crate::message::Zone;
-use crate::rules::model::{Entry, Fields, Rule, Use, When};
+use crate::rules::model::{Entry, Fields, Rule, Use, When, ZONES};
 use crate::rules::vocabulary::{has_category, has_destination, has_severity};
 use crate::rules::{DECISIVE, Facet, PartyKind};
 
-/// All zones.
-const ZONES: [Zone; 10] = [
-    Zone::Subject,
-    Zone::New,
-    Zone::Quoted,
-    Zone::Forwarded,
-    Zone::Attachment,
-    Zone::AttachmentName,
-    Zone::Field,
-    Zone::Sender,
-    Zone::Recipient,
-    Zone::Header,
-];
 /// Directory entries of one sort that count for a party (see `decide::destination`).
 const ENTRIES_MAX: i64 = 3;
 

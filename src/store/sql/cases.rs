@@ -1,12 +1,11 @@
 //! Cases, their history, and settling messages.
 
 use super::later::{Later, Said, Told};
-use super::opened::Opened;
+use super::opened::{Opened, Written, compose};
 use super::statement::{Statement, insert};
 use super::{Connection, folded, intake, key, outbox, returned, text};
 use crate::case::surroundings::{Thread, ThreadBy};
-use crate::case::{Case, CaseField, CaseNumber, Change, Event, undeliverable};
-use crate::outbox::compose::Composed;
+use crate::case::{Case, CaseField, CaseNumber, Change, Event};
 use crate::store::rows::{self, CASE_COLUMNS, CaseRow, EventRow};
 use crate::store::{
     CaseFilter, Compose, Correction, Outcome, Rearrangement, Settlement, StoreError, ThreadKeys,
@@ -555,21 +554,13 @@ async fn store_change(
     } else if later.has_case(change.case.id) {
         later.write(connection).await?;
     }
-    let mut written: Vec<(crate::case::MailOrder, Composed)> =
-        Vec::with_capacity(change.mails.len());
-    for order in std::mem::take(&mut change.mails) {
-        let previous = if is_new {
-            None
-        } else {
-            outbox::last_message_id(connection, change.case.id, &order.party).await?
-        };
-        match composer.compose(&change.case, &order, previous.as_deref()) {
-            Ok(mail) => written.push((order, mail)),
-            Err(why) => {
-                undeliverable::note_unwritten(&mut change, order.kind, &order.party, &why, now_ms);
-            }
+    let mut previous = Vec::new();
+    if !is_new {
+        for order in &change.mails {
+            previous.push(outbox::last_message_id(connection, change.case.id, &order.party).await?);
         }
     }
+    let mails = compose(&mut change, composer, &previous, now_ms);
     let expected = change.case.version;
     change.case.version = expected.saturating_add(1);
     if is_new {
@@ -581,12 +572,13 @@ async fn store_change(
     } else if !update_case(connection, &change.case, expected).await? {
         return Err(StoreError::Conflict);
     }
-    later.history(change.case.id, change.events);
-    later.fields(change.case.id, change.fields);
-    for (order, mail) in written {
-        later.mail(change.case.id, order, mail, now_ms);
-    }
-    Ok(change.case)
+    let case = change.case.clone();
+    later.written(Written {
+        change,
+        mails,
+        now_ms,
+    });
+    Ok(case)
 }
 
 /// The rows of new cases.

@@ -291,7 +291,8 @@ impl Later {
         !(self.opened.is_empty() && self.events.is_empty() && self.told.is_empty())
     }
 
-    fn written(&mut self, written: Written) {
+    /// What belongs to a change of which the case itself is written.
+    pub(super) fn written(&mut self, written: Written) {
         let Written {
             change,
             mails,

@@ -4,6 +4,7 @@
 use crate::case::{Change, MailOrder, undeliverable};
 use crate::outbox::compose::Composed;
 use crate::store::{Compose, StoreError};
+use std::iter::repeat;
 use std::sync::Arc;
 
 /// Cases whose mail is composed in one go.
@@ -42,25 +43,35 @@ impl Opened {
             composer,
             now_ms,
         } = self;
-        let mut mails = Vec::with_capacity(change.mails.len());
-        for order in std::mem::take(&mut change.mails) {
-            match composer.compose(&change.case, &order, None) {
-                Ok(mail) => mails.push((order, mail)),
-                Err(why) => undeliverable::note_unwritten(
-                    &mut change,
-                    order.kind,
-                    &order.party,
-                    &why,
-                    now_ms,
-                ),
-            }
-        }
+        let mails = compose(&mut change, &*composer, &[], now_ms);
         Written {
             change,
             mails,
             now_ms,
         }
     }
+}
+
+/// Composes the mail that a change orders; `previous` is the last Message-ID to the party of each, where there was any mail.
+/// What could not be written is noted in the history.
+pub(super) fn compose(
+    change: &mut Change,
+    composer: &dyn Compose,
+    previous: &[Option<String>],
+    now_ms: i64,
+) -> Vec<(MailOrder, Composed)> {
+    let orders = std::mem::take(&mut change.mails);
+    let previous = previous.iter().map(Option::as_deref);
+    let mut mails = Vec::with_capacity(orders.len());
+    for (order, previous) in orders.into_iter().zip(previous.chain(repeat(None))) {
+        match composer.compose(&change.case, &order, previous) {
+            Ok(mail) => mails.push((order, mail)),
+            Err(why) => {
+                undeliverable::note_unwritten(change, order.kind, &order.party, &why, now_ms);
+            }
+        }
+    }
+    mails
 }
 
 pub(super) async fn compose_all(opened: Vec<Opened>) -> Result<Vec<Written>, StoreError> {
