@@ -490,7 +490,7 @@ fn ingest_says_what_another_process_has_claimed() {
     let told = installation.run(["ingest", "to.eml"]);
     let said = String::from_utf8_lossy(&told.stderr);
     assert!(
-        said.contains("1 messages that were stored before are with another process"),
+        said.contains("messages that were stored before and are with another process: 1;"),
         "{said}"
     );
     assert_eq!(installation.messages()[0]["outcome"], "pending");

@@ -6,18 +6,21 @@ use std::env;
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 
-/// What the C library asks for the number of its arenas (mallopt(3)).
-const SETTING: &str = "MALLOC_ARENA_MAX";
-/// One for the thread that reads messages and one for the others: a single one would have them wait for each other.
-const ARENAS: &str = "2";
-/// What it asks for the bytes that may be free at the end of an arena before it gives them back (mallopt(3)).
-const FREE_SETTING: &str = "MALLOC_TRIM_THRESHOLD_";
-/// Little beside what a worker that rests may hold, and much beside what one message takes.
-const FREE_BYTES: &str = "524288";
+/// What the C library asks for (mallopt(3)), and what it is told.
+const SETTINGS: [(&str, &str); 2] = [
+    // One for the thread that reads messages and one for the others: a single one would have them wait for each other.
+    ("MALLOC_ARENA_MAX", "2"),
+    // Bytes that may be free at the end of an arena: little beside what a worker that rests may hold, and much beside what
+    // one message takes.
+    ("MALLOC_TRIM_THRESHOLD_", "524288"),
+];
 
-/// Goes on in the same process with few arenas. Where that is not possible, or somebody has chosen a number, nothing changes.
+/// Goes on in the same process with few arenas. Where that is not possible nothing changes, and what somebody has chosen
+/// stays.
 pub(super) fn keep_few() {
-    if env::var_os(SETTING).is_some() {
+    let missing =
+        SETTINGS.map(|(name, value)| env::var_os(name).is_none().then_some((name, value)));
+    if missing == [None, None] {
         return;
     }
     let Ok(program) = env::current_exe() else {
@@ -28,10 +31,9 @@ pub(super) fn keep_few() {
     if let Some(name) = arguments.next() {
         again.arg0(name);
     }
-    again.args(arguments).env(SETTING, ARENAS);
-    if env::var_os(FREE_SETTING).is_none() {
-        again.env(FREE_SETTING, FREE_BYTES);
-    }
     // This returns only when it failed.
-    let _unchanged = again.exec();
+    let _unchanged = again
+        .args(arguments)
+        .envs(missing.into_iter().flatten())
+        .exec();
 }

@@ -65,8 +65,8 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         let elsewhere = engine.store.claimed(engine.clock.now_ms()).await;
         if let Some(count) = elsewhere.ok().filter(|count| *count > 0) {
             anstream::eprintln!(
-                "linjevei: {count} messages that were stored before are with another process; what it leaves undecided because it \
-                 was killed, the worker or the next «linjevei ingest» decides, from a minute after"
+                "linjevei: messages that were stored before and are with another process: {count}; what it leaves undecided because \
+                 it was killed, the worker or the next «linjevei ingest» decides, from a minute after"
             );
         }
         for why in &unreadable {

@@ -566,6 +566,8 @@ impl Ledger {
             if which(*row, message) {
                 self.decided.remove(row);
                 self.by_order.insert(message.hash.clone());
+                // It is at rest no more.
+                self.at_rest[0] = self.at_rest[0].min(row - 1);
             }
         }
     }
