@@ -60,7 +60,7 @@ impl RuleSet {
             scans: &scans,
             active: Vec::new(),
             terms: Vec::new(),
-            zones: BTreeMap::new(),
+            zones: scans.iter().map(|scan| scan.zone).collect(),
             known: BTreeMap::new(),
             because: Vec::new(),
         };
@@ -143,8 +143,8 @@ struct Run<'a> {
     active: Vec<Active<'a>>,
     /// The terms of all of them.
     terms: Vec<u32>,
-    /// Zones of the scans, and which of them.
-    zones: BTreeMap<Zone, Texts>,
+    /// Zones of the scans.
+    zones: BTreeSet<Zone>,
     /// What earlier facets came to, and whether that is certain.
     known: BTreeMap<Facet, (String, bool)>,
     because: Vec<Evidence>,
@@ -156,28 +156,6 @@ struct Active<'a> {
     fallback: bool,
     rule: &'a Rule,
     terms: Range<usize>,
-    /// Texts in which it can find anything.
-    texts: Texts,
-}
-
-/// Some of the texts of a message. The last bit stands for all texts that have none of their own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-struct Texts(u64);
-
-impl Texts {
-    const ALL: Self = Self(u64::MAX);
-
-    fn of(number: usize) -> Self {
-        Self(1 << number.min(63))
-    }
-
-    const fn with(self, more: Self) -> Self {
-        Self(self.0 | more.0)
-    }
-
-    const fn meet(self, others: Self) -> bool {
-        self.0 & others.0 != 0
-    }
 }
 
 /// Sums by value, and the values that decisive rules speak for.
@@ -276,43 +254,48 @@ impl Run<'_> {
 
     fn activate(&mut self) {
         let set = self.set;
-        // Rule, one of its terms, and the text in which it stands.
-        let mut found: Vec<(usize, Option<u32>, Texts)> = Vec::with_capacity(256);
-        found.extend(set.wordless.iter().map(|rule| (*rule, None, Texts::ALL)));
-        for (number, scan) in self.scans.iter().enumerate() {
-            let text = Texts::of(number);
-            let texts = self.zones.entry(scan.zone).or_default();
-            *texts = texts.with(text);
-            for hits in scan.hits().chunk_by(|a, b| a.term == b.term) {
-                let Some(hit) = hits.first() else { continue };
-                let uses = term_at(&set.terms, hit.term).map(|term| &term.uses);
-                found.extend(uses.into_iter().flatten().filter_map(|user| match user {
-                    Use::Rule(rule) => Some((*rule, Some(hit.term), text)),
-                    _ => None,
-                }));
+        let mut found: Vec<(usize, Option<u32>)> =
+            set.wordless.iter().map(|rule| (*rule, None)).collect();
+        for scan in self.scans {
+            let mut last = None;
+            for hit in scan.hits() {
+                if last == Some(hit.term) {
+                    continue;
+                }
+                last = Some(hit.term);
+                for user in term_at(&self.set.terms, hit.term)
+                    .into_iter()
+                    .flat_map(|term| &term.uses)
+                {
+                    if let Use::Rule(rule) = user {
+                        found.push((*rule, Some(hit.term)));
+                    }
+                }
             }
             for pattern in scan.maybe() {
-                let rules = set.patterns.get(pattern).map(|pattern| &pattern.rules);
-                found.extend(rules.into_iter().flatten().map(|rule| (*rule, None, text)));
+                let rules = self
+                    .set
+                    .patterns
+                    .get(pattern)
+                    .into_iter()
+                    .flat_map(|pattern| &pattern.rules);
+                found.extend(rules.map(|rule| (*rule, None)));
             }
         }
         found.sort_unstable();
+        found.dedup();
         for of_rule in found.chunk_by(|a, b| a.0 == b.0) {
-            let Some(rule) = of_rule.first().and_then(|(rule, ..)| set.rules.get(*rule)) else {
+            let Some(rule) = of_rule.first().and_then(|(rule, _)| set.rules.get(*rule)) else {
                 continue;
             };
             let start = self.terms.len();
-            let terms = of_rule.chunk_by(|a, b| a.1 == b.1);
             self.terms
-                .extend(terms.filter_map(|of_term| of_term.first()?.1));
+                .extend(of_rule.iter().filter_map(|(_, term)| *term));
             self.active.push(Active {
                 facet: rule.facet,
                 fallback: rule.fallback,
                 rule,
                 terms: start..self.terms.len(),
-                texts: of_rule
-                    .iter()
-                    .fold(Texts::default(), |texts, (.., text)| texts.with(*text)),
             });
         }
         self.active
@@ -338,30 +321,18 @@ impl Run<'_> {
             .iter()
             .skip(from)
             .take_while(|active| (active.facet, active.fallback) == (facet, fallback));
-        for active in of_facet {
-            let rule = active.rule;
-            // Cheap to see, and enough for most rules.
-            let terms = self.terms.get(active.terms.clone()).unwrap_or_default();
-            let stands = |term: &u32| terms.binary_search(term).is_ok();
-            if !rule.all.iter().chain(&rule.near).all(stands)
-                || !self.when(rule)
-                || self.forbidden(rule, terms)
-            {
+        for Active { rule, terms, .. } in of_facet {
+            let terms = self.terms.get(terms.clone()).unwrap_or_default();
+            if !self.when(rule) || self.forbidden(rule, terms) {
                 continue;
             }
-            let zones = self.zones.iter();
-            let zones =
-                zones.filter(|(zone, texts)| rule.zones.has(**zone) && active.texts.meet(**texts));
             if rule.once {
-                let zones = zones.fold(Zones::default(), |zones, (zone, _)| {
-                    zones.with(Zones::of(&[*zone]))
-                });
-                let found = self.speaks(active, terms, zones);
-                spoken.extend(found.map(|found| (rule, found)));
+                let found = self.speaks(rule, terms, rule.zones);
+                spoken.extend(found.map(|found| (*rule, found)));
             } else {
-                let found =
-                    zones.filter_map(|(zone, _)| self.speaks(active, terms, Zones::of(&[*zone])));
-                spoken.extend(found.map(|found| (rule, found)));
+                let zones = self.zones.iter().filter(|zone| rule.zones.has(**zone));
+                let found = zones.filter_map(|zone| self.speaks(rule, terms, Zones::of(&[*zone])));
+                spoken.extend(found.map(|found| (*rule, found)));
             }
         }
         for (rule, found) in spoken {
@@ -509,40 +480,32 @@ impl Run<'_> {
     }
 
     /// The evidence of a rule in these zones, if all its groups are there.
-    fn speaks(&self, active: &Active<'_>, terms: &[u32], zones: Zones) -> Option<Found> {
-        let rule = active.rule;
-        if rule.none_of_text() {
-            // Only conditions: nothing of the text speaks.
-            return Some(Found {
-                strength: rule.strength,
-                zone: Zone::Header,
-                piece: 0,
-                offset: 0,
-                term: String::new(),
-            });
+    fn speaks(&self, rule: &Rule, terms: &[u32], zones: Zones) -> Option<Found> {
+        // Cheap to see, and enough for most rules.
+        let stands = |term: &u32| terms.binary_search(term).is_ok();
+        if !rule.all.iter().chain(&rule.near).all(stands) {
+            return None;
         }
-        let mut speech = Speech::default();
-        let scans = || {
-            let texts = self.scans.iter().enumerate().filter(|(number, scan)| {
-                active.texts.meet(Texts::of(*number))
-                    && zones.has(scan.zone)
-                    && rule.fields.admit(scan.field)
-            });
-            texts.map(|(_, scan)| scan)
-        };
+        let mut places: Vec<Place<'_>> = Vec::new();
+        let reads = |scan: &&Scan| zones.has(scan.zone) && rule.fields.admit(scan.field);
+        let scans = || self.scans.iter().filter(reads);
         if !rule.any.is_empty() {
             // Only those that stand somewhere in the message, so that a long list costs no more than a short one.
-            let any = terms
+            let any: Vec<u32> = terms
                 .iter()
                 .copied()
-                .filter(|term| rule.any.binary_search(term).is_ok());
-            speech.group(scans().filter_map(|scan| self.first(rule, scan, any.clone())))?;
+                .filter(|term| rule.any.binary_search(term).is_ok())
+                .collect();
+            let best = scans().filter_map(|scan| self.first(rule, scan, &any));
+            places.push(strongest(best)?);
         }
         if !rule.near.is_empty() || !rule.near_any.is_empty() {
-            speech.group(scans().filter_map(|scan| self.near(rule, terms, scan)))?;
+            places.push(strongest(
+                scans().filter_map(|scan| self.near(rule, terms, scan)),
+            )?);
         }
         if !rule.regex.is_empty() {
-            speech.group(scans().flat_map(|scan| {
+            let found = scans().flat_map(|scan| {
                 let hits = scan.matches(self.set, &rule.regex);
                 hits.map(|(pattern, offset)| Place {
                     percent: self.percent(rule, scan.zone),
@@ -551,17 +514,29 @@ impl Run<'_> {
                     offset,
                     term: &pattern.raw,
                 })
-            }))?;
+            });
+            places.push(strongest(found)?);
         }
         for term in &rule.all {
-            let one = std::iter::once(*term);
-            speech.group(scans().filter_map(|scan| self.first(rule, scan, one.clone())))?;
+            let found =
+                scans().filter_map(|scan| self.first(rule, scan, std::slice::from_ref(term)));
+            places.push(strongest(found)?);
         }
-        let place = speech.first?;
-        let strength = if rule.strength == DECISIVE && speech.least >= 50 {
+        let Some(least) = places.iter().map(|place| place.percent).min() else {
+            // Only conditions: nothing of the text speaks.
+            return rule.none_of_text().then(|| Found {
+                strength: rule.strength,
+                zone: Zone::Header,
+                piece: 0,
+                offset: 0,
+                term: String::new(),
+            });
+        };
+        let place = places.into_iter().next()?;
+        let strength = if rule.strength == DECISIVE && least >= 50 {
             DECISIVE
         } else {
-            weighed(rule.strength.min(20), speech.least)
+            weighed(rule.strength.min(20), least)
         };
         Some(Found {
             strength,
@@ -577,21 +552,17 @@ impl Run<'_> {
     }
 
     /// The first place of one of the terms that counts.
-    fn first(
-        &self,
-        rule: &Rule,
-        scan: &Scan,
-        terms: impl Iterator<Item = u32>,
-    ) -> Option<Place<'_>> {
-        let first = |number: u32| {
-            let term = term_at(&self.set.terms, number)?;
+    fn first(&self, rule: &Rule, scan: &Scan, terms: &[u32]) -> Option<Place<'_>> {
+        let first = |number: &u32| {
+            let term = term_at(&self.set.terms, *number)?;
             let hit = scan
-                .of(number)
+                .of(*number)
                 .iter()
                 .find(|hit| Self::counts(rule, scan, **hit, term.has_cue))?;
-            Some((hit.start, number, *hit, term))
+            Some((hit.start, *number, *hit, term))
         };
         let (_, _, hit, term) = terms
+            .iter()
             .filter_map(first)
             .min_by_key(|(start, number, ..)| (*start, *number))?;
         Some(Place {
@@ -770,29 +741,6 @@ struct Place<'a> {
     piece: usize,
     offset: usize,
     term: &'a str,
-}
-
-/// What the groups of a rule that were found come to.
-#[derive(Default)]
-struct Speech<'a> {
-    /// Where the first group stands.
-    first: Option<Place<'a>>,
-    /// The smallest percentage of them.
-    least: i64,
-}
-
-impl<'a> Speech<'a> {
-    /// Takes the strongest place of the next group; `None` when it stands nowhere.
-    fn group(&mut self, places: impl Iterator<Item = Place<'a>>) -> Option<()> {
-        let place = strongest(places)?;
-        if self.first.is_some() {
-            self.least = self.least.min(place.percent);
-        } else {
-            self.least = place.percent;
-            self.first = Some(place);
-        }
-        Some(())
-    }
 }
 
 /// The hits of some terms that count.

@@ -109,16 +109,18 @@ impl Scan {
         set: &'s RuleSet,
         numbers: &'s [usize],
     ) -> impl Iterator<Item = (&'s Pattern, usize)> {
-        numbers.iter().filter_map(move |number| {
-            let from = self.maybe.partition_point(|(one, _)| one < number);
-            let ranges = self.maybe.iter().skip(from);
-            let mut ranges = ranges.take_while(|(one, _)| one == number);
-            let pattern = set.patterns.get(*number)?;
-            let found = ranges.find_map(|(_, range)| pattern.find(&self.folded, range))?;
-            let place = self.places.get(found);
-            let offset = place.and_then(|place| usize::try_from(*place).ok());
-            Some((pattern, offset.unwrap_or_default()))
-        })
+        self.maybe
+            .chunk_by(|a, b| a.0 == b.0)
+            .filter_map(move |ranges| {
+                let (number, _) = ranges.first().filter(|(one, _)| numbers.contains(one))?;
+                let pattern = set.patterns.get(*number)?;
+                let found = ranges
+                    .iter()
+                    .find_map(|(_, range)| pattern.find(&self.folded, range))?;
+                let place = self.places.get(found);
+                let offset = place.and_then(|place| usize::try_from(*place).ok());
+                Some((pattern, offset.unwrap_or_default()))
+            })
     }
 
     /// Whether the hit lies inside a longer name of the directory or a phrase to ignore, and so says nothing of the

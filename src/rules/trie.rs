@@ -1,8 +1,6 @@
 //! A set of strings as a tree of their letters: who follows a text along it takes one step for each letter, however many
 //! strings there are, and leaves it where no string goes on.
 
-use std::collections::VecDeque;
-
 /// The tree. A string is known by its place in the list that the tree was made of.
 #[derive(Debug)]
 pub(super) struct Trie {
@@ -22,9 +20,6 @@ struct Node {
     /// The string that ends here, counted from 1; 0 for none.
     string: u32,
 }
-
-/// Symbols after which the nodes of a string lie together.
-const WIDE: usize = 3;
 
 /// Bytes that are one symbol: those that rules are written in. Every other byte is two, of four bits each.
 const COMMON: u8 = 29;
@@ -62,15 +57,10 @@ impl Trie {
             .collect();
         rows.sort_unstable();
         let mut nodes = vec![Node::default()];
-        // The rows that have come to a node, and how many symbols they have in common. Wide at first, since most texts come
-        // no further and the nodes that they come to shall be neighbours; then deep, since the end of a string is shared
-        // with no other.
-        let mut open = VecDeque::from([(0_usize, rows.as_slice(), 0_usize)]);
-        let next = |open: &mut VecDeque<_>| match open.front() {
-            Some((_, _, depth)) if *depth < WIDE => open.pop_front(),
-            _ => open.pop_back(),
-        };
-        while let Some((at, rows, depth)) = next(&mut open) {
+        // The rows that have come to a node, and how many symbols they have in common. Deep before wide, so that the nodes
+        // of the end of a string, which it shares with no other, are neighbours and come into the processor together.
+        let mut open = vec![(0_usize, rows.as_slice(), 0_usize)];
+        while let Some((at, rows, depth)) = open.pop() {
             let mut node = Node {
                 first: u32::try_from(nodes.len()).unwrap_or(u32::MAX),
                 ..Node::default()
@@ -82,7 +72,7 @@ impl Trie {
                 match row.get(depth) {
                     Some(symbol) => {
                         node.next |= bit(*symbol);
-                        open.push_back((nodes.len(), rows, depth.saturating_add(1)));
+                        open.push((nodes.len(), rows, depth.saturating_add(1)));
                         nodes.push(Node::default());
                     }
                     None => node.string = *number,

@@ -370,7 +370,6 @@ fn wide(number: u32) -> usize {
 /// The traces of all expressions.
 #[derive(Debug)]
 pub(in crate::rules) struct Traces {
-    beginnings: Beginnings,
     strings: Trie,
     /// For each string, where the steps that it is one of begin in `users`; those of the next string follow.
     starts: Vec<u32>,
@@ -400,57 +399,6 @@ pub(in crate::rules) struct Room {
     /// Where each step ended last; 0 when it has not been met. Of a last step, how many bytes its expression was looked for
     /// in, or [`SETTLED`].
     ends: Vec<u32>,
-}
-
-/// Symbols by which it is known whether a string can begin at a place.
-const BEGINNING: usize = 3;
-/// Bits of a symbol of a common byte, and of a beginning.
-const SYMBOL_BITS: usize = 5;
-const BEGINNING_BITS: usize = SYMBOL_BITS * BEGINNING;
-
-/// The last [`BEGINNING`] symbols.
-#[derive(Debug, Clone, Copy, Default)]
-struct Beginning(u16);
-
-impl Beginning {
-    fn then(self, symbol: u8) -> Self {
-        const ALL: u16 = (1 << BEGINNING_BITS) - 1;
-        Self((self.0 << SYMBOL_BITS | u16::from(symbol)) & ALL)
-    }
-}
-
-/// How the strings begin, as a set so small that it stays at hand: few places of a text begin one of them.
-#[derive(Debug)]
-struct Beginnings(Box<[u64]>);
-
-impl Beginnings {
-    fn of(strings: &[&[u8]]) -> Self {
-        let mut all = Self(vec![0; 1 << BEGINNING_BITS >> 6].into_boxed_slice());
-        for string in strings {
-            all.insert(Beginning::default(), string, BEGINNING);
-        }
-        all
-    }
-
-    /// A string that is shorter begins with all that may follow.
-    fn insert(&mut self, before: Beginning, string: &[u8], left: usize) {
-        let Some(left) = left.checked_sub(1) else {
-            if let Some(bits) = self.0.get_mut(usize::from(before.0 >> 6)) {
-                *bits |= 1 << (before.0 & 63);
-            }
-            return;
-        };
-        match string.split_first() {
-            Some((byte, rest)) => self.insert(before.then(symbol(*byte)), rest, left),
-            None => (0..1 << SYMBOL_BITS).for_each(|any| self.insert(before.then(any), &[], left)),
-        }
-    }
-
-    #[inline]
-    fn have(&self, beginning: Beginning) -> bool {
-        let bits = self.0.get(usize::from(beginning.0 >> 6));
-        bits.is_some_and(|bits| bits & 1 << (beginning.0 & 63) != 0)
-    }
 }
 
 /// Collects the traces of expressions, each of which may be forgotten at once: read, they are the largest part of a rule set.
@@ -517,7 +465,6 @@ impl Collector {
         starts.shrink_to_fit();
         self.places.shrink_to_fit();
         Traces {
-            beginnings: Beginnings::of(&different),
             strings: Trie::new(different.into_iter()),
             starts,
             users,
@@ -548,11 +495,6 @@ impl Traces {
         room.ends.resize(self.places.len(), 0);
         room.due.resize_with(RING, Vec::new);
         let Room { symbols, due, ends } = room;
-        let mut next = symbols.iter();
-        let mut beginning = Beginning::default();
-        for symbol in next.by_ref().take(BEGINNING - 1) {
-            beginning = beginning.then(*symbol);
-        }
         // A string is met where it begins and counts where it ends; of those that end together the longest comes first.
         let mut rest = symbols.as_slice();
         for at in 0..=symbols.len() {
@@ -561,14 +503,8 @@ impl Traces {
                     self.end(string, narrow(at), narrow(folded.len()), ends, &mut show);
                 }
             }
-            let from_here = rest;
-            rest = rest.get(1..).unwrap_or_default();
-            beginning = beginning.then(next.next().copied().unwrap_or_default());
-            if !self.beginnings.have(beginning) {
-                continue;
-            }
             let mut place = trie::Place::default();
-            for (symbol, end) in from_here.iter().zip(at.saturating_add(1)..) {
+            for (symbol, end) in rest.iter().zip(at.saturating_add(1)..) {
                 let Some(next) = self.strings.next(place, *symbol) else {
                     break;
                 };
@@ -579,6 +515,7 @@ impl Traces {
                     due.push(string);
                 }
             }
+            rest = rest.get(1..).unwrap_or_default();
         }
     }
 
