@@ -26,6 +26,7 @@ mod worker;
 
 use std::fmt::Write as _;
 use std::fs;
+use std::os::unix::process::ExitStatusExt as _;
 use std::sync::OnceLock;
 
 use base64::Engine as _;
@@ -33,6 +34,7 @@ use base64::prelude::BASE64_STANDARD;
 use house::{House, morning, person};
 use linjevei::case::{Acknowledgement, EventKind, Policy, State};
 use linjevei::config::SvarInnConfig;
+use linjevei::failpoint;
 use linjevei::intake::svarinn::Identity;
 use linjevei::intake::{Cursor, Fetched, MailSource as _, SourceError, SvarInnSource};
 use linjevei::message::{self, Limits, Message};
@@ -1018,6 +1020,63 @@ fn what_only_a_person_says() {
         ]
     );
     assert_eq!(events[5].1, "Ola");
+}
+
+/// Cut off before or after each of the two times at which a command writes down what it does: what SvarInn was told is always
+/// known before it is told, and the command can be given again.
+#[test]
+fn who_said_it_is_known_even_when_the_command_is_killed() {
+    let Some(keys) = keys() else { return };
+    let server = Server::start();
+    let installation = installation(keys, &server, "observe");
+    let files = report_files();
+    let receipt = |id: &str, order: &str| {
+        let words = [
+            "svarinn",
+            "receipt",
+            id,
+            "--fetched-elsewhere",
+            "--reason",
+            "x",
+        ];
+        let mut command = installation.command(words);
+        command.env(failpoint::VARIABLE, order).output().unwrap()
+    };
+    let begun: &[&str] = &["receipt-begun"];
+    for (id, order, events, told) in [
+        ("a-1", "before=kill@1", &[][..], false),
+        ("a-2", "after=kill@1", begun, false),
+        ("a-3", "before=kill@2", begun, true),
+        (
+            "a-4",
+            "after=kill@2",
+            &["receipt-begun", "receipt-done"],
+            true,
+        ),
+    ] {
+        server.put_files(keys, metadata(id, "Tittel", now_ms(), &files), &files);
+        let killed = receipt(id, &format!("commit.keep-source-event.{order}"));
+        assert_eq!(
+            killed.status.signal(),
+            Some(9),
+            "{order}: {}",
+            said(&killed)
+        );
+        assert_eq!(server.waiting().is_empty(), told, "{order}");
+        let kinds = || {
+            let all: Vec<(String, String)> =
+                installation.rows("SELECT position_key, kind FROM source_event ORDER BY id");
+            let of_this = all.into_iter().filter(|(key, _)| key == id);
+            of_this.map(|(_, kind)| kind).collect::<Vec<_>>()
+        };
+        assert_eq!(kinds(), events, "{order}");
+
+        let again = receipt(id, "");
+        assert_eq!(again.status.success(), !told, "{order}: {}", said(&again));
+        assert!(server.waiting().is_empty(), "{order}");
+        let last = if told { "not-there" } else { "receipt-done" };
+        assert_eq!(kinds().last().map(String::as_str), Some(last), "{order}");
+    }
 }
 
 #[test]

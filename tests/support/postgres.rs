@@ -247,6 +247,12 @@ impl Postgres {
         fs::remove_file(self.folder.join("again")).unwrap();
     }
 
+    /// Leaves its folder where it is when it ends; its path.
+    pub fn keep(&self) -> PathBuf {
+        fs::write(self.folder.join("again"), "").unwrap();
+        self.folder.clone()
+    }
+
     /// Starts it again on the same port with the same data.
     pub fn start_again(&mut self) {
         self.launch();

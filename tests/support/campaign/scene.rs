@@ -6,6 +6,7 @@ use std::fs::{self, Permissions};
 use std::io::{Read as _, Write as IoWrite};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use linjevei::clock::OFFSET_VARIABLE;
@@ -183,19 +184,40 @@ impl Scene {
 
     /// Takes the right to read a message from the server, or gives it back.
     pub fn let_read(&self, user: usize, name: &str, may: bool) {
-        let maildir = self.dovecot.maildir(USERS[user].0);
         let mode = if may { 0o644 } else { 0o000 };
-        // The server may move it from one folder to the other meanwhile.
-        let changed = (0..50).any(|_| {
+        self.with_file(user, name, |path| {
+            fs::set_permissions(path, Permissions::from_mode(mode))
+        });
+    }
+
+    /// Puts a mail into a mailbox, while no node runs, that the server is never allowed to read; its name.
+    pub fn deliver_locked(&self, user: usize) -> String {
+        let bytes = b"Subject: sperret\r\n\r\nDette leser ingen.\r\n";
+        let path = self
+            .dovecot
+            .drop_message(USERS[user].0, bytes, SystemTime::now());
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        self.let_read(user, &name, false);
+        name
+    }
+
+    /// Somebody takes it away again.
+    pub fn take_away(&self, user: usize, name: &str) {
+        self.with_file(user, name, |path| fs::remove_file(path));
+    }
+
+    /// Does this to the file of a message, which the server may move from one folder to the other meanwhile.
+    fn with_file(&self, user: usize, name: &str, work: impl Fn(&Path) -> std::io::Result<()>) {
+        let maildir = self.dovecot.maildir(USERS[user].0);
+        let done = (0..50).any(|_| {
             let found = ["new", "cur"]
                 .iter()
                 .flat_map(|folder| fs::read_dir(maildir.join(folder)).unwrap())
                 .map(|entry| entry.unwrap().path())
                 .find(|path| path.to_string_lossy().contains(name));
-            found
-                .is_some_and(|path| fs::set_permissions(path, Permissions::from_mode(mode)).is_ok())
+            found.is_some_and(|path| work(&path).is_ok())
         });
-        assert!(changed, "{name} is not there");
+        assert!(done, "{name} is not there");
     }
 
     /// What lies in a folder, by the number in its header; a number that is there twice has two entries.
