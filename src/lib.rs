@@ -27,6 +27,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod diagnostic;
+mod expression;
 pub mod extractor;
 pub mod failpoint;
 pub mod http;

@@ -1,5 +1,6 @@
 //! The day of an event as people write it in a form → a day, where it can be only one. Pure.
 
+use crate::expression::with_groups;
 use jiff::ToSpan;
 use jiff::civil::Date;
 use regex::Regex;
@@ -88,14 +89,14 @@ fn month(name: &str) -> Option<i8> {
 
 /// Times of day, which look like days and months.
 static TIME: LazyLock<Regex> = LazyLock::new(|| {
-    pattern(
+    with_groups(
         r"(?ix) \b(?:kl(?:okken|okka|okkeslett)?\b\.?|ca\.?\ kl\.?)\s*\d{1,2}(?:[.:]?\d{2})?\b | \b\d{1,2}:\d{2}(?::\d{2})?\b",
     )
 });
 
 /// `upto`: the first day of a span stands before it.
 static DAY: LazyLock<Regex> = LazyLock::new(|| {
-    pattern(
+    with_groups(
         r"(?x)
         \b(?P<iy>\d{4})-(?P<im>\d{1,2})-(?P<id>\d{1,2})\b
         | (?P<upto>\b\d{1,2}(?:(?:\.\s*|\s+)-|\.?\s*(?:–|til\b|og\b))\s*)?
@@ -105,14 +106,6 @@ static DAY: LazyLock<Regex> = LazyLock::new(|| {
           )",
     )
 });
-
-fn pattern(text: &str) -> Regex {
-    #[expect(
-        clippy::expect_used,
-        reason = "constant patterns, each compiled by a test"
-    )]
-    Regex::new(text).expect("constant pattern")
-}
 
 #[cfg(test)]
 mod tests {

@@ -1,8 +1,8 @@
 //! Mail that came back: delivery status notifications (RFC 3464) and bounces that only their text gives away.
 
 use super::parts::{Content, Entity, header_line};
-use super::zones::compile;
 use super::{BounceReport, Mark, Zone, addresses, marks};
+use crate::expression::with_groups;
 use regex::Regex;
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
@@ -297,7 +297,7 @@ impl Parts {
 }
 
 static SUBJECT: LazyLock<Regex> = LazyLock::new(|| {
-    compile(
+    with_groups(
         r"(?ix)^\s*(?:
             undeliver(?:able|ed) | mail\ delivery\ (?:failed|failure|subsystem|system) | delivery\ (?:status\ notification|failure|has\ failed|delayed)
             | returned\ mail | failure\ notice | mail\ (?:could\ not|not)\ be\ delivered | non-?delivery | message\ not\ delivered | mail\ system\ error
@@ -308,7 +308,7 @@ static SUBJECT: LazyLock<Regex> = LazyLock::new(|| {
 });
 
 static TEXT: LazyLock<Regex> = LazyLock::new(|| {
-    compile(
+    with_groups(
         r"(?ix)(?:
             could\ not\ be\ delivered | delivery\ to\ the\ following\ recipients?\ (?:has\ )?(?:been\ delayed|failed) | was\ unable\ to\ deliver | your\ message\ (?:wasn't|was\ not|couldn't\ be|to\ .{1,120}\ couldn't\ be)\ delivered
             | permanent\ (?:fatal\ )?errors? | the\ following\ address(?:es)?\ (?:failed|had) | undelivered\ mail | diagnostic\ information\ for\ administrators
@@ -321,17 +321,17 @@ static TEXT: LazyLock<Regex> = LazyLock::new(|| {
 });
 
 static DELAYED: LazyLock<Regex> = LazyLock::new(|| {
-    compile(
+    with_groups(
         r"(?i)\b(?:delayed|delivery incomplete|not yet been delivered|forsinket levering|leveringen? er forsinket|forsinket:|ikke levert ennå|ennå ikke (?:blitt )?levert|temporary problem delivering|midlertidig problem|will continue to (?:try|attempt))",
     )
 });
-static STATUS: LazyLock<Regex> = LazyLock::new(|| compile(r"\b[245]\.\d{1,3}\.\d{1,3}\b"));
+static STATUS: LazyLock<Regex> = LazyLock::new(|| with_groups(r"\b[245]\.\d{1,3}\.\d{1,3}\b"));
 /// `550 5.1.1 …` and `#5.1.1 smtp;550`: the enhanced code beside a reply code, so that no date or section is taken for one.
 static STATUS_IN_TEXT: LazyLock<Regex> =
-    LazyLock::new(|| compile(r"(?:\b[245]\d\d[ -]|#<?\s?|#)([245]\.\d{1,3}\.\d{1,3})\b"));
+    LazyLock::new(|| with_groups(r"(?:\b[245]\d\d[ -]|#<?\s?|#)([245]\.\d{1,3}\.\d{1,3})\b"));
 /// An address alone on its line, as `<a@b>:`, or behind `To:` of a report.
 static RECIPIENT: LazyLock<Regex> = LazyLock::new(|| {
-    compile(
+    with_groups(
         r"(?m)^\s*(?:(?:to|til|mottaker|recipient|e-?post(?:adresse)?)\s*:\s*)?<?([^\s<>()\[\],;:]+@[^\s<>()\[\],;:]+\.[^\s<>()\[\],;:]+?)>?\s*(?::|\(|$|\r$)",
     )
 });

@@ -4,10 +4,9 @@
 //! header block is no field. Each label belongs to a [`FieldName`]. A value stands behind its label, or below it until the
 //! next label, empty line or closing; in a table beside it.
 
-use super::zones::{compile, compile_set};
 use super::{Message, Zone, identity_numbers, text};
+use crate::expression::Expression;
 use memchr::memchr2;
-use regex::{Regex, RegexSet};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -134,12 +133,10 @@ impl FieldName {
 
     /// The field that a label of a form means, as in [`super::ZoneText::label`] of [`Zone::Field`].
     pub fn of_label(label: &str) -> Option<Self> {
-        // Few are one; which one, costs more to find.
-        if label.len() > LABEL_BYTES_MAX || !LABELS.is_match(label) {
+        if label.len() > LABEL_BYTES_MAX {
             return None;
         }
-        let first = LABELS.matches(label).iter().next()?;
-        Self::ALL.get(first).copied()
+        Self::ALL.get(LABELS.which(label)?).copied()
     }
 
     /// The wordings of its label.
@@ -354,14 +351,14 @@ fn labelled<'a>(name: &'a str, value: &'a str) -> Option<(&'a str, &'a str)> {
 }
 
 /// The labels of each field, in the order of [`FieldName::ALL`].
-static LABELS: LazyLock<RegexSet> = LazyLock::new(|| {
+static LABELS: LazyLock<Expression> = LazyLock::new(|| {
     let labels = FieldName::ALL.map(|name| format!("(?ix)^(?:{})$", name.wordings()));
-    compile_set(&labels)
+    Expression::constants(&labels)
 });
 
 /// The line that ends a form above a signature.
-static CLOSING: LazyLock<Regex> = LazyLock::new(|| {
-    compile(
+static CLOSING: LazyLock<Expression> = LazyLock::new(|| {
+    Expression::constant(
         r"(?ix)^(?:mvh|vh|(?:(?:med\ )?(?:vennlig|venleg|venlig|beste)\ |med\ )?(?:hilsen|helsing)|--)(?:[\s,.!].{0,60})?$",
     )
 });

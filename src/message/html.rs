@@ -1,7 +1,7 @@
 //! HTML → text: tables and lists readable, `display:none` left out, quotes marked with `>`.
 
 use super::parser;
-use super::zones::compile;
+use crate::expression::with_groups;
 use html2text::config;
 use html2text::render::TextDecorator;
 use regex::Regex;
@@ -41,7 +41,7 @@ pub(crate) fn to_text(html: &str, max_bytes: usize) -> (String, bool) {
     (tidy(&text), cut)
 }
 
-static RULE: LazyLock<Regex> = LazyLock::new(|| compile(r"(?i)<hr\b[^<>]{0,500}>"));
+static RULE: LazyLock<Regex> = LazyLock::new(|| with_groups(r"(?i)<hr\b[^<>]{0,500}>"));
 
 /// Stack of the converter, which goes into itself for each element within an element.
 const STACK_BYTES: usize = 64 * 1024 * 1024;

@@ -1,9 +1,8 @@
 //! Signs of machines, from headers and structure alone (RFC 3834, RFC 3464, RFC 8098, RFC 5965, RFC 2369).
 
 use super::parts::Entity;
-use super::zones::compile;
 use super::{Address, Mark, words};
-use regex::Regex;
+use crate::expression::Expression;
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
@@ -237,8 +236,8 @@ fn is_spam(root: &Entity) -> bool {
 }
 
 /// Local parts that say they take no answer. `varsling`, `post` or `system` alone prove nothing.
-static NO_REPLY: LazyLock<Regex> = LazyLock::new(|| {
-    compile(
+static NO_REPLY: LazyLock<Expression> = LazyLock::new(|| {
+    Expression::constant(
         r"(?x)(?:^|[._+\-=])(?:
             no[._-]?reply | no[._-]?replies | not?[._-]?reply | do[._-]?not[._-]?(?:reply|respond) | dont[._-]?reply | no[._-]?response | no[._-]?answer
             | ikke[._-]?svar | ikkje[._-]?svar | svar[._-]?ikke | svar[._-]?ikkje | ikke[._-]?besvar | ingen[._-]?svar | kan[._-]?ikke[._-]?besvares

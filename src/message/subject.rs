@@ -1,8 +1,9 @@
 //! The subject without what machines put there, and what its prefix says.
 
 use super::Message;
-use super::zones::{Thread, compile};
-use regex::{Match, Regex};
+use super::zones::Thread;
+use crate::expression::{Expression, with_groups};
+use regex::Regex;
 use std::borrow::Cow;
 use std::sync::LazyLock;
 
@@ -10,8 +11,8 @@ use std::sync::LazyLock;
 pub(crate) fn bare(subject: &str) -> String {
     let without = without_token(subject);
     let mut rest = without.trim();
-    while let Some(found) = prefix(&PREFIX, rest) {
-        rest = rest.get(found.end()..).unwrap_or_default().trim_start();
+    while let Some(end) = prefix(&PREFIX, rest) {
+        rest = rest.get(end..).unwrap_or_default().trim_start();
     }
     rest.split_whitespace().collect::<Vec<_>>().join(" ")
 }
@@ -41,18 +42,21 @@ fn without_token(subject: &str) -> Cow<'_, str> {
     }
 }
 
-/// A prefix of the subject; all of them end with a colon.
-fn prefix<'a>(expression: &Regex, subject: &'a str) -> Option<Match<'a>> {
-    subject.contains(':').then(|| expression.find(subject))?
+/// Where a prefix of the subject ends; all of them end with a colon.
+fn prefix(expression: &Expression, subject: &str) -> Option<usize> {
+    let found = subject.contains(':').then(|| expression.find(subject))?;
+    found.map(|found| found.end)
 }
 
-static TOKEN: LazyLock<Regex> = LazyLock::new(|| compile(r"(?i)\[\s*SAK-\d{4}-\d{6,}\s*\]"));
-static FORWARD: LazyLock<Regex> =
-    LazyLock::new(|| compile(r"(?i)^(?:vs|vb|fwd?|wg|tr|videresendt|vidaresendt)(?:\[\d+\])?\s*:"));
-static REPLY: LazyLock<Regex> =
-    LazyLock::new(|| compile(r"(?i)^(?:sv|svar|re|aw|antw|odp)(?:\[\d+\]|\^\d+)?\s*:"));
-static PREFIX: LazyLock<Regex> = LazyLock::new(|| {
-    compile(
+static TOKEN: LazyLock<Regex> = LazyLock::new(|| with_groups(r"(?i)\[\s*SAK-\d{4}-\d{6,}\s*\]"));
+static FORWARD: LazyLock<Expression> = LazyLock::new(|| {
+    Expression::constant(r"(?i)^(?:vs|vb|fwd?|wg|tr|videresendt|vidaresendt)(?:\[\d+\])?\s*:")
+});
+static REPLY: LazyLock<Expression> = LazyLock::new(|| {
+    Expression::constant(r"(?i)^(?:sv|svar|re|aw|antw|odp)(?:\[\d+\]|\^\d+)?\s*:")
+});
+static PREFIX: LazyLock<Expression> = LazyLock::new(|| {
+    Expression::constant(
         r"(?i)^(?:vs|vb|fwd?|wg|tr|videresendt|vidaresendt|sv|svar|re|aw|antw|odp)(?:\[\d+\]|\^\d+)?\s*:",
     )
 });

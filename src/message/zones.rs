@@ -6,7 +6,7 @@
 //! the subject's prefix does, or the mark above the block.
 
 use super::{Address, Forwarded, Zone, addresses, noise};
-use regex::{Regex, RegexSet};
+use crate::expression::Expression;
 use std::sync::LazyLock;
 
 /// What the headers say about a mail that has an earlier one below.
@@ -533,8 +533,8 @@ fn is_rule(line: &str) -> bool {
             || line.chars().all(|c| c == '─'))
 }
 
-static FORWARD_MARK: LazyLock<Regex> = LazyLock::new(|| {
-    compile(
+static FORWARD_MARK: LazyLock<Expression> = LazyLock::new(|| {
+    Expression::constant(
         r"(?ix)^(?:
             [-–—_*\s]{2,}\s*(?:videresendt\ (?:melding|e-?post|av\b.*)|vidaresendt?\ (?:melding|e-?post|av\b.*)|forwarded\ (?:message|by\b.*)|vidarebefordrat\ meddelande|weitergeleitete\ nachricht)\s*[-–—_*\s]*
             |(?:start\ på\ |begynnelse\ på\ |byrjing\ på\ )?(?:videresendt|vidaresendt?|videresend)\ (?:melding|e-?post)\s*:
@@ -544,14 +544,14 @@ static FORWARD_MARK: LazyLock<Regex> = LazyLock::new(|| {
     )
 });
 
-static NEUTRAL_MARK: LazyLock<Regex> = LazyLock::new(|| {
-    compile(
+static NEUTRAL_MARK: LazyLock<Expression> = LazyLock::new(|| {
+    Expression::constant(
         r"(?i)^[-–—_]{2,}\s*(?:opprinnelig(?:e)? (?:melding|e-?post)|opphavleg melding|original(?:\s?melding| message| e-?mail| appointment)|originalmelding|oprindelig meddelelse|ursprungligt meddelande|avtale|reply message|ursprüngliche nachricht)\s*[-–—_]{2,}$",
     )
 });
 
-static ATTRIBUTION: LazyLock<Regex> = LazyLock::new(|| {
-    compile(
+static ATTRIBUTION: LazyLock<Expression> = LazyLock::new(|| {
+    Expression::constant(
         r"(?ix)^(?:>\s*)*(?:
             (?:den\b|på\b|on\b|le\b|am\b|\d|man|tir|ons|tor|tys|fre|lør|lau|søn|sun|mon|tue|wed|thu|fri|sat)
             .{0,250}\b(?:skrev|skreiv|wrote|schrieb|écrit|ha\ scritto)\b.{0,250}:
@@ -561,23 +561,24 @@ static ATTRIBUTION: LazyLock<Regex> = LazyLock::new(|| {
 });
 
 /// A day with its year, or a clock: what every mail program writes in its attribution.
-static STAMP: LazyLock<Regex> = LazyLock::new(|| {
-    compile(
+static STAMP: LazyLock<Expression> = LazyLock::new(|| {
+    Expression::constant(
         r"(?i)(?:\b\d{1,2}[./-]\s?(?:\d{1,2}|[a-zæøå]{3,9}\.?)[./-]?\s?\d{2,4}\b|\b[a-z]{3,9}\.? \d{1,2},? \d{4}\b|\b\d{4}-\d{2}-\d{2}\b)",
     )
 });
 
 /// One of its verbs must stand in a text that holds an attribution line, if not the two hyphens of [`LOTUS`].
-static ATTRIBUTING: LazyLock<Regex> =
-    LazyLock::new(|| compile(r"(?i)skrev|skreiv|wrote|schrieb|écrit|scritto"));
+static ATTRIBUTING: LazyLock<Expression> =
+    LazyLock::new(|| Expression::constant(r"(?i)skrev|skreiv|wrote|schrieb|écrit|scritto"));
 
 /// The verb of an attribution line. The sign for Kelvin is a capital k, too.
-static WROTE: LazyLock<Regex> =
-    LazyLock::new(|| compile(r"[sS][kK\x{212a}][rR][eE][iI]?[vV]|[wW][rR][oO][tT][eE]"));
+static WROTE: LazyLock<Expression> = LazyLock::new(|| {
+    Expression::constant(r"[sS][kK\x{212a}][rR][eE][iI]?[vV]|[wW][rR][oO][tT][eE]")
+});
 
 /// Lotus Notes: «Kari Nordmann ---24.02.2026 10:20:30---Hei».
-static LOTUS: LazyLock<Regex> = LazyLock::new(|| {
-    compile(
+static LOTUS: LazyLock<Expression> = LazyLock::new(|| {
+    Expression::constant(
         r"^.{2,80}\s-{2,3}\d{1,2}[./]\d{1,2}[./]\d{2,4}\s\d{1,2}[:.]\d{2}(?:[:.]\d{2})?(?: [AP]M)?-{2,3}",
     )
 });
@@ -604,24 +605,6 @@ fn is_attribution(joined: &str) -> bool {
 
 fn is_lotus(line: &str) -> bool {
     line.contains("--") && LOTUS.is_match(line)
-}
-
-/// Compiles constant patterns, as [`compile`] does.
-pub(crate) fn compile_set(patterns: &[String]) -> RegexSet {
-    #[expect(
-        clippy::expect_used,
-        reason = "constant patterns, each compiled by a test"
-    )]
-    RegexSet::new(patterns).expect("constant patterns")
-}
-
-/// Compiles a constant pattern. Each is used by a test, so a faulty one cannot be released.
-pub(crate) fn compile(pattern: &str) -> Regex {
-    #[expect(
-        clippy::expect_used,
-        reason = "constant patterns, each compiled by a test"
-    )]
-    Regex::new(pattern).expect("constant pattern")
 }
 
 #[cfg(test)]

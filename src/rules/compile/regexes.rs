@@ -3,16 +3,15 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::sync::{Mutex, OnceLock, TryLockError};
+use std::sync::OnceLock;
 
 use regex_automata::Input;
-use regex_automata::meta;
-use regex_automata::util::syntax;
 use regex_syntax::hir::{Hir, HirKind};
 use toml::Spanned;
 
 use super::Compiler;
 use super::traces::{Collector, Traces};
+use crate::expression::Expression;
 use crate::rules::model::Zones;
 use crate::rules::raw::Text;
 
@@ -29,71 +28,7 @@ pub(in crate::rules) struct Pattern {
     pub(in crate::rules) rules: Vec<usize>,
     /// The zones in which one of the rules looks for it.
     pub(in crate::rules) zones: Zones,
-    compiled: OnceLock<Option<Compiled>>,
-}
-
-/// How many messages may be looked at in one expression at the same moment before one of them has to begin anew.
-const TABLES: usize = 8;
-/// Bytes that the automaton of one expression may have, and the table that it fills while it is used.
-const AUTOMATON_BYTES_MAX: usize = 10 << 20;
-const TABLE_BYTES_MAX: usize = 2 << 20;
-
-/// An expression as the engine runs it. `regex` would keep a table for each of many threads, however few are at work; here
-/// the first table is used as long as it is free, so that there is mostly one, and it is warm for every thread.
-#[derive(Debug)]
-struct Compiled {
-    automaton: meta::Regex,
-    tables: [Mutex<Option<Box<meta::Cache>>>; TABLES],
-}
-
-impl Compiled {
-    /// Of bytes, with the limits of `regex`.
-    fn new(source: &str) -> Option<Self> {
-        let automaton = meta::Builder::new()
-            .syntax(syntax::Config::new().unicode(false).utf8(false))
-            .configure(
-                meta::Config::new()
-                    .utf8_empty(false)
-                    .nfa_size_limit(Some(AUTOMATON_BYTES_MAX))
-                    .hybrid_cache_capacity(TABLE_BYTES_MAX),
-            )
-            .build(source)
-            .ok()?;
-        Some(Self {
-            automaton,
-            tables: Default::default(),
-        })
-    }
-
-    /// Works with a table that nobody else uses.
-    fn with_table<T>(&self, work: impl FnOnce(&mut meta::Cache) -> T) -> T {
-        let new = || Box::new(self.automaton.create_cache());
-        for table in &self.tables {
-            match table.try_lock() {
-                Ok(mut table) => return work(table.get_or_insert_with(new)),
-                Err(TryLockError::Poisoned(poisoned)) => {
-                    // Whoever used it fell while the table was being filled.
-                    let mut table = poisoned.into_inner();
-                    return work(table.insert(new()));
-                }
-                Err(TryLockError::WouldBlock) => {}
-            }
-        }
-        work(&mut new())
-    }
-
-    fn is_match(&self, text: &[u8], start: usize) -> bool {
-        let input = Input::new(text).range(start..).earliest(true);
-        self.with_table(|table| self.automaton.search_half_with(table, &input))
-            .is_some()
-    }
-
-    /// Where the first match begins.
-    fn find(&self, text: &[u8], start: usize) -> Option<usize> {
-        let input = Input::new(text).range(start..);
-        self.with_table(|table| self.automaton.search_with(table, &input))
-            .map(|found| found.start())
-    }
+    compiled: OnceLock<Option<Expression>>,
 }
 
 impl Pattern {
@@ -111,15 +46,16 @@ impl Pattern {
     pub(in crate::rules) fn find(&self, folded: &str, range: &Range<usize>) -> Option<usize> {
         let compiled = self
             .compiled
-            .get_or_init(|| Compiled::new(&source(&self.raw)))
+            .get_or_init(|| Expression::of_bytes(&source(&self.raw)))
             .as_ref()?;
         let text = folded.as_bytes();
+        let from = |text| Input::new(text).range(range.start..);
         let within = text.get(..range.end).filter(|_| range.end < text.len());
-        if within.is_some_and(|within| !compiled.is_match(within, range.start)) {
+        if within.is_some_and(|within| !compiled.is_match(from(within))) {
             return None;
         }
         // The cut may have made the match, or have shortened what begins earlier.
-        compiled.find(text, range.start)
+        compiled.find(from(text)).map(|found| found.start)
     }
 }
 
