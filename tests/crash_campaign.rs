@@ -287,6 +287,41 @@ impl Campaign<'_> {
         point
     }
 
+    /// Where a node is to be killed, if not at a random moment, and what else is to go wrong for it; no node runs yet.
+    fn order(&mut self) -> (Option<String>, String) {
+        let point = self.dice.percent(70).then(|| self.point(false));
+        let pass = *self.dice.one(&[1, 1, 1, 1, 2, 2, 3, 5]);
+        let mut order = point
+            .as_ref()
+            .map_or_else(String::new, |point| format!("{point}=kill@{pass}"));
+        if order.contains("queue-report") {
+            // A new day, after the hour of the digest.
+            let tomorrow = oslo_day(self.scene.now_ms() + DAY_MS);
+            self.scene.offset_ms += oslo_at(tomorrow, 10) - self.scene.now_ms();
+        }
+        if order.contains("forget-unreadable") {
+            self.locked_go();
+        }
+        if order.contains("unreadable") {
+            self.locked_comes();
+        }
+        if order.contains("give-back") {
+            // What is given back only after a failure is given back after many.
+            for call in (12..120).step_by(9) {
+                order = format!("{order};store.call=error@{call}");
+                self.failures += 1;
+                self.ledger.lost_answers += 1;
+            }
+        } else if self.dice.percent(15) {
+            let call = self.dice.between(1, 60);
+            let kind = *self.dice.one(&["call", "answer"]);
+            order = format!("{order};store.{kind}=error@{call}");
+            self.failures += 1;
+            self.ledger.lost_answers += 1;
+        }
+        (point, order)
+    }
+
     /// One round: mail arrives, the nodes work and are killed, and what they leave behind is looked at.
     fn round(&mut self) {
         self.pass_time();
@@ -294,38 +329,11 @@ impl Campaign<'_> {
         self.scene.smtp.set(mood);
         self.mail_arrives(4);
         if self.dice.percent(10) {
-            let user = self.dice.below(USERS.len());
-            self.locked.push((user, self.scene.deliver_locked(user)));
+            self.locked_comes();
         }
+        let orders: Vec<_> = (0..self.scene.nodes.len()).map(|_| self.order()).collect();
         let mut running: Vec<(Worker, Option<String>)> = Vec::new();
-        for node in 0..self.scene.nodes.len() {
-            let point = self.dice.percent(70).then(|| self.point(false));
-            let pass = *self.dice.one(&[1, 1, 1, 1, 2, 2, 3, 5]);
-            let mut order = point
-                .as_ref()
-                .map_or_else(String::new, |point| format!("{point}=kill@{pass}"));
-            if order.contains("queue-report") {
-                // A new day, after the hour of the digest.
-                let tomorrow = oslo_day(self.scene.now_ms() + DAY_MS);
-                self.scene.offset_ms += oslo_at(tomorrow, 10) - self.scene.now_ms();
-            }
-            if order.contains("forget-unreadable") {
-                self.locked_go();
-            }
-            if order.contains("give-back") {
-                // What is given back only after a failure is given back after many.
-                for call in (12..120).step_by(9) {
-                    order = format!("{order};store.call=error@{call}");
-                    self.failures += 1;
-                    self.ledger.lost_answers += 1;
-                }
-            } else if self.dice.percent(15) {
-                let call = self.dice.between(1, 60);
-                let kind = *self.dice.one(&["call", "answer"]);
-                order = format!("{order};store.{kind}=error@{call}");
-                self.failures += 1;
-                self.ledger.lost_answers += 1;
-            }
+        for (node, (point, order)) in orders.into_iter().enumerate() {
             running.push((self.scene.start(node, &order), point));
         }
         let early = u64::try_from(self.dice.between(0, 250)).unwrap();
@@ -464,6 +472,7 @@ impl Campaign<'_> {
                 self.ledger.may_change(|id, _| id == row);
                 words(&["messages", "adopt", &row.to_string()])
             }
+            7 if self.dice.percent(50) => words(&["cases", "link", &number(&one), &number(&other)]),
             7 => {
                 let both = [row, other_row];
                 self.ledger
@@ -490,6 +499,12 @@ impl Campaign<'_> {
                 .violations
                 .push(format!("{words:?}: {}", worker::said(&output))),
         }
+    }
+
+    /// Mail comes that the server may not read, while no node runs.
+    fn locked_comes(&mut self) {
+        let user = self.dice.below(USERS.len());
+        self.locked.push((user, self.scene.deliver_locked(user)));
     }
 
     /// Somebody takes away what the server may not read.
